@@ -1,0 +1,1 @@
+"""Statistics, tables and figures over rows of scores. Reads rows, never networks."""

@@ -1,0 +1,53 @@
+"""Figures over rows. Colour-blind safe (Okabe & Ito), drawn without a display."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from analysis.ranking import Array
+
+DENSE = 1000  # more points than this are drawn as densities
+POINT, DENSITY = "#0072B2", "cividis"
+
+
+def score_against_truth(panels: Mapping[str, tuple[Array, str]], truth: Array, label: str, path: Path) -> None:
+    """One panel a proxy: its scores against the accuracies, titled with its correlation; failed scores are left out.
+
+    panels: proxy -> (scores [n], what to say beside the name); truth [n] in percent. Scores that span more than six
+    orders of magnitude get a symmetric log axis.
+    """
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(3.4 * columns, 2.9 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axis, (name, (scores, remark)) in zip(axes, panels.items(), strict=False):
+            shown = np.isfinite(scores)
+            x = _readable(axis, scores[shown], name)
+            if shown.sum() > DENSE:
+                axis.hexbin(x, truth[shown], gridsize=45, bins="log", mincnt=1, cmap=DENSITY, linewidths=0.1)
+            else:
+                axis.scatter(x, truth[shown], s=10, alpha=0.6, color=POINT, edgecolors="none")
+            axis.set_title(f"{name}  {remark}", fontsize=9, loc="left")
+        for axis in axes[len(panels) :]:
+            axis.set_axis_off()
+        figure.supylabel(label, fontsize=9)
+        temporary = path.with_name(f".{path.name}")
+        figure.savefig(temporary, dpi=160, format="png")
+        temporary.replace(path)
+
+
+def _readable(axis: mpl.axes.Axes, x: Array, name: str) -> Array:
+    """The scores, or log10 of them where they are positive but for zeros and span six orders of magnitude."""
+    positive = x[x > 0]
+    if len(positive) and x.min() >= 0 and positive.max() > 1e6 * positive.min():
+        axis.set_xlabel(f"log10 {name}")
+        floor = np.log10(positive.min()) - 0.05 * np.log10(positive.max() / positive.min())
+        return np.where(x > 0, np.log10(np.where(x > 0, x, 1.0)), floor)
+    axis.set_xlabel(name)
+    return x

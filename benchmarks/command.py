@@ -1,0 +1,127 @@
+"""What all commands share: options from a dataclass, one-line errors, a progress bar, tables on the terminal.
+
+Light on purpose: nothing here imports torch, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_type_hints
+
+import jsonargparse
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DEBUG_VARIABLE = "DISWOT_DEBUG"  # set it to see the traceback of what is otherwise one line
+BAD_INPUT, INTERRUPTED = 2, 130
+
+O = TypeVar("O")  # noqa: E741, an options dataclass
+
+
+def option(default: Any, text: str) -> Any:
+    """A field of an options dataclass: its default and its line in --help."""
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+class Parser(jsonargparse.ArgumentParser):
+    """A parser whose errors are one line, with exit code 2."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print what is wrong, and end."""
+        print(f"{self.prog}: error: {' '.join(message.split())} (see --help)", file=sys.stderr)
+        raise SystemExit(BAD_INPUT)
+
+
+def parser(options: type, prog: str, *, config: bool = True) -> Parser:
+    """A parser with one option a field of the dataclass, and --config and --print_config."""
+    made = Parser(prog=prog, description=(options.__doc__ or "").strip())
+    if config:
+        made.add_argument("--config", action="config", help="read options from this YAML file")
+    types = get_type_hints(options)
+    for field in dataclasses.fields(options):
+        name = "--" + field.name.replace("_", "-")
+        text = field.metadata["help"]
+        if types[field.name] is bool:
+            made.add_argument(name, action="store_true", help=text)
+        else:
+            made.add_argument(name, type=types[field.name], default=field.default, help=text)
+    return made
+
+
+def parse(options: type[O], prog: str, arguments: Sequence[str] | None = None) -> O:
+    """The options that a command line gives."""
+    values = parser(options, prog).parse_args(arguments)
+    return options(**{field.name: values[field.name] for field in dataclasses.fields(options)})  # type: ignore[arg-type]
+
+
+def reported(prog: str, run: Callable[[], None]) -> int:
+    """Run a command's body; its exit code. Bad input is one line and code 2, Ctrl-C says how to go on."""
+    try:
+        run()
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted; what was scored is kept, the same command goes on from there", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, OSError) as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        print(f"{prog}: error: {_one_line(error)}", file=sys.stderr)
+        return BAD_INPUT
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+@contextmanager
+def progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr with count, rate and time left; yields what advances it."""
+    from rich import progress as rich_progress
+    from rich.console import Console
+
+    class Rate(rich_progress.ProgressColumn):
+        def render(self, task: rich_progress.Task) -> str:
+            speed = task.finished_speed or task.speed
+            return "" if not speed else f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each"
+
+    columns = (
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        Rate(),
+        rich_progress.TimeElapsedColumn(),
+        rich_progress.TextColumn("left"),
+        rich_progress.TimeRemainingColumn(elapsed_when_finished=False),
+    )
+    with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(text, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def console() -> Console:
+    """The terminal, or, where output goes to a file, one wide enough for every table."""
+    from rich.console import Console
+
+    made = Console(highlight=False)
+    return made if made.is_terminal else Console(highlight=False, width=150)
+
+
+def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
+    """Print a table: first column left, the others right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    for number, header in enumerate(headers):
+        table.add_column(header, justify="left" if number == 0 else "right")
+    for row in rows:
+        table.add_row(*(Text(text) for text in row))
+    console().print(table)

@@ -1,0 +1,236 @@
+"""Rank the candidates of a space by proxies, and compare with measured accuracies. THE command; see --help."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmarks.command import option, parse, progress, reported, show_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmarks.scoring import Job
+    from benchmarks.truth import Truth
+
+PROG = "rank.py"
+
+
+@dataclass
+class Options:
+    """Score candidates with training-free proxies and correlate the scores with measured accuracies."""
+
+    proxy: str = option("diswot", "proxies to rank: names, wildcards, all; separated by commas")
+    baselines: str = option("grad_norm,synflow,params,macs", "proxies always ranked beside them; '' for none")
+    dataset: str = option("cifar10", "cifar10, cifar100 or ImageNet16-120: image size, classes and accuracies")
+    space: str = option("nasbench201", "search space; --list names them")
+    target: str = option("vanilla", "accuracy to predict: vanilla or distilled")
+    truth: str = option("auto", "table of accuracies: auto, a name (--list), or the path of a CSV")
+    sample: str = option("200", "how many candidates to sample by --seed, or all")
+    archs: str | None = option(None, "score just the candidates that this file lists, a code or index a line")
+    seed: int = option(0, "seed of sample, batch and weights")
+    seeds: int = option(1, "number of proxy seeds, counted up from --seed; tables give mean and spread")
+    batch: str = option("noise", "images: noise, cifar10, cifar100, or the path of a .npz of images and labels")
+    batch_size: int = option(64, "images in the batch")
+    data_dir: str | None = option(None, "folder of CIFAR images for torchvision [$DISWOT_DATA, or data]")
+    download: bool = option(False, "let torchvision download the images")
+    draw: Literal["independent", "common", "shared"] = option("shared", "who shares random weights (README)")
+    init: Literal["kaiming", "normal", "default"] = option("kaiming", "how weights are drawn")
+    teacher: str = option("resnet56", "teacher network; --list names them")
+    teacher_weights: str | None = option(None, "state dict of a trained teacher; random weights without it")
+    device: str = option("auto", "auto, cpu, cuda or cuda:i")
+    stack: str = option("auto", "candidates scored together: auto or a number; no score depends on it")
+    out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
+    store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
+    markdown: bool = option(False, "print the table as Markdown")
+    list: bool = option(False, "list proxies, spaces, teachers and truths, and end")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; its exit code."""
+    options = parse(Options, PROG, arguments)
+    return reported(PROG, show_list if options.list else lambda: rank(options))
+
+
+def rank(options: Options) -> None:
+    """Score what is not scored yet, rank, write, print."""
+    import pandas as pd
+
+    from analysis import tables
+    from benchmarks import results, scoring
+    from benchmarks.store import Store
+
+    started = datetime.now(UTC)
+    start = time.perf_counter()
+    job, truth = prepare(options)
+    out = Path(options.out) if options.out else Path("runs") / run_name(options)
+    results.check_writable(out)
+    store = Path(options.store) if options.store else (out if options.out else out.parent) / "store.sqlite"
+    with Store(store) as opened, progress(f"scoring {job.space.name}", len(job)) as advance:
+        rows = scoring.score(job, opened, advance)
+    scored = time.perf_counter() - start
+    scores = results.scores_table(rows, job, truth)
+    rankings = results.rankings(scores, job, options.target, truth)
+    tables.write_csv(scores, out / "scores.csv")
+    tables.write_csv(pd.DataFrame(rankings), out / "ranking.csv")
+    draw_figure(scores, rankings, job, options, out / "ranking.png")
+    times = {"started": started.isoformat(), "scoring_seconds": scored, "seconds": time.perf_counter() - start}
+    results.write_json({**conditions(options, job, truth), **times}, out / "run.json")
+    show(results.headline(rankings), results.notes(job, options.target, truth, scores, ceiling(options)), options, out)
+
+
+def prepare(options: Options) -> tuple[Job, Truth]:
+    """Everything that the options name, checked before anything is scored."""
+    import torch
+
+    import proxies
+    from benchmarks import batches, scoring, selection, spaces, teachers, truth
+
+    space = spaces.find(options.space)
+    dataset = batches.find_dataset(options.dataset)
+    teachers.check_name(options.teacher)
+    chosen = proxies.select(f"{options.proxy},{options.baselines}")
+    if not chosen:
+        raise ValueError("--proxy names no proxy; --list shows them")
+    for name, least in (("seed", 0), ("seeds", 1)):
+        if getattr(options, name) < least:
+            raise ValueError(f"--{name} {getattr(options, name)}: {least} is the least")
+    table = truth.load(options.truth, space, options.dataset, options.target)
+    if options.archs is None:
+        archs = selection.sampled(space, table, options.sample, options.seed)
+    else:
+        archs = selection.listed(space, table, Path(options.archs))
+    trained = Path(options.teacher_weights) if options.teacher_weights else None
+    device = scoring.find_device(options.device)
+    if trained is not None:  # read once now, so that a bad file ends the run before it starts
+        teachers.load(teachers.build(options.teacher, options.dataset, *dataset), trained, torch.device("cpu"))
+    source = batches.open_source(options.batch, options.dataset, data_dir=options.data_dir, download=options.download)
+    source.batch(options.batch_size, options.seed)
+    job = scoring.Job(
+        space=space,
+        archs=archs,
+        proxies=chosen,
+        seeds=range(options.seed, options.seed + options.seeds),
+        source=source,
+        conditions=scoring.Conditions(
+            dataset=options.dataset,
+            batch_size=options.batch_size,
+            draw=options.draw,
+            init=options.init,
+            teacher=options.teacher,
+            teacher_weights=trained,
+            device=device,
+        ),
+        stack=stack_size(options.stack),
+    )
+    return job, table
+
+
+def run_name(options: Options) -> str:
+    """The default folder's name: the main conditions, and a digest of the others where one is not at its default."""
+    cells = Path(options.archs).stem if options.archs else f"n{options.sample}"
+    seeds = f"seed{options.seed}" + (f"x{options.seeds}" if options.seeds > 1 else "")
+    batch = f"{Path(options.batch).stem}{options.batch_size}"
+    named = [options.proxy, options.space, options.dataset, options.target, cells, seeds, batch]
+    named += [options.draw, options.init, options.teacher]
+    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "_".join(named))[:150]
+    rest = [options.baselines, options.truth, options.teacher_weights]
+    usual = [Options.baselines, Options.truth, Options.teacher_weights]
+    exact = [options.proxy, options.archs, options.batch, *rest]
+    plain = rest == usual and options.archs is None and not options.batch.endswith(".npz") and "*" not in options.proxy
+    return name if plain else f"{name}_{hashlib.sha256(repr(exact).encode()).hexdigest()[:6]}"
+
+
+def stack_size(text: str) -> int | None:
+    """--stack as a number; None for auto."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"--stack {text}: auto, or a number from 1")
+    return int(text)
+
+
+def ceiling(options: Options) -> float | None:
+    """What another training seed reaches inside the top tenth, where that is known."""
+    from benchmarks.truth import SEED_CEILING
+
+    known = options.space == "nasbench201" and options.target == "vanilla"
+    return SEED_CEILING[options.dataset] if known else None
+
+
+def conditions(options: Options, job: Job, truth: Truth) -> dict[str, object]:
+    """What run.json says beside the times."""
+    from benchmarks import results, teachers
+
+    c = job.conditions
+    trained = None if c.teacher_weights is None else teachers.digest(c.teacher_weights)
+    batches = {seed: job.source.batch(c.batch_size, seed).digest for seed in job.seeds}
+    return {
+        "command": sys.argv,
+        "options": asdict(options),
+        "seeds": list(job.seeds),
+        "candidates": len(job.archs),
+        "proxies": [proxy.name for proxy in job.proxies],
+        "batch": {"source": job.source.name, "size": c.batch_size, "sha256": batches},
+        "teacher": {"name": c.teacher, "weights": "random by seed" if trained is None else f"sha256 {trained}"},
+        "draw": c.draw,
+        "init": c.init,
+        "truth_source": truth.source,
+        "device": results.device_name(c.device),
+        **results.environment(),
+    }
+
+
+def draw_figure(
+    scores: pd.DataFrame, rankings: Sequence[Mapping[str, Any]], job: Job, options: Options, path: Path
+) -> None:
+    """A panel for each proxy, of the first seed's scores."""
+    from analysis import figures
+    from analysis.tables import number
+
+    first = scores[scores["seed"] == job.seeds[0]]
+    panels = {}
+    for row in rankings:
+        own = first[first["proxy"] == row["proxy"]]
+        panels[row["proxy"]] = (own["score"].to_numpy(dtype=float), f"rho {number(row['spearman'])}")
+    truth = own["truth"].to_numpy(dtype=float)
+    figures.score_against_truth(panels, truth, f"{options.target} accuracy on {options.dataset} (%)", path)
+
+
+def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options: Options, out: Path) -> None:
+    """Print the table, what has to be known beside it, and where everything lies."""
+    from analysis.tables import markdown
+
+    headers, rows = headline
+    if options.markdown:
+        print(markdown(headers, rows) + "\n\n" + "\n".join(f"- {note}" for note in notes))
+    else:
+        show_table(
+            headers, rows, f"{options.space} on {options.dataset}: rank correlation with {options.target} accuracy"
+        )
+        print("\n".join(f"  {note}" for note in notes))
+        print(f"  written: {out}/scores.csv, ranking.csv, ranking.png, run.json")
+
+
+def show_list() -> None:
+    """Print what --proxy, --space, --teacher and --truth can name."""
+    import proxies
+    from benchmarks.spaces import SPACES
+    from benchmarks.teachers import TEACHERS
+    from benchmarks.truth import TRUTHS
+
+    show_table(["proxy", "", "source"], [[p.name, p.summary, p.source] for p in proxies.registered()], "proxies")
+    spaces = {name: (kind.__doc__ or "").strip() for name, kind in SPACES.items()}
+    for title, entries in (("space", spaces), ("teacher", TEACHERS), ("truth", TRUTHS)):
+        show_table([title, ""], [[name, text] for name, text in entries.items()], f"{title}s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""From rows to what a run leaves behind: the table of scores, the table of rankings, and the conditions beside them."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from analysis import ranking
+from analysis.tables import UNDEFINED, number
+from benchmarks.drawing import generator
+from benchmarks.scoring import Job
+from benchmarks.store import Score
+from benchmarks.truth import Truth
+
+PACKAGES = ("diswot-bench", "torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "analog-nasbench")
+
+
+def scores_table(rows: Iterable[Score], job: Job, truth: Truth) -> pd.DataFrame:
+    """A row per (candidate, proxy, seed), with its index and its truth."""
+    table = pd.DataFrame(list(rows), columns=Score._fields)
+    table.insert(2, "index", table["arch"].map({arch: job.space.index(arch) for arch in job.archs}))
+    table["truth"] = table["arch"].map(truth.accuracy)
+    return table
+
+
+def rankings(scores: pd.DataFrame, job: Job, target: str, truth: Truth) -> list[dict[str, Any]]:
+    """A row per proxy, best correlation first; undefined correlations last."""
+    accuracy = np.array([truth.accuracy[arch] for arch in job.archs])
+    size = np.array([job.space.count(arch, *job.source.dataset)[0] for arch in job.archs], dtype=float)
+    clusters = [job.space.function_class(arch) for arch in job.archs]
+    shape = (len(job.seeds), len(job.archs))
+    rows = []
+    for proxy in job.proxies:
+        own = scores[scores["proxy"] == proxy.name]
+        ok = own["status"].eq("ok").to_numpy()
+        ranked = ranking.rank(
+            own["score"].to_numpy(dtype=float).reshape(shape),
+            accuracy,
+            size,
+            clusters,
+            ok=ok.reshape(shape),
+            whole_space=len(job.archs) == len(job.space),
+            random=generator("bootstrap"),
+        )
+        conditions = {
+            "proxy": proxy.name,
+            "space": job.space.name,
+            "dataset": job.conditions.dataset,
+            "target": target,
+            "truth_source": truth.source,
+        }
+        numbers = asdict(ranked)
+        last = {name: numbers.pop(name) for name in ("seeds", "spearman_sd")}
+        cost = float(own["seconds"].to_numpy()[ok].mean()) if ok.any() else np.nan
+        rows.append({**conditions, **numbers, "seconds_per_arch": cost, **last})
+    return sorted(rows, key=lambda row: (np.isnan(row["spearman"]), -row["spearman"]))
+
+
+def environment() -> dict[str, object]:
+    """Versions, commit and machine, for run.json."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    commit, dirty = _commit()
+    machine = {"system": platform.platform(), "processor": platform.machine(), "threads": torch.get_num_threads()}
+    return {"versions": versions, "commit": commit, "dirty": dirty, "machine": machine}
+
+
+def device_name(device: torch.device) -> str:
+    """What the device is called."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def write_json(content: Mapping[str, object], path: Path) -> None:
+    """Write a JSON file so that a reader never sees half of it."""
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def check_writable(folder: Path) -> None:
+    """Make an output folder, and see that it takes files. Raises OSError or ValueError where it does not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial = folder / ".writable"
+        trial.write_text("")
+        trial.unlink()
+    except OSError as error:
+        raise ValueError(f"--out {folder}: can't be written ({error.strerror})") from None
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    """The commit this source is at, and whether files differ from it; None outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return done.stdout.strip()
+
+    top = git("rev-parse", "--show-toplevel")
+    if top is None or Path(top) != root:
+        return None, None
+    return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
+
+
+def headline(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """The rankings as people read them: headers and rows of text."""
+    headers = ["proxy", "spearman", "95 % interval", "kendall", "top tenth", "top-10 truth", "regret", "given params"]
+    return [*headers, "failed", "ms/arch"], [_headline_row(row) for row in rows]
+
+
+def _headline_row(row: Mapping[str, Any]) -> list[str]:
+    spread = f" ± {number(row['spearman_sd'])}" if row["seeds"] > 1 else ""
+    low, high = number(row["spearman_low"]), number(row["spearman_high"])
+    return [
+        row["proxy"],
+        number(row["spearman"]) + spread,
+        low if low == high == UNDEFINED else f"{low} to {high}",
+        number(row["kendall"]),
+        number(row["top10_spearman"]),
+        number(row["top10_mean_truth"], 2),
+        number(row["regret"], 2),
+        number(row["partial_spearman"]),
+        str(row["failed"]),
+        number(1000 * row["seconds_per_arch"], 1),
+    ]
+
+
+def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame, ceiling: float | None) -> list[str]:
+    """What a reader has to know beside the table, a line each."""
+    c = job.conditions
+    teacher = c.teacher if c.teacher_weights is None else f"{c.teacher} trained ({c.teacher_weights.name})"
+    seeds: Sequence[int] = job.seeds
+    spread = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}, mean ± sd over seeds"
+    size = len(job.archs)
+    lines = [
+        f"truth: {truth.source}; target {target}; {size:,} of {len(job.space):,} candidates of {job.space.name}",
+        f"batch: {c.batch_size} x {job.source.name}; draw {c.draw}; init {c.init}; teacher {teacher}; {spread}; "
+        f"{c.device}",
+    ]
+    if size == len(job.space):
+        lines.append("interval: none, the whole space was scored")
+    else:
+        lines.append("interval: percentile bootstrap, candidates of equal function resampled together")
+    if ceiling is not None:
+        lines.append(
+            f"ceiling: inside the space's top tenth even another training seed's accuracy reaches only {ceiling}"
+        )
+    failed = scores.loc[scores["status"].ne("ok"), "status"].value_counts()
+    if len(failed):
+        counted = ", ".join(f"{count} {status}" for status, count in failed.items())
+        lines.append(f"failed scores rank last: {counted}")
+    return lines

@@ -1,0 +1,175 @@
+"""Candidates x proxies -> rows. The only scoring loop there is: ranking, search and distillation call `score`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+
+import torch
+
+import proxies as proxies_package
+from benchmarks import teachers
+from benchmarks.batches import Batch, Source
+from benchmarks.drawing import Drawing, Init, Mode
+from benchmarks.spaces import Space
+from benchmarks.store import Score, Store
+from proxies import Proxy
+from proxies.probe import Probe
+
+STACK_ON_GPU = 64
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Everything but candidate, proxy and seed that a score depends on."""
+
+    dataset: str
+    batch_size: int = 64
+    draw: Mode = "shared"
+    init: Init = "kaiming"
+    teacher: str = "resnet56"
+    teacher_weights: Path | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def content(self, batch: Batch) -> dict[str, object]:
+        """The key under which scores are stored, the batch and the code by their digests."""
+        content = asdict(self)
+        trained = None if self.teacher_weights is None else teachers.digest(self.teacher_weights)
+        content.update(device=self.device.type, teacher_weights=trained, batch=batch.digest, code=code_digest())
+        return {**content, "precision": "float32"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to score: every candidate with every proxy under every seed."""
+
+    space: Space
+    archs: Sequence[str]
+    proxies: Sequence[Proxy]
+    seeds: Sequence[int]
+    source: Source
+    conditions: Conditions
+    stack: int | None = None  # candidates run together; None chooses by device
+
+    def __len__(self) -> int:
+        return len(self.archs) * len(self.seeds)
+
+
+def score(job: Job, store: Store, advance: Callable[[int], None] = lambda _: None) -> list[Score]:
+    """Score what the store lacks, and return all rows of the job by seed, proxy and candidate in the job's order.
+
+    `advance` is told how many candidates are done, each once for every seed. A row is kept as soon as its stack is
+    done. No score depends on the stack it was computed in, so out-of-memory only makes stacks smaller.
+    """
+    rows: list[Score] = []
+    for seed in job.seeds:
+        batch = job.source.batch(job.conditions.batch_size, seed)
+        key = store.conditions(job.conditions.content(batch))
+        names = [proxy.name for proxy in job.proxies]
+        stored = {(row.proxy, row.arch): row for row in store.scores(key, job.space.name, names, seed)}
+        missing = [arch for arch in job.archs if any((name, arch) not in stored for name in names)]
+        advance(len(job.archs) - len(missing))
+        if missing:
+            for fresh in _SeedRun(job, seed, batch, stored).over(missing):
+                store.add(key, fresh)
+                stored.update(((row.proxy, row.arch), row) for row in fresh)
+                advance(len({row.arch for row in fresh}))
+        rows += [stored[name, arch] for name in names for arch in job.archs]
+    return rows
+
+
+class _SeedRun:
+    """The scoring of one seed: its drawing, its teacher, and what earlier probes were asked for."""
+
+    def __init__(self, job: Job, seed: int, batch: Batch, stored: Mapping[tuple[str, str], Score]) -> None:
+        self.job = job
+        self.seed = seed
+        self.stored = stored
+        conditions = job.conditions
+        self.images, self.labels = batch.images.to(conditions.device), batch.labels.to(conditions.device)
+        self.drawing = Drawing(seed, conditions.draw, conditions.init, conditions.device)
+        self.plan: frozenset[str] = frozenset()
+        self.teacher = self._teacher()
+
+    def _teacher(self) -> Probe:
+        conditions = self.job.conditions
+        network = teachers.build(conditions.teacher, conditions.dataset, *self.job.source.dataset)
+        weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
+        return Probe(network, weights, self.images, self.labels)
+
+    def over(self, archs: Sequence[str]) -> Iterator[list[Score]]:
+        """The missing rows of some candidates, a stack at a time."""
+        size = self.job.stack or (STACK_ON_GPU if self.images.is_cuda else 1)
+        done = 0
+        while done < len(archs):
+            stack = list(archs[done : done + size])
+            try:
+                fresh = self._stack(stack)
+            except torch.OutOfMemoryError:
+                size = max(1, len(stack) // 2)
+                continue
+            except torch.linalg.LinAlgError:  # of one candidate: find it, and let the others be
+                fresh = [row for arch in stack for row in self._stack([arch])]
+            yield fresh
+            done += len(stack)
+
+    def _stack(self, archs: Sequence[str]) -> list[Score]:
+        network = self.job.space.build(archs, *self.job.source.dataset)
+        weights = self.drawing.candidates(network, archs)
+        probe = Probe(network, weights, self.images, self.labels, teacher=self.teacher, plan=self.plan)
+        rows = []
+        for proxy in self.job.proxies:
+            wanted = [(i, arch) for i, arch in enumerate(archs) if (proxy.name, arch) not in self.stored]
+            if wanted:
+                values, status, seconds = _scores(probe, proxy)
+                rows += [
+                    Score(self.job.space.name, arch, proxy.name, self.seed, values[i], status[i], seconds)
+                    for i, arch in wanted
+                ]
+        self.plan |= probe.asked
+        return rows
+
+
+def _scores(probe: Probe, proxy: Proxy) -> tuple[list[float], list[str], float]:
+    """Scores, their status, and seconds a candidate. A failing stack of one gets a status, a larger one raises."""
+    candidates = probe.network.candidates
+    try:
+        scores, seconds = probe.score(proxy)
+    except (torch.OutOfMemoryError, torch.linalg.LinAlgError) as error:
+        if candidates > 1:
+            raise
+        return [math.nan], ["oom" if isinstance(error, torch.OutOfMemoryError) else "error"], 0.0
+    values = scores.tolist()
+    status = ["nan" if math.isnan(value) else "inf" if math.isinf(value) else "ok" for value in values]
+    return values, status, seconds / candidates
+
+
+def find_device(name: str) -> torch.device:
+    """The device that auto, cpu, cuda or cuda:i names. Raises ValueError where there is none."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if name == "cpu":
+        return torch.device(name)
+    if kind != "cuda" or (number and not number.isdecimal()):
+        raise ValueError(f"no device is called {name!r}; there are: auto, cpu, cuda, cuda:i")
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) >= there:
+        raise ValueError(f"--device {name}: this machine has {there} CUDA devices that torch can use")
+    return torch.device(name)
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the source that scores depend on: scores of another version of it are not taken for these."""
+    here = Path(__file__).parent
+    files = sorted(Path(proxies_package.__file__).parent.glob("*.py")) + sorted((here / "spaces").glob("*.py"))
+    files += [here / name for name in ("batches.py", "drawing.py", "scoring.py", "stack.py", "teachers.py")]
+    summary = hashlib.sha256()
+    for file in files:
+        summary.update(file.name.encode() + b"\0" + file.read_bytes())
+    return summary.hexdigest()[:16]

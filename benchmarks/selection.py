@@ -1,0 +1,51 @@
+"""Which candidates a run scores: a seeded sample of a space, all of it, or those that a file lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.drawing import generator
+from benchmarks.spaces import Space
+from benchmarks.truth import Truth
+
+
+def sampled(space: Space, truth: Truth, sample: str, seed: int) -> list[str]:
+    """A uniform sample of the candidates that the truth covers; a larger one begins with the smaller.
+
+    Raises ValueError unless `sample` is `all` or a number that there are candidates for.
+    """
+    covered = [arch for arch in space.sample(len(space), generator(seed, "sample")) if arch in truth.accuracy]
+    if sample == "all":
+        return covered
+    number = int(sample) if sample.isdecimal() else 0
+    if not 1 <= number <= len(covered):
+        raise ValueError(f"--sample {sample}: 1 to {len(covered)} (the cells with a known accuracy), or all")
+    return covered[:number]
+
+
+def listed(space: Space, truth: Truth, path: Path) -> list[str]:
+    """The candidates of a file, one a line; blank lines and what follows a # are left out.
+
+    Raises ValueError naming the line that is no candidate, stands there twice, or has no known accuracy.
+    """
+    archs: dict[str, int] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--archs {path}: not a text file ({error.reason})") from None
+    for number, line in enumerate(lines, 1):
+        text = line.split("#")[0].strip()
+        if not text:
+            continue
+        try:
+            arch = space.parse(text)
+        except ValueError as error:
+            raise ValueError(f"--archs {path}, line {number}: {error}") from None
+        if arch in archs:
+            raise ValueError(f"--archs {path}, line {number}: the cell of line {archs[arch]} again")
+        if arch not in truth.accuracy:
+            raise ValueError(f"--archs {path}, line {number}: the truth ({truth.source}) has no accuracy for {arch}")
+        archs[arch] = number
+    if not archs:
+        raise ValueError(f"--archs {path}: lists no candidates")
+    return list(archs)

@@ -1,0 +1,289 @@
+"""NAS-Bench-201 (Dong & Yang, ICLR 2020), the topology space of NATS-Bench: 15,625 cells, and networks made of them.
+
+A cell has four nodes and an operation on each of the six edges i -> j, i < j; node j sums what arrives. Its code is the
+official string, its index the official one. No accuracies here: see benchmarks/truth.py.
+"""
+
+from __future__ import annotations
+
+import ast
+import random as python_random
+from collections.abc import Sequence
+from functools import cache
+from itertools import product
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.stack import Pass, Stack, Sum, take
+from proxies.network import Layer
+
+Cell = tuple[str, ...]  # the operations of the six edges, in the order of EDGES
+
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # the order of the official string
+KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
+
+TUPLE_CODES = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")  # NASLib's, analog-nasbench's
+TUPLE_EDGES = tuple(sorted(EDGES))  # 01 02 03 12 13 23
+
+CELLS_PER_STAGE = 5
+CHANNELS = (16, 32, 64)
+SHUFFLE_SEED = 88  # of the list that gives the official index
+
+
+class NasBench201:
+    """The space of all 15,625 cells."""
+
+    name = "nasbench201"
+
+    def __len__(self) -> int:
+        return len(_cells())
+
+    def arch(self, index: int) -> str:
+        """The official string of an official index."""
+        if not 0 <= index < len(self):
+            raise ValueError(f"cell index {index} is outside 0..{len(self) - 1}")
+        return _cells()[index]
+
+    def index(self, arch: str) -> int:
+        """The official index of an official string."""
+        return _indices()[arch]
+
+    def parse(self, text: str) -> str:
+        """The official string of a string, an index or a six-tuple such as (4,3,3,3,2,3)."""
+        text = text.strip()
+        if text.isdigit():
+            return self.arch(int(text))
+        if text.startswith("(") and text.endswith(")"):
+            return self.from_tuple(_six_numbers(text))
+        if text in _indices():
+            return text
+        raise ValueError(
+            f"{text!r} is no NAS-Bench-201 cell: write |op~0|+|op~0|op~1|+|op~0|op~1|op~2| with op one of "
+            f"{', '.join(OPERATIONS)}, or an index 0..{len(self) - 1}, or a six-tuple of 0..4"
+        )
+
+    def from_tuple(self, codes: Sequence[int]) -> str:
+        """The official string of NASLib's six-tuple: edges 01 02 03 12 13 23; 0 skip, 1 none, 2 3x3, 3 1x1, 4 pool."""
+        if len(codes) != len(EDGES) or not all(0 <= code < len(TUPLE_CODES) for code in codes):
+            raise ValueError(f"{tuple(codes)} is no NAS-Bench-201 six-tuple: six numbers from 0 to 4")
+        chosen = {edge: TUPLE_CODES[code] for edge, code in zip(TUPLE_EDGES, codes, strict=True)}
+        return print_cell(tuple(chosen[edge] for edge in EDGES))
+
+    def to_tuple(self, arch: str) -> tuple[int, ...]:
+        """NASLib's six-tuple of an official string."""
+        chosen = dict(zip(EDGES, parse_cell(arch), strict=True))
+        return tuple(TUPLE_CODES.index(chosen[edge]) for edge in TUPLE_EDGES)
+
+    def function_class(self, arch: str) -> str:
+        """What the cell computes, written out: one of 6,466 texts, as the benchmark's authors count them.
+
+        Skips are replaced by their source, an operation on zero is zero, and the order of a sum does not matter. Sums
+        that differ by a zero term stay apart, as in the authors' count (all in all 4,930 functions would remain).
+        """
+        cell = dict(zip(EDGES, parse_cell(arch), strict=True))
+        nodes = ["0"]
+        for node in (1, 2, 3):
+            nodes.append("+".join(sorted(_term(cell[source, node], nodes[source]) for source in range(node))))
+        return nodes[3]
+
+    def connected(self, arch: str) -> bool:
+        """Whether a path without `none` leads from input to output; 341 cells have none."""
+        return bool(live_edges(parse_cell(arch)))
+
+    def sample(self, number: int, random: np.random.Generator) -> list[str]:
+        """Different cells, uniformly, a larger sample beginning with the smaller one."""
+        return [self.arch(int(index)) for index in random.permutation(len(self))[:number]]
+
+    def mutate(self, arch: str, random: np.random.Generator) -> str:
+        """The cell with another operation on one edge."""
+        cell = list(parse_cell(arch))
+        edge = int(random.integers(len(EDGES)))
+        others = [operation for operation in OPERATIONS if operation != cell[edge]]
+        cell[edge] = others[int(random.integers(len(others)))]
+        return print_cell(tuple(cell))
+
+    def count(self, arch: str, classes: int, resolution: int) -> tuple[int, int]:
+        """(params, macs) in closed form; the API's FLOPs are these macs. Edges on no path count too."""
+        cell = parse_cell(arch)
+        convs_3x3, convs_1x1 = cell.count("nor_conv_3x3"), cell.count("nor_conv_1x1")
+        head = 65 * classes
+        params = 72_656 + head + 243_040 * convs_3x3 + 28_000 * convs_1x1
+        macs = 7_782_400 + 35_389_440 * convs_3x3 + 3_932_160 * convs_1x1
+        return params, macs * resolution**2 // 32**2 + head
+
+    def build(self, archs: Sequence[str], classes: int, resolution: int) -> Stack:
+        """The networks of some cells as one stack."""
+        return CellStack([parse_cell(arch) for arch in archs], classes, resolution)
+
+
+def parse_cell(arch: str) -> Cell:
+    """The six operations of an official string that is known to be one."""
+    return tuple(part.split("~")[0] for part in arch.replace("+", "").split("|") if part)
+
+
+def print_cell(cell: Cell) -> str:
+    """The official string of six operations."""
+    terms = [f"{operation}~{source}" for operation, (source, _) in zip(cell, EDGES, strict=True)]
+    return f"|{terms[0]}|+|{terms[1]}|{terms[2]}|+|{terms[3]}|{terms[4]}|{terms[5]}|"
+
+
+def live_edges(cell: Cell) -> set[tuple[int, int]]:
+    """The edges on some path from input to output: the only ones that the cell's output depends on."""
+    passable = [edge for edge, operation in zip(EDGES, cell, strict=True) if operation != "none"]
+    reached, reaching = {0}, {3}
+    for _ in range(3):
+        reached |= {target for source, target in passable if source in reached}
+        reaching |= {source for source, target in passable if target in reaching}
+    return {(source, target) for source, target in passable if source in reached and target in reaching}
+
+
+@cache
+def _cells() -> tuple[str, ...]:
+    """All official strings by official index: the list in lexical order of OPERATIONS, shuffled once."""
+    cells = [print_cell(cell) for cell in product(OPERATIONS, repeat=len(EDGES))]
+    python_random.Random(SHUFFLE_SEED).shuffle(cells)
+    return tuple(cells)
+
+
+@cache
+def _indices() -> dict[str, int]:
+    return {cell: index for index, cell in enumerate(_cells())}
+
+
+def _term(operation: str, source: str) -> str:
+    """One term of a sum. The spelling matters: sums are sorted as text, and the count 6,466 depends on that order."""
+    if operation == "none" or source == "#":
+        return "#"
+    return source if operation == "skip_connect" else f"({source})@{operation}"
+
+
+def _six_numbers(text: str) -> tuple[int, ...]:
+    try:
+        numbers = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        numbers = None
+    if not isinstance(numbers, tuple) or not all(type(number) is int for number in numbers):
+        raise ValueError(f"{text!r} is no NAS-Bench-201 six-tuple: six numbers from 0 to 4")
+    return numbers
+
+
+ConvNorm = tuple[Layer, Layer]
+
+
+class CellStack(Stack):
+    """Networks of A different cells: stem, three stages of five cells, two residual blocks of stride 2 between them."""
+
+    def __init__(self, cells: Sequence[Cell], classes: int, resolution: int) -> None:
+        super().__init__(len(cells), classes, resolution)
+        self._members = [_by_operation(cells, position) for position in range(len(EDGES))]
+        self._run = _worth_running(cells, self._members)
+        self._stem = self._conv_norm("stem", (3, CHANNELS[0]), 3, resolution)
+        self._stages: list[list[dict[tuple[int, str], ConvNorm]]] = []
+        self._reductions: list[tuple[ConvNorm, ConvNorm, Layer]] = []
+        for number, channels in enumerate(CHANNELS, 1):
+            size = resolution // 2 ** (number - 1)
+            if number > 1:
+                self._reductions.append(self._reduction(f"stage{number}.reduction", channels, size))
+            roles = [f"stage{number}.cell{cell}" for cell in range(CELLS_PER_STAGE)]
+            self._stages.append([self._cell_layers(role, channels, size) for role in roles])
+        self._last = self.norm("last.norm", CHANNELS[-1], size)
+        self.linear("classifier", CHANNELS[-1])
+
+    def _conv_norm(self, role: str, channels: tuple[int, int], kernel: int, size: int, stride: int = 1) -> ConvNorm:
+        conv = self.conv(role, channels, kernel, size, stride=stride)
+        return conv, self.norm(f"{role}.norm", channels[1], size)
+
+    def _reduction(self, role: str, c: int, size: int) -> tuple[ConvNorm, ConvNorm, Layer]:
+        first = self._conv_norm(f"{role}.conv_a", (c // 2, c), 3, size, stride=2)
+        second = self._conv_norm(f"{role}.conv_b", (c, c), 3, size)
+        return first, second, self.conv(f"{role}.shortcut", (c // 2, c), 1, size)
+
+    def _cell_layers(self, role: str, c: int, size: int) -> dict[tuple[int, str], ConvNorm]:
+        """The convolutions of one cell by (position of the edge, operation), dead edges included."""
+        layers = {}
+        for position, (source, target) in enumerate(EDGES):
+            for operation, kernel in KERNELS.items():
+                if members := self._members[position].get(operation):
+                    name = f"{role}.edge{source}{target}"
+                    conv = self.conv(name, (c, c), kernel, size, members=members, operation=operation)
+                    layers[position, operation] = (conv, self.norm(f"{name}.norm", c, size, members=members))
+        return layers
+
+    def state_key(self, role: str) -> str:
+        """The name in the authors' TinyNetwork: stem.0, cells.3.layers.5.op.1, cells.5.downsample.1, lastact.0."""
+        names = {"stem": "stem.0", "stem.norm": "stem.1", "last.norm": "lastact.0", "classifier": "classifier"}
+        if role in names:
+            return names[role]
+        stage, place, *part = role.split(".")
+        before = (int(stage.removeprefix("stage")) - 1) * (CELLS_PER_STAGE + 1)
+        slot = ".op.2" if part[-1] == "norm" else ".op.1"
+        if place == "reduction":
+            return f"cells.{before - 1}." + ("downsample.1" if part[0] == "shortcut" else part[0] + slot)
+        ends = part[0].removeprefix("edge")
+        edge = EDGES.index((int(ends[0]), int(ends[1])))
+        return f"cells.{before + int(place.removeprefix('cell'))}.layers.{edge}{slot}"
+
+    def body(self, images: Tensor, run: Pass) -> Tensor:
+        """images [N, 3, H, W] -> features [N, A*64, H/4, W/4]."""
+        x = run.norm(run.conv(images, self._stem[0]), self._stem[1])
+        for stage, cells in enumerate(self._stages):
+            if stage > 0:
+                x = _reduce(x, run, *self._reductions[stage - 1])
+            for layers in cells:
+                x = self._cell(x, run, layers)
+        return run.norm(x, self._last).relu()
+
+    def _cell(self, x: Tensor, run: Pass, layers: dict[tuple[int, str], ConvNorm]) -> Tensor:
+        """One cell of every candidate: loops over edges and operations, never over candidates."""
+        sums = [Sum(self.candidates) for _ in range(4)]
+        sums[0].add(x, self.everyone)
+        for source in (0, 1, 2):
+            before = sums[source].value
+            if before is None:
+                continue
+            rectified: Tensor | None = None  # once a node: every convolution on its edges starts with this ReLU
+            for position, operation, members in self._run[source]:
+                if operation in KERNELS:
+                    rectified = before.relu() if rectified is None else rectified
+                    conv, norm = layers[position, operation]
+                    after = run.norm(run.conv(take(rectified, members, self.candidates), conv), norm)
+                else:
+                    after = take(before, members, self.candidates)
+                    if operation == "avg_pool_3x3":
+                        after = F.avg_pool2d(after, 3, stride=1, padding=1, count_include_pad=False)
+                sums[EDGES[position][1]].add(after, members)
+        last = sums[3].value
+        return torch.zeros_like(x) if last is None else last
+
+
+def _reduce(x: Tensor, run: Pass, a: ConvNorm, b: ConvNorm, shortcut: Layer) -> Tensor:
+    """The residual block between two stages: half the size, twice the channels, no normalisation on the shortcut."""
+    inner = run.norm(run.conv(x.relu(), a[0]), a[1])
+    inner = run.norm(run.conv(inner.relu(), b[0]), b[1])
+    return run.conv(F.avg_pool2d(x, 2), shortcut) + inner
+
+
+def _by_operation(cells: Sequence[Cell], position: int) -> dict[str, tuple[int, ...]]:
+    """The members of each operation on one edge."""
+    found = {op: tuple(i for i, cell in enumerate(cells) if cell[position] == op) for op in OPERATIONS}
+    return {operation: members for operation, members in found.items() if members}
+
+
+def _worth_running(
+    cells: Sequence[Cell], members: Sequence[dict[str, tuple[int, ...]]]
+) -> list[list[tuple[int, str, tuple[int, ...]]]]:
+    """By source node, the (position, operation, members) to run: all but those that matter to no member's output.
+
+    An operation on a dead edge that runs for the sake of other members adds exactly 0, or to a node nobody reads.
+    """
+    live = [live_edges(cell) for cell in cells]
+    steps: list[list[tuple[int, str, tuple[int, ...]]]] = [[], [], []]
+    for position, edge in enumerate(EDGES):
+        for operation, who in members[position].items():
+            if operation != "none" and any(edge in live[member] for member in who):
+                steps[edge[0]].append((position, operation, who))
+    return steps

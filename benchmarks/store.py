@@ -1,0 +1,147 @@
+"""The crash-safe store of scores: SQLite, one transaction a stack, keyed by content.
+
+A score's key is the candidate, the proxy, the seed and the conditions; conditions hold everything else that a score
+depends on, so that runs under different conditions can share a file. What is stored is never scored again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+VERSION = 1
+
+_TABLES = """
+CREATE TABLE conditions (id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE scores (
+    conditions TEXT NOT NULL REFERENCES conditions (id),
+    space TEXT NOT NULL, arch TEXT NOT NULL, proxy TEXT NOT NULL, seed INTEGER NOT NULL,
+    score REAL, status TEXT NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (conditions, space, proxy, seed, arch)
+) WITHOUT ROWID;
+"""
+
+
+class Score(NamedTuple):
+    """One row: status is ok, nan, inf, oom or error; seconds are those of the proxy alone for one candidate."""
+
+    space: str
+    arch: str
+    proxy: str
+    seed: int
+    score: float
+    status: str
+    seconds: float
+
+
+class Store:
+    """An open store. Use as a context manager; raises ValueError where the file can't be used."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+        except sqlite3.OperationalError as error:
+            raise ValueError(f"store {path}: {error}") from None
+        try:
+            self._prepare()
+        except sqlite3.OperationalError as error:  # locked, read-only, no space: the file itself is sound
+            self._connection.close()
+            raise ValueError(f"store {path}: {error}") from None
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            aside = _set_aside(path)
+            raise ValueError(
+                f"store {path} is damaged ({error}); it is kept as {aside}, run again for a new one"
+            ) from None
+        except ValueError:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise ValueError(
+                f"store {self.path} is of version {version}, this program writes {VERSION}: update the program, "
+                "or name another file by --store; nothing was changed"
+            )
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        if self._connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("its check failed")
+        with self._transaction():
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                    raise ValueError(f"{self.path} is another program's SQLite file; name another by --store")
+                for statement in _TABLES.split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {VERSION}")
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def conditions(self, conditions: Mapping[str, object]) -> str:
+        """The id of some conditions, filed if new."""
+        text = json.dumps(conditions, sort_keys=True)
+        key = hashlib.sha256(text.encode()).hexdigest()
+        with self._transaction():
+            self._connection.execute("INSERT OR IGNORE INTO conditions VALUES (?, ?)", (key, text))
+        return key
+
+    def add(self, conditions: str, scores: Iterable[Score]) -> None:
+        """Write scores in one transaction. One that is there already stays as it is."""
+        rows = [
+            (conditions, *(None if value != value else value for value in score))  # NULL stands for NaN
+            for score in scores
+        ]
+        with self._transaction():
+            self._connection.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def scores(self, conditions: str, space: str, proxies: Iterable[str], seed: int) -> Iterator[Score]:
+        """What is stored for some proxies and a seed under these conditions, by proxy and arch."""
+        for proxy in proxies:
+            found = self._connection.execute(
+                "SELECT space, arch, proxy, seed, score, status, seconds FROM scores "
+                "WHERE conditions = ? AND space = ? AND proxy = ? AND seed = ?",
+                (conditions, space, proxy, seed),
+            )
+            for row in found:
+                score = Score(*row)
+                yield score._replace(score=math.nan) if score.score is None else score
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a damaged store, and its journals, to a name that is free; never over another file."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        journal = path.with_name(path.name + suffix)
+        if journal.exists():
+            journal.rename(aside.with_name(aside.name + suffix))
+    return aside

@@ -1,0 +1,99 @@
+"""Named fixed teachers, with random weights by seed or trained ones from a state dict.
+
+A teacher is a stack of one. At initialisation its normalisations use the batch's statistics, as a student's do; trained
+weights bring running statistics, and those are used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.drawing import Drawing
+from benchmarks.spaces.nasbench201 import NasBench201
+from benchmarks.spaces.resnet import ResNetStack
+from benchmarks.stack import Stack
+from proxies.network import Layer, NormState, Weights
+
+RESNET_DEPTHS = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9, "resnet110": 18}
+
+# The cells with the best official test accuracy after 200 epochs: 94.37, 73.51, 47.31 %. On CIFAR-10 index 6111 ties.
+NASBENCH201_BEST = {"cifar10": 13714, "cifar100": 9930, "ImageNet16-120": 857}
+
+TEACHERS = {
+    **{name: f"CIFAR ResNet of three stages of {depth} blocks" for name, depth in RESNET_DEPTHS.items()},
+    "nasbench201-best": "the NAS-Bench-201 cell with the best official test accuracy on the data set",
+}
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError for a teacher that there is none of."""
+    if name not in TEACHERS:
+        raise ValueError(f"no teacher is called {name!r}; there are: {', '.join(TEACHERS)}")
+
+
+def build(name: str, dataset: str, classes: int, resolution: int) -> Stack:
+    """The teacher's network, a stack of one. Raises ValueError for an unknown name."""
+    check_name(name)
+    if name in RESNET_DEPTHS:
+        depth = RESNET_DEPTHS[name]
+        return ResNetStack([(depth, depth, depth)], classes, resolution)
+    space = NasBench201()
+    return space.build([space.arch(NASBENCH201_BEST[dataset])], classes, resolution)
+
+
+def digest(path: Path) -> str:
+    """sha256 of a weights file. Raises ValueError where it can't be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ValueError(f"teacher weights {path}: {error.strerror or error}") from None
+
+
+def weights(stack: Stack, drawing: Drawing, path: Path | None = None) -> Weights:
+    """Drawn weights, or trained ones from a state dict. Raises ValueError naming the first thing that does not fit."""
+    return drawing.teacher(stack) if path is None else load(stack, path, drawing.device)
+
+
+def load(stack: Stack, path: Path, device: torch.device) -> Weights:
+    """Trained weights from a state dict in the field's naming (RepDistiller's ResNets, the NAS-Bench-201 networks').
+
+    Loaded as tensors only: nothing in the file is run. A dict with the state under "model" or "state_dict" will do.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ValueError(f"teacher weights {path}: not a state dict that loads safely ({reason})") from None
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict):
+        raise ValueError(f"teacher weights {path}: holds a {type(content).__name__}, not a state dict")
+    state = {str(key).removeprefix("module."): value for key, value in content.items()}
+    kernels: dict[Layer, Tensor] = {}
+    norms: dict[Layer, NormState] = {}
+    for layer in stack.layers:
+        name = stack.state_key(layer.role)
+        if layer.is_norm:
+            parts = ("weight", "bias", "running_mean", "running_var")
+            norms[layer] = NormState(*(_entry(state, f"{name}.{part}", layer.shape, path) for part in parts))
+        else:
+            kernels[layer] = _entry(state, f"{name}.weight", layer.shape, path)
+    bias = _entry(state, f"{stack.state_key(stack.head.role)}.bias", stack.head.shape[:1], path)
+    return Weights(kernels, bias, norms)
+
+
+def _entry(state: dict[str, object], key: str, shape: tuple[int, ...], path: Path) -> Tensor:
+    """One tensor of the state dict as that of a stack of one, [1, *shape] in float32."""
+    value = state.get(key)
+    if not isinstance(value, Tensor):
+        begins = ", ".join(list(state)[:3])
+        raise ValueError(f"teacher weights {path}: no tensor called {key!r}; the file begins with {begins}")
+    if tuple(value.shape) != shape:
+        raise ValueError(f"teacher weights {path}: {key} has shape {tuple(value.shape)}, {shape} is expected")
+    return value.float().unsqueeze(0)

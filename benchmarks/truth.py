@@ -1,0 +1,193 @@
+"""Ground truth: measured accuracies by space, data set and target. Which table was used is part of every result.
+
+retrained   NAS-Bench-201 on CIFAR-10, in the data of the package analog-nasbench: the embedded default
+official    NAS-Bench-201 test accuracy after 200 epochs, mean over seeds: benchmarks/data.py fetch brings it
+a path      a CSV of `arch` or `index`, and `accuracy` (or a column called like the target)
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+import os
+import pickle
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import pandas as pd
+import pooch
+
+from benchmarks.spaces.nasbench201 import NasBench201
+
+if TYPE_CHECKING:
+    from benchmarks.spaces import Space
+
+Target = Literal["vanilla", "distilled"]
+TARGETS: tuple[Target, ...] = get_args(Target)
+
+RETRAINED_SHA256 = "85f3435b877aa2d36268d55ce07f6ff6d73643d17a840f1941745da5eb80db32"
+
+FREEREA = "https://raw.githubusercontent.com/NiccoloCavagnero/FreeREA/9c2a726cd3adf526c43ae52a515a8fc5ea927fe7/"
+OFFICIAL_SHA256 = {
+    "cifar10": "a41e06dbbd097df080ee6eb3eb8c6a92d589a0f53d51d66147155fcddbcacd2d",
+    "cifar100": "f6487d29eb75cfa40dd1741d7d77f36e935828613576f8ea2d838482f1e10169",
+    "ImageNet16-120": "b2c6c6b30cb9dd429106cdca913bf908680a4dc1d53199e062aa1ffae1a9bf9a",
+}
+
+# What another seed's accuracy reaches as a predictor inside the space's top tenth (Spearman, official tables).
+SEED_CEILING = {"cifar10": 0.66, "cifar100": 0.79, "ImageNet16-120": 0.85}
+
+TRUTHS = {
+    "retrained": "NAS-Bench-201, CIFAR-10, vanilla: every cell retrained once (package analog-nasbench); embedded",
+    "official": "NAS-Bench-201, 3 data sets, vanilla: test accuracy after 200 epochs, mean over seeds (FreeREA's CSV)",
+    "PATH": "a CSV with a column arch or index, and a column accuracy (or vanilla, distilled)",
+}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Accuracies in percent by canonical arch, and where they come from."""
+
+    accuracy: dict[str, float]
+    source: str
+
+
+def load(name: str, space: Space, dataset: str, target: str) -> Truth:
+    """The table that `--truth` names. Raises ValueError, saying how to get one, where there is none."""
+    if target not in TARGETS:
+        raise ValueError(f"no target is called {target!r}; there are: {', '.join(TARGETS)}")
+    if name == "auto":
+        name = "retrained" if dataset == "cifar10" else "official"
+    elif name not in TRUTHS:
+        return from_csv(Path(name), space, target)
+    if target != "vanilla":
+        raise ValueError(
+            f"no table of {target} accuracies for {space.name} on {dataset}: give your own as --truth FILE.csv "
+            f"(columns arch or index, and {target} or accuracy)"
+        )
+    if name == "retrained":
+        if dataset != "cifar10":
+            raise ValueError(f"the table 'retrained' has cifar10 only, not {dataset}; {how_to_fetch(dataset)}")
+        return retrained()
+    return official(dataset)
+
+
+def how_to_fetch(dataset: str) -> str:
+    """What a user types to get the official table."""
+    return f"get the official table with: python benchmarks/data.py fetch {dataset}"
+
+
+def cache_folder() -> Path:
+    """Where fetched tables lie: the user's cache, or the folder that DISWOT_CACHE names."""
+    return Path(os.environ.get("DISWOT_CACHE") or pooch.os_cache("diswot-bench"))
+
+
+def official_path(dataset: str) -> Path:
+    """The fetched official table of a data set, there or not."""
+    return cache_folder() / f"nats-{dataset}-{OFFICIAL_SHA256[dataset][:12]}.csv"
+
+
+def official(dataset: str) -> Truth:
+    """The official table. Raises ValueError where it was not fetched, or is not what was fetched."""
+    path = official_path(dataset)
+    if not path.is_file():
+        raise ValueError(f"the official table of {dataset} is not here yet; {how_to_fetch(dataset)}")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != OFFICIAL_SHA256[dataset]:
+        raise ValueError(f"{path}: not the table that was fetched (its checksum differs); delete it and fetch again")
+    accuracy = pd.read_csv(path, index_col="index")["accuracy"]
+    space = NasBench201()
+    table = {space.arch(int(index)): float(value) for index, value in accuracy.items()}  # type: ignore[call-overload]
+    return Truth(table, f"official ({dataset} test accuracy, 200 epochs, mean over seeds)")
+
+
+def retrained() -> Truth:
+    """The embedded table: `baseline_accuracy` of analog-nasbench, an independent retraining of every cell on CIFAR-10.
+
+    Spearman with the official CIFAR-10 test accuracy .991 over the space, .76 inside its top tenth.
+    """
+    accuracy = {NasBench201().from_tuple(cell): value.baseline_accuracy for cell, value in _analog_table().items()}
+    return Truth(accuracy, "retrained (analog-nasbench baseline_accuracy, CIFAR-10, one training each)")
+
+
+class _Record:
+    """Stands in for the two classes of analog-nasbench: holds attributes, runs nothing."""
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+
+
+class _TwoClassesOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> type[_Record]:
+        """Admit the package's two classes as plain records, and nothing else."""
+        if module == "analognasbench.data" and name in ("Architecture", "DriftMeasurement"):
+            return _Record
+        raise pickle.UnpicklingError(f"{module}.{name} is not admitted")
+
+
+def _analog_table() -> dict[tuple[int, ...], Any]:
+    """The package's data file, found through its metadata: the package itself is never imported."""
+    try:
+        files = metadata.files("analog-nasbench") or []
+    except metadata.PackageNotFoundError:
+        raise ValueError("the package analog-nasbench is not installed: pip install analog-nasbench") from None
+    data = next((Path(str(file.locate())) for file in files if file.parts[-2:] == ("analognasbench", "data.anb")), None)
+    if data is None or not data.is_file():
+        raise ValueError("analog-nasbench is installed without its data file: reinstall it")
+    content = data.read_bytes()
+    if hashlib.sha256(content).hexdigest() != RETRAINED_SHA256:
+        raise ValueError(f"{data}: not the data of analog-nasbench 0.1.3 (its checksum differs)")
+    table: dict[tuple[int, ...], Any] = _TwoClassesOnly(io.BytesIO(content)).load()
+    return table
+
+
+def from_csv(path: Path, space: Space, target: str) -> Truth:
+    """A user's table. Raises ValueError naming the file, the row and what is wrong with it."""
+    columns, rows = _csv(path)
+    key = next((column for column in ("arch", "index") if column in columns), None)
+    value = next((column for column in (target, "accuracy") if column in columns), None)
+    if key is None or value is None:
+        missing = "arch or index" if key is None else f"{target} or accuracy"
+        raise ValueError(f"--truth {path}: no column {missing}; it has: {', '.join(columns) or 'nothing'}")
+    if not rows:
+        raise ValueError(f"--truth {path}: no rows")
+    accuracy: dict[str, float] = {}
+    for line, row in enumerate(rows, 2):
+        if len(row) != len(columns):
+            raise ValueError(f"--truth {path}, line {line}: {len(row)} fields under {len(columns)} columns")
+        cell = row[columns.index(key)]
+        try:
+            arch = space.parse(cell)
+        except ValueError as error:
+            raise ValueError(f"--truth {path}, line {line}: {error}") from None
+        if arch in accuracy:
+            raise ValueError(f"--truth {path}, line {line}: {cell!r} stands there twice")
+        accuracy[arch] = _number(row[columns.index(value)], f"--truth {path}, line {line}, column {value}")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return Truth(accuracy, f"{path.name} (column {value}, sha256 {digest})")
+
+
+def _csv(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows, blank lines left out. Raises ValueError where there is no table."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = [[field.strip() for field in row] for row in csv.reader(file, strict=True) if row]
+    except OSError as error:
+        known = ", ".join(TRUTHS)
+        raise ValueError(f"--truth {path}: {error.strerror or error} (it takes {known})") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"--truth {path}: no CSV table ({error})") from None
+    return (lines[0], lines[1:]) if lines else ([], [])
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{where}: {text!r} is no number")
+    return number

@@ -1,0 +1,1 @@
+"""Student search and distillation. Nothing here yet."""

@@ -113,15 +113,15 @@ def console() -> Console:
     return made if made.is_terminal else Console(highlight=False, width=150)
 
 
-def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
-    """Print a table: first column left, the others right."""
+def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str, *, texts: int = 1) -> None:
+    """Print a table: the first columns, which hold texts, left; the others, which hold numbers, right."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
     for number, header in enumerate(headers):
-        table.add_column(header, justify="left" if number == 0 else "right")
+        table.add_column(header, justify="left" if number < texts else "right")
     for row in rows:
         table.add_row(*(Text(text) for text in row))
     console().print(table)

@@ -226,10 +226,12 @@ def show_list() -> None:
     from benchmarks.teachers import TEACHERS
     from benchmarks.truth import TRUTHS
 
-    show_table(["proxy", "", "source"], [[p.name, p.summary, p.source] for p in proxies.registered()], "proxies")
+    show_table(
+        ["proxy", "", "source"], [[p.name, p.summary, p.source] for p in proxies.registered()], "proxies", texts=3
+    )
     spaces = {name: (kind.__doc__ or "").strip() for name, kind in SPACES.items()}
     for title, entries in (("space", spaces), ("teacher", TEACHERS), ("truth", TRUTHS)):
-        show_table([title, ""], [[name, text] for name, text in entries.items()], f"{title}s")
+        show_table([title, ""], [[name, text] for name, text in entries.items()], f"{title}s", texts=2)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
@@ -74,7 +75,7 @@ def score(job: Job, store: Store, advance: Callable[[int], None] = lambda _: Non
         missing = [arch for arch in job.archs if any((name, arch) not in stored for name in names)]
         advance(len(job.archs) - len(missing))
         if missing:
-            for fresh in _SeedRun(job, seed, batch, stored).over(missing):
+            for fresh in SeedRun(job, seed, batch, stored).over(missing):
                 store.add(key, fresh)
                 stored.update(((row.proxy, row.arch), row) for row in fresh)
                 advance(len({row.arch for row in fresh}))
@@ -82,10 +83,12 @@ def score(job: Job, store: Store, advance: Callable[[int], None] = lambda _: Non
     return rows
 
 
-class _SeedRun:
+class SeedRun:
     """The scoring of one seed: its drawing, its teacher, and what earlier probes were asked for."""
 
-    def __init__(self, job: Job, seed: int, batch: Batch, stored: Mapping[tuple[str, str], Score]) -> None:
+    def __init__(
+        self, job: Job, seed: int, batch: Batch, stored: Mapping[tuple[str, str], Score] = MappingProxyType({})
+    ) -> None:
         self.job = job
         self.seed = seed
         self.stored = stored
@@ -117,10 +120,14 @@ class _SeedRun:
             yield fresh
             done += len(stack)
 
-    def _stack(self, archs: Sequence[str]) -> list[Score]:
+    def probe(self, archs: Sequence[str], plan: frozenset[str]) -> Probe:
+        """The probe of some candidates as one stack, with their weights drawn; `plan` as in Probe."""
         network = self.job.space.build(archs, *self.job.source.dataset)
         weights = self.drawing.candidates(network, archs)
-        probe = Probe(network, weights, self.images, self.labels, teacher=self.teacher, plan=self.plan)
+        return Probe(network, weights, self.images, self.labels, teacher=self.teacher, plan=plan)
+
+    def _stack(self, archs: Sequence[str]) -> list[Score]:
+        probe = self.probe(archs, self.plan)
         rows = []
         for proxy in self.job.proxies:
             wanted = [(i, arch) for i, arch in enumerate(archs) if (proxy.name, arch) not in self.stored]

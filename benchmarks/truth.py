@@ -13,6 +13,7 @@ import io
 import math
 import os
 import pickle
+import shutil
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -102,6 +103,43 @@ def official(dataset: str) -> Truth:
     space = NasBench201()
     table = {space.arch(int(index)): float(value) for index, value in accuracy.items()}  # type: ignore[call-overload]
     return Truth(table, f"official ({dataset} test accuracy, 200 epochs, mean over seeds)")
+
+
+def fetch_official(dataset: str, source: str | None = None) -> Path:
+    """Bring the official table into the cache, from where it is published or from another folder, file or address.
+
+    Raises ValueError for an unknown data set, where nothing is found, or where the checksum differs.
+    """
+    if dataset not in OFFICIAL_SHA256:
+        raise ValueError(f"no official table for {dataset!r}; there are: {', '.join(OFFICIAL_SHA256)}")
+    path = official_path(dataset)
+    where = source or f"{FREEREA}cached_metrics/nats/{dataset}/accuracies.csv"
+    local = "://" not in where
+    if local and Path(where).is_dir():
+        where = str(Path(where) / dataset / "accuracies.csv")
+    if local and not Path(where).is_file():
+        raise ValueError(f"{where}: there is no such file; the published one comes without --source")
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        pooch.retrieve(
+            where,
+            known_hash=f"sha256:{OFFICIAL_SHA256[dataset]}",
+            fname=path.name,
+            path=path.parent,
+            downloader=_copied if local else None,
+            progressbar=False,
+        )
+    except ValueError:
+        raise ValueError(
+            f"{where}: its checksum is not that of the official {dataset} table; nothing was kept"
+        ) from None
+    except OSError as error:  # requests' errors among them
+        raise ValueError(f"{where}: can't be fetched ({str(error).splitlines()[0]})") from None
+    return path
+
+
+def _copied(where: str, output: str, _: pooch.Pooch) -> None:
+    shutil.copyfile(where, output)
 
 
 def retrained() -> Truth:

@@ -1,0 +1,182 @@
+"""What scoring costs, as ratios in one run: each proxy beside the plain one-module network on the same cells.
+
+For every cell, in turn and repeated: the plain network's forward pass, its forward and backward pass, each proxy alone
+and all of them in one go. A proxy's time includes building the stack and drawing its weights; the teacher's half is
+measured once and shared over the candidates of a default run. The plain network runs in PyTorch's default layout, as
+peers run it, and in channels_last, so that nothing is won by layout alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from benchmarks.command import option, parse, progress, reported, show_table
+
+if TYPE_CHECKING:
+    from benchmarks.scoring import Job, SeedRun
+    from proxies import Proxy
+    from proxies.probe import Probe
+
+PROG = "speed.py"
+SHARED_OVER = 200  # candidates of a default run, that share the teacher's cost
+
+
+@dataclass
+class Options:
+    """Measure seconds per cell of each proxy, as ratios to the plain network's passes in the same process."""
+
+    proxy: str = option("diswot*,grad_norm,synflow,params,macs", "proxies to measure: names, wildcards, all")
+    dataset: str = option("cifar10", "cifar10, cifar100 or ImageNet16-120")
+    cells: int = option(20, "how many cells, sampled by --seed")
+    repeats: int = option(3, "how often each is measured; the median counts")
+    batch_size: int = option(64, "images in the batch")
+    seed: int = option(0, "seed of cells, batch and weights")
+    device: str = option("auto", "auto, cpu, cuda or cuda:i")
+    json: str | None = option(None, "also write the figures to this file")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; its exit code."""
+    options = parse(Options, PROG, arguments)
+    return reported(PROG, lambda: measure(options))
+
+
+def measure(options: Options) -> None:
+    """Measure and print."""
+    from analysis.tables import number
+    from benchmarks import results
+
+    if options.cells < 1 or options.repeats < 1:
+        raise ValueError("--cells and --repeats: 1 is the least")
+    job = prepare(options)
+    seconds, teacher = timed(job, options)
+    layouts = ("default layout", "channels_last")
+    forward, both = (
+        [seconds[f"plain {what}, {layout}"] for layout in layouts] for what in ("forward", "forward+backward")
+    )
+    rows = [
+        [name, number(1000 * took, 1), *(number(took / plain, 2) for plain in (*forward, *both))]
+        for name, took in seconds.items()
+    ]
+    against = ["x fwd, default", "x fwd, ch. last", "x fwd+bwd, default", "x fwd+bwd, ch. last"]
+    show_table(["", "ms/cell", *against], rows, f"median over {options.repeats} runs, mean over {options.cells} cells")
+    print(f"  teacher {job.conditions.teacher}: {1000 * teacher:.0f} ms once, 1/{SHARED_OVER} of it in each diswot row")
+    print(f"  batch {options.batch_size}, {options.dataset}, {results.device_name(job.conditions.device)}")
+    if options.json:
+        content = {"options": asdict(options), "seconds_per_cell": seconds, "teacher_seconds": teacher}
+        results.write_json({**content, **results.environment()}, Path(options.json))
+
+
+def prepare(options: Options) -> Job:
+    """The cells, proxies and conditions to measure."""
+    import proxies
+    from benchmarks import batches, scoring, spaces
+    from benchmarks.drawing import generator
+
+    space = spaces.find("nasbench201")
+    return scoring.Job(
+        space=space,
+        archs=space.sample(options.cells, generator(options.seed, "sample")),
+        proxies=proxies.select(options.proxy),
+        seeds=[options.seed],
+        source=batches.open_source("noise", options.dataset),
+        conditions=scoring.Conditions(options.dataset, options.batch_size, device=scoring.find_device(options.device)),
+    )
+
+
+def timed(job: Job, options: Options) -> tuple[dict[str, float], float]:
+    """Seconds per cell of everything measured, and seconds of the teacher's half."""
+    from benchmarks.scoring import SeedRun
+
+    run = SeedRun(job, options.seed, job.source.batch(options.batch_size, options.seed))
+    teacher_seconds = once(lambda: look_at(run.teacher), run.images.is_cuda)
+    sums: dict[str, float] = {}
+    with progress("measuring", options.cells) as advance:
+        for arch in job.archs:
+            tasks = {**plain_tasks(run, arch), **proxy_tasks(run, arch, job.proxies)}
+            taken: dict[str, list[float]] = {name: [] for name in tasks}
+            for _ in range(options.repeats + 1):
+                for name, task in tasks.items():
+                    taken[name].append(once(task, run.images.is_cuda))
+            for name, times in taken.items():
+                sums[name] = sums.get(name, 0.0) + median(times[1:])  # the first round warms up
+            advance(1)
+    seconds = {name: total / options.cells for name, total in sums.items()}
+    for name in seconds:
+        if name.startswith(("diswot", "all ")):
+            seconds[name] += teacher_seconds / SHARED_OVER
+    return seconds, teacher_seconds
+
+
+def plain_tasks(run: SeedRun, arch: str) -> dict[str, Callable[[], object]]:
+    """The bare passes of the plain network with the candidate's weights, in two memory layouts."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from benchmarks.plain import PlainCellNetwork, plain_state, with_weights
+    from benchmarks.spaces.nasbench201 import parse_cell
+
+    stack = run.job.space.build([arch], *run.job.source.dataset)
+    state = plain_state(stack, run.drawing.candidates(stack, [arch]), 0)
+    tasks: dict[str, Callable[[], object]] = {}
+    for layout, memory in (("default layout", torch.contiguous_format), ("channels_last", torch.channels_last)):
+        network = PlainCellNetwork(parse_cell(arch), run.job.source.dataset.classes).to(run.images.device)
+        with_weights(network, state, torch.float32)
+        network.to(memory_format=memory)  # type: ignore[call-overload]
+        images = run.images.contiguous(memory_format=memory)
+
+        def forward(network: torch.nn.Module = network, images: torch.Tensor = images) -> None:
+            with torch.no_grad():
+                network(images)
+
+        def both(network: torch.nn.Module = network, images: torch.Tensor = images) -> None:
+            network.zero_grad()
+            cross_entropy(network(images), run.labels).backward()
+
+        tasks |= {f"plain forward, {layout}": forward, f"plain forward+backward, {layout}": both}
+    return tasks
+
+
+def proxy_tasks(run: SeedRun, arch: str, proxies: Sequence[Proxy]) -> dict[str, Callable[[], object]]:
+    """Each proxy alone on a fresh probe, and all of them on one."""
+
+    def scored(chosen: Sequence[Proxy], plan: frozenset[str]) -> Probe:
+        probe = run.probe([arch], plan)
+        for proxy in chosen:
+            probe.score(proxy)
+        return probe
+
+    tasks: dict[str, Callable[[], object]] = {}
+    for name, chosen in {**{proxy.name: [proxy] for proxy in proxies}, f"all {len(proxies)} together": proxies}.items():
+        plan = frozenset(scored(chosen, frozenset()).asked)
+        tasks[name] = partial(scored, chosen, plan)
+    return tasks
+
+
+def look_at(teacher: Probe) -> None:
+    """Compute all that the DisWOT forms ask of a teacher."""
+    _ = teacher.cam_gram, teacher.sample_gram, teacher.head_gradient
+
+
+def once(task: Callable[[], object], cuda: bool) -> float:
+    """Seconds of one call."""
+    import torch
+
+    if cuda:
+        torch.cuda.synchronize()
+    start = perf_counter()
+    task()
+    if cuda:
+        torch.cuda.synchronize()
+    return perf_counter() - start
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""Shared by all rooms' tests: where local data may lie, and a cache folder of the tests' own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(scope="session")
+def local_data() -> Path:
+    """The folder that DISWOT_DATA names; a test that needs it skips without."""
+    folder = os.environ.get("DISWOT_DATA")
+    if not folder or not Path(folder, "cifar10_5k.npz").is_file():
+        pytest.skip("needs cifar10_5k.npz and nats/ in the folder that DISWOT_DATA names")
+    return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache."""
+    monkeypatch.setenv("DISWOT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

@@ -1,0 +1,132 @@
+"""The NAS-Bench-201 space: codes, indices, counts, functions. Counts and examples from the benchmark's own facts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from benchmarks.plain import PlainCellNetwork
+from benchmarks.spaces import find
+from benchmarks.spaces.nasbench201 import NasBench201, parse_cell, print_cell
+from tests.cases import DEAD, MIXED
+
+SPACE = NasBench201()
+EVERY = [SPACE.arch(index) for index in range(len(SPACE))]
+
+
+def test_the_space_has_15625_different_cells_of_6466_functions_and_341_are_disconnected() -> None:
+    assert len(SPACE) == len(set(EVERY)) == 15_625
+    assert len({SPACE.function_class(arch) for arch in EVERY}) == 6_466
+    assert sum(not SPACE.connected(arch) for arch in EVERY) == 341
+
+
+def test_official_indices() -> None:
+    best = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_1x1~1|nor_conv_3x3~2|"
+    assert SPACE.arch(13714) == best
+    assert SPACE.to_tuple(best) == (2, 2, 0, 2, 3, 2)
+    assert SPACE.to_tuple(SPACE.arch(3558)) == (0, 2, 2, 3, 3, 2)
+
+
+@given(st.integers(0, 15_624))
+def test_codes_lead_back_to_the_cell(index: int) -> None:
+    arch = SPACE.arch(index)
+    assert SPACE.index(arch) == index
+    assert SPACE.parse(str(index)) == SPACE.parse(arch) == SPACE.parse(f"  {arch}\n") == arch
+    assert SPACE.from_tuple(SPACE.to_tuple(arch)) == SPACE.parse(str(SPACE.to_tuple(arch))) == arch
+    assert print_cell(parse_cell(arch)) == arch
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "15625", "-1", "(1,2,3)", "(0,0,0,0,0,9)", "(1,2,", "|none~0|", "1.5"]
+)
+def test_what_is_no_cell_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"cell|six-tuple"):
+        SPACE.parse(text)
+
+
+def test_params_and_macs_of_every_cell_equal_the_published_closed_forms() -> None:
+    for arch in EVERY:
+        n3, n1 = arch.count("3x3~") - arch.count("avg_pool"), arch.count("nor_conv_1x1")
+        for classes, size in ((10, 32), (100, 32), (120, 16)):
+            macs = 7_782_400 + 35_389_440 * n3 + 3_932_160 * n1
+            expected = (72_656 + 65 * classes + 243_040 * n3 + 28_000 * n1, macs * size**2 // 1024 + 65 * classes)
+            assert SPACE.count(arch, classes, size) == expected
+
+
+@pytest.mark.parametrize(
+    ("cell", "classes", "size", "params", "macs"),
+    [  # from the benchmark's API
+        ((4, 3, 3, 3, 2, 3), 100, 32, 434_196, 58_906_980),
+        ((3, 3, 2, 1, 3, 2), 100, 32, 649_236, 90_364_260),
+        ((2, 2, 2, 2, 2, 2), 10, 32, 1_531_546, 220_119_690),
+        ((2, 2, 0, 2, 3, 2), 120, 16, 1_080_616, 38_325_880),
+        ((1, 1, 1, 1, 1, 1), 10, 32, 73_306, 7_783_050),
+    ],
+)
+def test_published_sizes(cell: tuple[int, ...], classes: int, size: int, params: int, macs: int) -> None:
+    assert SPACE.count(SPACE.from_tuple(cell), classes, size) == (params, macs)
+
+
+@pytest.mark.parametrize("arch", MIXED + DEAD)
+def test_counts_equal_what_torch_counts_and_what_the_stack_declares(arch: str) -> None:
+    params, macs = SPACE.count(arch, 10, 16)
+    network = PlainCellNetwork(parse_cell(arch), 10)
+    assert sum(value.numel() for value in network.parameters()) == params
+    counted = 0
+
+    def count(module: nn.Module, _: object, output: torch.Tensor) -> None:
+        nonlocal counted
+        counted += output.numel() * module.weight[0].numel() + (module.bias is not None) * output.numel()
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(count)
+    network.eval()(torch.zeros(1, 3, 16, 16))
+    assert counted == macs
+    layers = SPACE.build([arch], 10, 16).layers
+    assert (sum(layer.parameters for layer in layers), sum(layer.macs for layer in layers)) == (params, macs)
+
+
+def test_declared_sizes_equal_the_closed_forms_for_every_cell() -> None:
+    """All 15,625 in stacks of 125, without building a weight."""
+    for start in range(0, len(EVERY), 125):
+        archs = EVERY[start : start + 125]
+        totals = [[0, 0] for _ in archs]
+        for layer in SPACE.build(archs, 10, 32).layers:
+            for member in layer.members:
+                totals[member][0] += layer.parameters
+                totals[member][1] += layer.macs
+        assert [tuple(total) for total in totals] == [SPACE.count(arch, 10, 32) for arch in archs]
+
+
+def test_equal_functions() -> None:
+    """The first and the second compute one 3x3 convolution of the input; the third a pool of it."""
+    first = "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|"
+    second = "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|none~0|skip_connect~1|none~2|"
+    third = "|avg_pool_3x3~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|"
+    assert SPACE.function_class(first) == SPACE.function_class(second)
+    assert SPACE.function_class(first) != SPACE.function_class(third)
+
+
+def test_samples_are_nested_uniform_and_different() -> None:
+    small, large = (SPACE.sample(n, np.random.default_rng(3)) for n in (50, 500))
+    assert large[:50] == small
+    assert len(set(large)) == 500
+
+
+@given(st.integers(0, 15_624), st.integers(0, 2**32))
+def test_mutation_changes_one_edge(index: int, seed: int) -> None:
+    arch = SPACE.arch(index)
+    other = SPACE.mutate(arch, np.random.default_rng(seed))
+    changed = [a != b for a, b in zip(parse_cell(arch), parse_cell(other), strict=True)]
+    assert sum(changed) == 1
+    assert SPACE.index(other) >= 0
+
+
+def test_unknown_spaces_are_refused() -> None:
+    with pytest.raises(ValueError, match="nasbench201"):
+        find("nasbench101")

@@ -119,9 +119,10 @@ def _cifar(name: str, data_dir: str | None, download: bool) -> tuple[np.ndarray,
 def _npz(path: Path, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of a .npz file: arrays `train_images`, `train_labels`, or `images`, `labels`."""
     try:
-        with np.load(path, allow_pickle=False) as content:
-            if not isinstance(content, np.lib.npyio.NpzFile):
-                raise ValueError("one array alone, not a .npz file of images and labels")
+        opened = np.load(path, allow_pickle=False)
+        if not isinstance(opened, np.lib.npyio.NpzFile):
+            raise ValueError("one array alone, not a .npz file of images and labels")
+        with opened as content:
             prefix = "train_" if "train_images" in content else ""
             missing = [key for key in (f"{prefix}images", f"{prefix}labels") if key not in content]
             if missing:

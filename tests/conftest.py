@@ -22,5 +22,5 @@ def local_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's cache."""
-    monkeypatch.setenv("DISWOT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    """No test reads or writes the user's cache, or another test's."""
+    monkeypatch.setenv("DISWOT_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -1,4 +1,4 @@
-"""The slow twin of every proxy: one ordinary nn.Module, loops, float64. Written from the definitions, not from proxies/.
+"""The slow twin of every proxy: one ordinary nn.Module, loops, float64, written from the definitions.
 
 A twin takes a Case and returns a float. tests/test_contract.py compares it with the stacked form and fails when a
 registered proxy has none, or a twin no proxy.

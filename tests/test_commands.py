@@ -1,0 +1,302 @@
+"""The commands as a user types them: what they leave behind, what they print, and what bad input gets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy import stats
+
+from benchmarks import data, rank, speed
+from benchmarks.store import Store
+from tests.cases import DEAD, MIXED, SPACE
+
+ROOT = Path(__file__).parent.parent
+QUICK = ["--sample", "12", "--batch-size", "4", "--teacher", "resnet20"]
+SCORES = "space,arch,index,proxy,seed,score,status,seconds,truth"
+RANKING = (
+    "proxy,space,dataset,target,truth_source,n,failed,spearman,spearman_low,spearman_high,kendall,top10_spearman,"
+    "top10_mean_truth,regret,partial_spearman,seconds_per_arch"
+)
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str) -> int:
+    return rank.main([*QUICK, *arguments])
+
+
+def test_a_run_leaves_scores_ranking_conditions_and_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--out", "out") == 0
+    printed = capsys.readouterr().out
+    scores, ranking = pd.read_csv("out/scores.csv"), pd.read_csv("out/ranking.csv")
+    assert ",".join(scores.columns) == SCORES
+    assert ",".join(ranking.columns).startswith(RANKING)
+    assert set(ranking["proxy"]) == {"diswot", "grad_norm", "synflow", "params", "macs"}
+    assert len(scores) == 5 * 12
+    assert (scores["arch"].map(SPACE.index) == scores["index"]).all()
+    for proxy, rows in scores.groupby("proxy"):
+        row = ranking.set_index("proxy").loc[proxy]
+        expected = stats.spearmanr(rows["score"], rows["truth"]).statistic
+        np.testing.assert_allclose(row["spearman"], expected)
+        assert f"{expected:.3f}" in printed
+    conditions = json.loads(Path("out/run.json").read_text())
+    for key in ("command", "versions", "commit", "dirty", "device", "seeds", "batch", "teacher", "draw", "init"):
+        assert key in conditions
+    assert conditions["truth_source"] == ranking["truth_source"][0]
+    assert conditions["truth_source"] in printed.replace("\n", " ")
+    with Image.open("out/ranking.png") as picture:
+        assert min(picture.size) > 500
+    assert not [path for path in Path("out").iterdir() if path.name.startswith(".")]
+
+
+def test_a_second_run_scores_nothing_and_prints_the_same(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("--markdown")
+    first = capsys.readouterr().out
+    files = {path.name: path.read_bytes() for path in next(Path("runs").glob("diswot*")).glob("*.csv")}
+    added: list[object] = []
+    monkeypatch.setattr(Store, "add", lambda self, key, rows: added.extend(rows))
+    run("--markdown")
+    assert capsys.readouterr().out == first
+    assert {path.name: path.read_bytes() for path in next(Path("runs").glob("diswot*")).glob("*.csv")} == files
+    assert not added
+    assert "| diswot |" in first
+
+
+def test_runs_share_the_store_but_not_their_folder() -> None:
+    run()
+    run("--baselines", "")
+    run("--proxy", "diswot_relation", "--draw", "common")
+    assert len(list(Path("runs").glob("*/run.json"))) == 3
+    assert Path("runs/store.sqlite").is_file()
+
+
+def test_listed_candidates_seeds_and_truth(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [*MIXED, DEAD[0]]
+    Path("cells.txt").write_text(f"{cells[0]}  # the best\n\n{SPACE.index(cells[1])}\n" + "\n".join(cells[2:]))
+    Path("own.csv").write_text("arch,distilled\n" + "".join(f"{arch},{50 + i}\n" for i, arch in enumerate(cells)))
+    assert run("--archs", "cells.txt", "--truth", "own.csv", "--target", "distilled", "--seeds", "2", "--out", "o") == 0
+    scores, ranking = pd.read_csv("o/scores.csv"), pd.read_csv("o/ranking.csv")
+    assert list(scores["arch"][:9]) == cells
+    assert list(scores["truth"][:9]) == [50.0 + i for i in range(9)]
+    assert set(scores["seed"]) == {0, 1}
+    row = ranking.set_index("proxy").loc["diswot"]
+    rhos = [
+        stats.spearmanr(rows["score"], rows["truth"]).statistic
+        for _, rows in scores[scores["proxy"] == "diswot"].groupby("seed")
+    ]
+    np.testing.assert_allclose([row["spearman"], row["spearman_sd"]], [np.mean(rhos), np.std(rhos, ddof=1)])
+    printed = capsys.readouterr().out
+    assert "own.csv" in printed
+    assert "±" in printed
+
+
+def test_seeds_of_one_run_are_those_of_single_runs() -> None:
+    run("--seeds", "2", "--out", "both")
+    Path("cells.txt").write_text("\n".join(pd.read_csv("both/scores.csv")["arch"][:12]))
+    run("--seed", "1", "--archs", "cells.txt", "--out", "single")
+    both, single = (pd.read_csv(f"{name}/scores.csv") for name in ("both", "single"))
+    assert list(both[both["seed"] == 1]["score"]) == list(single["score"])
+
+
+@pytest.mark.parametrize("dataset", ["cifar100", "ImageNet16-120"])
+def test_other_data_sets(local_data: Path, dataset: str) -> None:
+    assert data.main(["fetch", dataset, "--source", str(local_data / "nats")]) == 0
+    assert run("--dataset", dataset, "--out", "o") == 0
+    assert pd.read_csv("o/ranking.csv")["truth_source"][0].startswith(f"official ({dataset}")
+
+
+def test_real_images(local_data: Path) -> None:
+    assert run("--batch", str(local_data / "cifar10_5k.npz"), "--sample", "3", "--out", "o") == 0
+    assert json.loads(Path("o/run.json").read_text())["batch"]["source"] == "cifar10_5k.npz"
+
+
+def test_options_from_a_file_and_into_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        rank.main(["--sample", "4", "--draw", "common", "--print_config"])
+    Path("options.yaml").write_text(capsys.readouterr().out)
+    assert rank.main(["--config", "options.yaml", "--batch-size", "4", "--out", "o"]) == 0
+    options = json.loads(Path("o/run.json").read_text())["options"]
+    assert (options["sample"], options["draw"], options["batch_size"]) == ("4", "common", 4)
+
+
+def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert rank.main(["--list"]) == 0
+    printed = capsys.readouterr().out
+    for name in ("diswot_released", "synflow", "nasbench201", "resnet110", "nasbench201-best", "retrained", "official"):
+        assert name in printed
+
+
+def test_help_needs_neither_torch_nor_pandas() -> None:
+    """What --help imports is what makes it slow; how slow is measured by hand."""
+    script = str(ROOT / "benchmarks" / "rank.py")
+    code = f"""
+import runpy, sys
+sys.argv = [{script!r}, "--help"]
+try:
+    runpy.run_path({script!r}, run_name="__main__")
+except SystemExit:
+    print(sorted({{"torch", "pandas", "numpy", "rich"}} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("[]")
+    assert "--teacher-weights" in done.stdout
+
+
+BAD = [
+    (["--proxy", "diswit"], "no proxy is called 'diswit'"),
+    (["--proxy", "", "--baselines", ""], "names no proxy"),
+    (["--space", "nasbench101"], "no space is called 'nasbench101'; there are: nasbench201"),
+    (["--dataset", "cifar11"], "no data set is called 'cifar11'; there are: cifar10, cifar100, ImageNet16-120"),
+    (["--dataset", "cifar100"], "python benchmarks/data.py fetch cifar100"),
+    (["--teacher", "resnet57"], "no teacher is called 'resnet57'"),
+    (["--teacher-weights", "nothing.pth"], "nothing.pth"),
+    (["--target", "distilled"], "no table of distilled accuracies"),
+    (["--truth", "nothing.csv"], "nothing.csv: No such file"),
+    (["--sample", "0"], "--sample 0: 1 to 15625"),
+    (["--sample", "15626"], "--sample 15626: 1 to 15625"),
+    (["--sample", "many"], "--sample many: 1 to 15625"),
+    (["--archs", "nothing.txt"], "nothing.txt: No such file"),
+    (["--archs", "bad.txt"], "bad.txt, line 2: '|none~0|' is no NAS-Bench-201 cell"),
+    (["--archs", "twice.txt"], "twice.txt, line 3: the cell of line 1 again"),
+    (["--archs", "empty.txt"], "lists no candidates"),
+    (["--batch", "nothing.npz"], "nothing.npz: No such file"),
+    (["--batch", "imagenet"], "no batch is called 'imagenet'"),
+    (["--batch-size", "0"], "batch size 0"),
+    (["--batch-size", "x"], "Expected a <class 'int'>"),
+    (["--draw", "own"], "independent"),
+    (["--seed", "-1"], "--seed -1: 0 is the least"),
+    (["--seeds", "0"], "--seeds 0: 1 is the least"),
+    (["--stack", "0"], "--stack 0: auto, or a number from 1"),
+    (["--device", "tpu"], "no device is called 'tpu'"),
+    (["--device", "cuda:7"], "CUDA devices"),
+    (["--out", "empty.txt"], "--out empty.txt: can't be written"),
+    (["--out", "empty.txt/deeper"], "can't be written"),
+    (["--store", "bad.txt"], "bad.txt is damaged"),
+    (["--nonsense"], "unrecognized arguments: --nonsense"),
+    (["--config", "nothing.yaml"], "nothing.yaml"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), BAD, ids=lambda value: " ".join(value) if type(value) is list else ""
+)
+def test_bad_input_is_one_line_and_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("bad.txt").write_text("13714\n|none~0|\n")
+    Path("twice.txt").write_text(f"13714\n5\n{SPACE.arch(13714)}\n")
+    Path("empty.txt").write_text("\n# nothing\n")
+    try:
+        code = run(*arguments)
+    except SystemExit as end:
+        code = end.code  # type: ignore[assignment]
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if "scoring" not in line and line.strip()]
+    assert code == 2
+    assert len(lines) == 1
+    assert lines[0].startswith("rank.py: error: ")
+    assert message in lines[0]
+    assert captured.out == ""
+
+
+def test_a_truth_of_few_cells_limits_the_sample(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("own.csv").write_text("index,accuracy\n1,50\n2,60\n3,70\n")
+    assert run("--truth", "own.csv", "--sample", "4") == 2
+    assert "--sample 4: 1 to 3" in capsys.readouterr().err
+    Path("cells.txt").write_text("1\n4\n")
+    assert run("--truth", "own.csv", "--archs", "cells.txt") == 2
+    assert "line 2: the truth (own.csv" in capsys.readouterr().err
+    assert run("--truth", "own.csv", "--sample", "all", "--out", "o") == 0
+    assert len(pd.read_csv("o/scores.csv")) == 15
+
+
+def test_a_killed_run_goes_on_where_it_was() -> None:
+    """kill -9 in the middle, then the same command: the same rows as an unbroken run, none lost, none doubled."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "rank.py"), "--sample", "30", "--batch-size", "16", "--out"]
+    process = subprocess.Popen([*command, "broken"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    rows = 0
+    while rows < 20 and process.poll() is None:
+        time.sleep(0.05)
+        rows = stored_rows(Path("broken/store.sqlite"))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = stored_rows(Path("broken/store.sqlite"))
+    assert 20 <= kept < 150
+    for folder in ("broken", "unbroken"):
+        subprocess.run([*command, folder], check=True, capture_output=True)
+    broken, unbroken = (pd.read_csv(f"{folder}/scores.csv") for folder in ("broken", "unbroken"))
+    pd.testing.assert_frame_equal(broken.drop(columns="seconds"), unbroken.drop(columns="seconds"))
+    assert stored_rows(Path("broken/store.sqlite")) == 150
+
+
+def stored_rows(path: Path) -> int:
+    import sqlite3
+
+    if not path.is_file():
+        return 0
+    connection = sqlite3.connect(path)
+    try:
+        return int(connection.execute("SELECT count(*) FROM scores").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+    finally:
+        connection.close()
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmarks.scoring.score", interrupted)
+    assert run() == 130
+    assert "the same command goes on from there" in capsys.readouterr().err
+
+
+def test_speed_prints_ratios(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "--cells",
+        "1",
+        "--repeats",
+        "1",
+        "--batch-size",
+        "4",
+        "--proxy",
+        "diswot,grad_norm",
+        "--json",
+        "s.json",
+    ]
+    assert speed.main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "plain forward+backward, channels_last" in printed
+    assert set(json.loads(Path("s.json").read_text())["seconds_per_cell"]) >= {"diswot", "grad_norm", "all 2 together"}
+
+
+def test_data_lists_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert data.main(["list"]) == 0
+    assert "analog-nasbench" in capsys.readouterr().out
+    assert data.main(["fetch", "cifar11"]) == 2
+    assert "cifar10, cifar100, ImageNet16-120" in capsys.readouterr().err
+
+
+def test_the_documented_variable_is_the_one_the_code_reads() -> None:
+    from benchmarks.batches import DATA_VARIABLE
+
+    assert DATA_VARIABLE in (ROOT / "README.md").read_text()
+    assert os.environ.get(DATA_VARIABLE) is None or Path(os.environ[DATA_VARIABLE]).is_dir()

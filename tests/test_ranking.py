@@ -1,0 +1,178 @@
+"""Ranking against scipy, hand-worked cases and the edges: ties, NaN, constants, n = 0, 1, 2."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from analysis import ranking
+
+values = st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=3, max_size=40)
+
+
+def random() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def rank(scores: object, truth: object, size: object = None, ok: object = None, **options: object) -> ranking.Ranking:
+    scores = np.atleast_2d(np.asarray(scores, dtype=float))
+    truth = np.asarray(truth, dtype=float)
+    sizes = np.arange(len(truth), dtype=float) if size is None else np.asarray(size, dtype=float)
+    fine = np.isfinite(scores) if ok is None else np.asarray(ok)
+    options.setdefault("clusters", list(range(len(truth))))
+    return ranking.rank(scores, truth, sizes, ok=fine, random=random(), **options)  # type: ignore[arg-type]
+
+
+@given(values)
+def test_correlations_equal_scipys_on_ties(pairs: list[tuple[int, int]]) -> None:
+    x, y = (np.array(column, dtype=float) for column in zip(*pairs, strict=True))
+    if len(set(x)) > 1 and len(set(y)) > 1:
+        np.testing.assert_allclose(ranking.spearman(x, y), stats.spearmanr(x, y).statistic, atol=1e-12)
+        np.testing.assert_allclose(ranking.kendall(x, y), stats.kendalltau(x, y).statistic, atol=1e-12)
+    else:
+        assert np.isnan(ranking.spearman(x, y))
+        assert np.isnan(ranking.kendall(x, y))
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_too_few_candidates_leave_correlations_undefined(n: int) -> None:
+    found = rank(np.zeros((1, n)), np.zeros(n))
+    for name in ("spearman", "spearman_low", "kendall", "top10_spearman", "partial_spearman"):
+        assert np.isnan(getattr(found, name)), name
+    assert found.n == n
+
+
+def test_two_candidates() -> None:
+    found = rank([2, 1], [90, 91])
+    assert found.spearman == found.kendall == -1
+    assert found.regret == 1
+
+
+def test_a_negative_correlation_stays_negative() -> None:
+    assert rank([3, 2, 1, 0], [1, 2, 3, 4]).spearman == -1
+
+
+def test_failed_scores_rank_last_and_are_counted() -> None:
+    truth = [1, 2, 3, 4]
+    assert rank([np.nan, 2, 3, 4], truth).spearman == 1
+    assert rank([np.inf, 2, 3, 4], truth, ok=[[False, True, True, True]]).spearman == 1
+    two_failed = rank([np.nan, -np.inf, 3, 4], truth)
+    assert two_failed.failed == 2
+    np.testing.assert_allclose(two_failed.spearman, stats.spearmanr([0, 0, 3, 4], truth).statistic)
+
+
+def test_a_constant_score_has_no_correlation() -> None:
+    found = rank([1, 1, 1], [1, 2, 3])
+    assert np.isnan(found.spearman)
+    assert np.isnan(found.kendall)
+    assert found.regret == 1  # expected over the tie: 3 - 2
+
+
+def test_partial_correlation_by_hand() -> None:
+    """r_xy = .8, r_xz = .4, r_yz = .4 among ranks of five: (.8 - .16) / (1 - .16)."""
+    x, y, z = [1, 2, 3, 4, 5], [2, 1, 4, 3, 5], [2, 4, 3, 1, 5]
+    rxy, rxz, ryz = (stats.spearmanr(a, b).statistic for a, b in ((x, y), (x, z), (y, z)))
+    expected = (rxy - rxz * ryz) / np.sqrt((1 - rxz**2) * (1 - ryz**2))
+    np.testing.assert_allclose(rank(x, y, size=z).partial_spearman, expected)
+    assert np.isnan(rank(x, y, size=x).partial_spearman)
+
+
+def test_partial_correlation_equals_that_of_residual_ranks() -> None:
+    x, y, z = np.random.default_rng(1).standard_normal((3, 200))
+    x, y = x + z, y + z
+    ranks = [stats.rankdata(v) for v in (x, y, z)]
+    left = [v - np.polyval(np.polyfit(ranks[2], v, 1), ranks[2]) for v in ranks[:2]]
+    np.testing.assert_allclose(ranking.partial_spearman(x, y, z), np.corrcoef(*left)[0, 1])
+
+
+def test_top_views_by_hand() -> None:
+    truth = np.arange(20.0)
+    scores = truth.copy()
+    scores[[18, 19]] = [19, 18]  # the two best in the wrong order
+    found = rank(scores, truth)
+    assert found.top10_spearman == -1
+    assert found.top10_mean_truth == np.arange(10, 20).mean()
+    assert found.regret == 1
+
+
+def test_the_top_tenth_takes_ties_along() -> None:
+    truth = np.array([0.0] * 17 + [5.0, 5.0, 6.0])
+    assert ranking.top_tenth_spearman(np.arange(20.0), truth) == stats.spearmanr([17, 18, 19], [5, 5, 6]).statistic
+
+
+def test_ties_at_the_edge_of_the_top_count_by_their_mean() -> None:
+    assert ranking.top_mean_truth(np.array([3.0, 2, 2, 2, 1]), np.array([9.0, 3, 6, 0, 100]), 2) == (9 + 3) / 2
+
+
+@given(values, st.integers(0, 1000))
+def test_a_resample_has_the_correlation_of_the_repeated_candidates(pairs: list[tuple[int, int]], seed: int) -> None:
+    """The bootstrap's ranks come from one sort; here each resample is written out and ranked anew."""
+    x, y = (np.array(column, dtype=float) for column in zip(*pairs, strict=True))
+    weights = np.random.default_rng(seed).integers(0, 3, size=(4, len(x))).astype(float)
+    weights[:, 0] += 1
+    found = ranking._weighted_pearson(ranking._Order(x).ranks(weights), ranking._Order(y).ranks(weights), weights)
+    for row, rho in zip(weights, found, strict=True):
+        repeated = np.repeat(np.arange(len(x)), row.astype(int))
+        expected = ranking.spearman(x[repeated], y[repeated])
+        np.testing.assert_allclose(rho, expected, atol=1e-9)
+
+
+def test_the_interval_covers_as_often_as_it_says() -> None:
+    """95 % intervals over 300 samples of 100 from a bivariate normal: the true rho is inside about 95 times in 100."""
+    generator = np.random.default_rng(5)
+    true = 6 / np.pi * np.arcsin(0.7 / 2)
+    inside = 0
+    for _ in range(300):
+        x = generator.standard_normal(100)
+        y = 0.7 * x + np.sqrt(1 - 0.49) * generator.standard_normal(100)
+        low, high = ranking.bootstrap_interval(x[None], y, range(100), generator, resamples=400)
+        inside += low <= true <= high
+    assert 0.90 <= inside / 300 <= 0.99
+
+
+def test_clusters_are_resampled_together_and_widen_the_interval() -> None:
+    x, y = np.random.default_rng(1).standard_normal((2, 30))
+    y = y + x
+    one_each = ranking.bootstrap_interval(np.repeat(x, 10)[None], np.repeat(y, 10), range(300), random())
+    together = ranking.bootstrap_interval(np.repeat(x, 10)[None], np.repeat(y, 10), np.repeat(range(30), 10), random())
+    once = ranking.bootstrap_interval(x[None], y, range(30), random())
+    assert together[1] - together[0] > 2 * (one_each[1] - one_each[0])
+    np.testing.assert_allclose(together, once, atol=0.05)
+
+
+def test_the_interval_repeats_and_a_whole_space_has_none() -> None:
+    x, y = np.random.default_rng(1).standard_normal((2, 50))
+    first, second = rank(x, y), rank(x, y)
+    assert first == second or np.isnan(first.spearman_sd)
+    assert (first.spearman_low, first.spearman_high) == (second.spearman_low, second.spearman_high)
+    assert first.spearman_low < first.spearman < first.spearman_high
+    assert np.isnan(rank(x, y, whole_space=True).spearman_low)
+
+
+def test_one_cluster_has_no_interval() -> None:
+    assert np.isnan(rank([1, 2, 3], [1, 2, 3], clusters=[0, 0, 0]).spearman_low)
+
+
+def test_several_seeds_give_mean_and_spread() -> None:
+    truth = [1, 2, 3, 4]
+    found = rank([[1, 2, 3, 4], [4, 3, 2, 1]], truth)
+    assert found.spearman == 0
+    assert found.seeds == 2
+    np.testing.assert_allclose(found.spearman_sd, np.sqrt(2))
+    assert np.isnan(rank([1, 2, 3, 4], truth).spearman_sd)
+
+
+def test_lengths_that_differ_are_refused() -> None:
+    with pytest.raises(ValueError, match="lengths differ"):
+        rank([1, 2, 3], [1, 2], clusters=[0, 1])
+
+
+def test_order_of_candidates_does_not_matter() -> None:
+    x, y, z = np.random.default_rng(1).standard_normal((3, 60))
+    order = np.random.default_rng(2).permutation(60)
+    first, second = rank(x, y, z, whole_space=True), rank(x[order], y[order], z[order], whole_space=True)
+    for name in ("spearman", "kendall", "top10_spearman", "top10_mean_truth", "regret", "partial_spearman"):
+        np.testing.assert_allclose(getattr(first, name), getattr(second, name))

@@ -1,0 +1,117 @@
+"""Named teachers, and trained weights that load safely or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from benchmarks import teachers
+from benchmarks.drawing import Drawing
+from benchmarks.plain import PlainCellNetwork, PlainResNet
+from benchmarks.spaces.nasbench201 import parse_cell
+from tests.cases import SPACE, batch
+
+CPU = torch.device("cpu")
+
+
+def trained(name: str) -> tuple[nn.Module, torch.Tensor]:
+    """A plain network with running statistics, scales and shifts of its own, in evaluation mode."""
+    torch.manual_seed(0)
+    if name == "nasbench201-best":
+        network: nn.Module = PlainCellNetwork(parse_cell(SPACE.arch(13714)), 10)
+    else:
+        depth = teachers.RESNET_DEPTHS[name]
+        network = PlainResNet((depth, depth, depth), 10)
+    images = batch(dtype=torch.float32)[0]
+    network(images)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias)
+    return network.eval(), images
+
+
+@pytest.mark.parametrize("name", teachers.TEACHERS)
+def test_every_teacher_builds_for_every_data_set(name: str) -> None:
+    for dataset, classes, size in (("cifar10", 10, 32), ("cifar100", 100, 32), ("ImageNet16-120", 120, 16)):
+        stack = teachers.build(name, dataset, classes, size)
+        assert stack.candidates == 1
+        assert stack.head.shape == (classes, 64)
+
+
+def test_resnets_have_their_depth() -> None:
+    """conv + fc layers on the main path: 6n + 2."""
+    for name, depth in teachers.RESNET_DEPTHS.items():
+        layers = teachers.build(name, "cifar10", 10, 32).layers
+        main = [one for one in layers if not one.is_norm and "shortcut" not in one.role]
+        assert len(main) == 6 * depth + 2 == int(name.removeprefix("resnet"))
+
+
+def test_resnet56_has_the_published_size() -> None:
+    """RepDistiller's resnet56 on CIFAR-100: .86 M; PROXIES' S0 formula at (9, 9, 9): 861,620."""
+    layers = teachers.build("resnet56", "cifar100", 100, 32).layers
+    assert sum(layer.parameters for layer in layers) == 83_892 + 8 * (4_672 + 18_560 + 73_984)
+
+
+@pytest.mark.parametrize("name", ["resnet20", "nasbench201-best"])
+@pytest.mark.parametrize("wrapped", ["", "model", "state_dict", "module."])
+def test_trained_weights_compute_what_the_plain_network_computes(tmp_path: Path, name: str, wrapped: str) -> None:
+    network, images = trained(name)
+    state: dict[str, object] = dict(network.state_dict())
+    if wrapped == "module.":
+        state = {f"module.{key}": value for key, value in state.items()}
+    elif wrapped:
+        state = {wrapped: state}
+    torch.save(state, tmp_path / "teacher.pth")
+    stack = teachers.build(name, "cifar10", 10, 8)
+    loaded = teachers.weights(stack, Drawing(0), tmp_path / "teacher.pth")
+    with torch.no_grad():
+        outputs = stack(images, loaded)
+        assert_close(outputs.logits[0], network(images), rtol=1e-4, atol=1e-5)
+        assert_close(outputs.features[0], network.features(images), rtol=1e-4, atol=1e-5)  # type: ignore[operator]
+
+
+class Runs:
+    """Pickles to a call of `touch`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def test_a_file_that_would_run_code_does_not(tmp_path: Path) -> None:
+    torch.save({"conv1.weight": Runs(tmp_path / "ran")}, tmp_path / "hostile.pth")
+    with pytest.raises(ValueError, match="not a state dict that loads safely"):
+        teachers.load(teachers.build("resnet20", "cifar10", 10, 32), tmp_path / "hostile.pth", CPU)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_that_do_not_fit_name_the_first_that_does_not(tmp_path: Path) -> None:
+    state = PlainResNet((3, 3, 3), 100).state_dict()
+    torch.save(state, tmp_path / "c100.pth")
+    torch.save({**state, "layer1.0.conv1.weight": torch.zeros(1)}, tmp_path / "shape.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    (tmp_path / "text.pth").write_text("hello")
+    stack = teachers.build("resnet20", "cifar10", 10, 32)
+    for name, message in (
+        ("c100", r"fc\.weight has shape \(100, 64\), \(10, 64\) is expected"),
+        ("shape", r"layer1\.0\.conv1\.weight has shape \(1,\)"),
+        ("list", "holds a list"),
+        ("text", "loads safely"),
+        ("none", "No such file"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            teachers.load(stack, tmp_path / f"{name}.pth", CPU)
+    with pytest.raises(ValueError, match=r"no tensor called 'layer1\.3\.conv1\.weight'"):
+        teachers.load(teachers.build("resnet32", "cifar100", 100, 32), tmp_path / "c100.pth", CPU)
+
+
+def test_unknown_teachers_are_refused() -> None:
+    with pytest.raises(ValueError, match="resnet110, nasbench201-best"):
+        teachers.build("resnet57", "cifar10", 10, 32)

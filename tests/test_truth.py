@@ -1,0 +1,163 @@
+"""Accuracy tables: the embedded one, the fetched one, and a user's own with all that can be wrong with it."""
+
+from __future__ import annotations
+
+import functools
+import io
+import pickle
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from benchmarks import truth
+from tests.cases import MIXED, SPACE
+
+CELL = SPACE.arch(0)
+
+
+def test_the_embedded_table_covers_the_space() -> None:
+    table = truth.load("auto", SPACE, "cifar10", "vanilla")
+    assert table == truth.load("retrained", SPACE, "cifar10", "vanilla")
+    assert len(table.accuracy) == 15_625
+    assert table.accuracy[SPACE.from_tuple((0, 0, 0, 0, 0, 0))] == 60.7836
+    assert "analog-nasbench" in table.source
+    assert min(table.accuracy.values()) == 10
+
+
+def test_the_unpickler_admits_two_classes_and_runs_nothing() -> None:
+    hostile = pickle.dumps(print)
+    with pytest.raises(pickle.UnpicklingError, match=r"builtins\.print is not admitted"):
+        truth._TwoClassesOnly(io.BytesIO(hostile)).load()
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "target", "message"),
+    [
+        ("auto", "cifar100", "vanilla", r"data\.py fetch cifar100"),
+        ("official", "ImageNet16-120", "vanilla", r"data\.py fetch ImageNet16-120"),
+        ("retrained", "cifar100", "vanilla", r"cifar10 only.*data\.py fetch cifar100"),
+        ("auto", "cifar10", "distilled", r"no table of distilled.*--truth FILE\.csv"),
+        ("auto", "cifar10", "best", "vanilla, distilled"),
+        ("nosuch", "cifar10", "vanilla", "nosuch: No such file"),
+    ],
+)
+def test_tables_that_are_not_there_say_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, dataset: str, target: str, message: str
+) -> None:
+    monkeypatch.setenv("DISWOT_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match=message):
+        truth.load(name, SPACE, dataset, target)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "rho", "best"),
+    [("cifar10", 0.991, 94.37), ("cifar100", 0.980, 73.51), ("ImageNet16-120", 0.963, 47.31)],
+)
+def test_official_tables(local_data: Path, dataset: str, rho: float, best: float) -> None:
+    path = truth.fetch_official(dataset, str(local_data / "nats"))
+    assert truth.fetch_official(dataset, str(local_data / "nats" / dataset / "accuracies.csv")) == path
+    official, ours = truth.load("official", SPACE, dataset, "vanilla"), truth.retrained()
+    assert len(official.accuracy) == 15_625
+    assert round(max(official.accuracy.values()), 2) == best
+    values = [(official.accuracy[arch], ours.accuracy[arch]) for arch in official.accuracy]
+    assert round(stats.spearmanr(*zip(*values, strict=True)).statistic, 3) == rho
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    made = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{made.server_port}", folder
+    made.shutdown()
+
+
+def test_tables_come_from_another_address(
+    local_data: Path, server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISWOT_CACHE", str(tmp_path / "cache"))
+    address, folder = server
+    (folder / "table.csv").write_bytes((local_data / "nats" / "cifar100" / "accuracies.csv").read_bytes())
+    assert truth.fetch_official("cifar100", f"{address}/table.csv").is_file()
+    with pytest.raises(ValueError, match="can't be fetched"):
+        truth.fetch_official("cifar10", f"{address}/nothing.csv")
+
+
+def test_another_file_is_refused_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISWOT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "wrong.csv").write_text("index,accuracy\n0,1\n")
+    with pytest.raises(ValueError, match="checksum"):
+        truth.fetch_official("cifar10", str(tmp_path / "wrong.csv"))
+    assert list((tmp_path / "cache").iterdir()) == []
+    with pytest.raises(ValueError, match="no such file"):
+        truth.fetch_official("cifar10", str(tmp_path / "nothing"))
+    with pytest.raises(ValueError, match="cifar100, ImageNet16-120"):
+        truth.fetch_official("svhn")
+
+
+def test_a_fetched_table_that_was_changed_is_refused(
+    local_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISWOT_CACHE", str(tmp_path))
+    path = truth.fetch_official("cifar10", str(local_data / "nats"))
+    path.write_bytes(path.read_bytes().replace(b"85.86", b"95.86"))
+    with pytest.raises(ValueError, match="checksum differs"):
+        truth.official("cifar10")
+
+
+def own(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "own.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        (f"arch,accuracy\n{CELL},70.5\n{MIXED[0]},80\n", "vanilla"),
+        (f"index,accuracy\n0,70.5\n{SPACE.index(MIXED[0])},80\n", "distilled"),
+        (f"note,vanilla,arch,distilled\nx,1,{CELL},70.5\n\ny,2,{MIXED[0]},8e1\n", "distilled"),
+        (f"\ufeffarch , vanilla\n{CELL}, 70.5\n{MIXED[0]},80\n", "vanilla"),
+    ],
+)
+def test_a_users_table(tmp_path: Path, text: str, target: str) -> None:
+    table = truth.load(str(own(tmp_path, text)), SPACE, "cifar10", target)
+    assert table.accuracy == {CELL: 70.5, MIXED[0]: 80.0}
+    assert table.source.startswith("own.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no column arch or index; it has: nothing"),
+        ("cell,accuracy\n0,1\n", "no column arch or index"),
+        ("arch,distilled\n0,1\n", "no column vanilla or accuracy"),
+        ("arch,accuracy\n", "no rows"),
+        ("index,accuracy\n0,1\n0,2\n", "line 3: '0' stands there twice"),
+        (f"arch,accuracy\n0,1\n{CELL},2\n", "line 3.*twice"),
+        ("index,accuracy\n20000,1\n", "line 2: cell index 20000"),
+        ("arch,accuracy\nfoo,1\n", "line 2: 'foo' is no NAS-Bench-201 cell"),
+        ("index,accuracy\n0,good\n", "line 2, column accuracy: 'good' is no number"),
+        ("index,accuracy\n0,\n", "'' is no number"),
+        ("index,accuracy\n0,nan\n", "'nan' is no number"),
+        ("index,accuracy\n0,1,2\n", "3 fields under 2 columns"),
+        ("index,accuracy\n0\n", "1 fields under 2"),
+        ('index,accuracy\n"0,1\n', "no CSV table"),
+    ],
+)
+def test_a_users_table_that_is_wrong_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        truth.from_csv(own(tmp_path, text), SPACE, "vanilla")
+
+
+def test_a_binary_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_bytes(bytes(range(256)))
+    with pytest.raises(ValueError, match="no CSV table"):
+        truth.from_csv(path, SPACE, "vanilla")

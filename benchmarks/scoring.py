@@ -150,7 +150,9 @@ def _scores(probe: Probe, proxy: Proxy) -> tuple[list[float], list[str], float]:
         if candidates > 1:
             raise
         return [math.nan], ["oom" if isinstance(error, torch.OutOfMemoryError) else "error"], 0.0
-    values = scores.tolist()
+    values = (
+        scores + 0.0
+    ).tolist()  # -0.0 becomes 0.0: SQLite keeps no sign of zero, and a row must not change by a resume
     status = ["nan" if math.isnan(value) else "inf" if math.isinf(value) else "ok" for value in values]
     return values, status, seconds / candidates
 

@@ -129,7 +129,7 @@ def plain_tasks(run: SeedRun, arch: str) -> dict[str, Callable[[], object]]:
     for layout, memory in (("default layout", torch.contiguous_format), ("channels_last", torch.channels_last)):
         network = PlainCellNetwork(parse_cell(arch), run.job.source.dataset.classes).to(run.images.device)
         with_weights(network, state, torch.float32)
-        network.to(memory_format=memory)  # type: ignore[call-overload]
+        network.to(memory_format=memory)
         images = run.images.contiguous(memory_format=memory)
 
         def forward(network: torch.nn.Module = network, images: torch.Tensor = images) -> None:

@@ -118,6 +118,13 @@ def test_numbers_that_are_none_keep_their_value_and_have_a_status(tmp_path: Path
         np.testing.assert_equal([row[3] for row in rows], [value] * 4)
 
 
+def test_zero_has_no_sign(tmp_path: Path) -> None:
+    """SQLite would not keep it, and the table of a resumed run would differ in it."""
+    for _ in range(2):
+        rows = scored(job(proxies=[Counted(-0.0).proxy]), tmp_path)
+        assert [math.copysign(1, row[3]) for row in rows] == [1.0] * 4
+
+
 def test_out_of_memory_makes_stacks_smaller_and_changes_nothing(tmp_path: Path) -> None:
     tight = Counted(error=torch.OutOfMemoryError("full"), above=2)
     rows = scored(job(MIXED, proxies=[tight.proxy], stack=8), tmp_path)

@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: rank test check format speed clean
+.PHONY: rank test check format speed readme clean
 
 rank: $(VENV)/installed
 	$(BIN)/python benchmarks/rank.py --proxy diswot --dataset cifar10
@@ -21,6 +21,9 @@ check: $(VENV)/installed-check
 format: $(VENV)/installed-check
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+readme: $(VENV)/installed
+	$(BIN)/python docs/readme.py
 
 speed: $(VENV)/installed
 	$(BIN)/python benchmarks/speed.py

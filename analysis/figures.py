@@ -19,8 +19,8 @@ POINT, DENSITY = "#0072B2", "cividis"
 def score_against_truth(panels: Mapping[str, tuple[Array, str]], truth: Array, label: str, path: Path) -> None:
     """One panel a proxy: its scores against the accuracies, titled with its correlation; failed scores are left out.
 
-    panels: proxy -> (scores [n], what to say beside the name); truth [n] in percent. Scores that span more than six
-    orders of magnitude get a symmetric log axis.
+    panels: proxy -> (scores [n], what to say beside the name); truth [n] in percent. Scores that span more than
+    three orders of magnitude get a logarithmic axis.
     """
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
@@ -57,9 +57,9 @@ def _accuracy_scale(axis: mpl.axes.Axes, truth: Array) -> None:
 
 
 def _readable(axis: mpl.axes.Axes, x: Array, name: str) -> Array:
-    """The scores, or log10 of them where they are positive but for zeros and span six orders of magnitude."""
+    """The scores, or log10 of them where they are positive but for zeros and span three orders of magnitude."""
     positive = x[x > 0]
-    if len(positive) and x.min() >= 0 and positive.max() > 1e6 * positive.min():
+    if len(positive) and x.min() >= 0 and positive.max() > 1e3 * positive.min():
         axis.set_xlabel(f"log10 {name}")
         floor = np.log10(positive.min()) - 0.05 * np.log10(positive.max() / positive.min())
         return np.where(x > 0, np.log10(np.where(x > 0, x, 1.0)), floor)

@@ -24,8 +24,9 @@ def number(value: float, digits: int = 3) -> str:
     return UNDEFINED if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, text columns left and numbers right."""
+def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> str:
+    """A Markdown table, first column left and numbers right, and notes as a list under it."""
     rule = ["---" if number == 0 else "---:" for number in range(len(headers))]
     lines = [headers, rule, *rows]
-    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
+    table = ["| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines]
+    return "\n".join([*table, "", *(f"- {note}" for note in notes)]).rstrip()

@@ -210,7 +210,7 @@ def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options:
 
     headers, rows = headline
     if options.markdown:
-        print(markdown(headers, rows) + "\n\n" + "\n".join(f"- {note}" for note in notes))
+        print(markdown(headers, rows, notes))
     else:
         show_table(
             headers, rows, f"{options.space} on {options.dataset}: rank correlation with {options.target} accuracy"

@@ -39,6 +39,7 @@ class Options:
     batch_size: int = option(64, "images in the batch")
     seed: int = option(0, "seed of cells, batch and weights")
     device: str = option("auto", "auto, cpu, cuda or cuda:i")
+    markdown: bool = option(False, "print the table as Markdown")
     json: str | None = option(None, "also write the figures to this file")
 
 
@@ -50,7 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measure(options: Options) -> None:
     """Measure and print."""
-    from analysis.tables import number
+    import torch
+
+    from analysis.tables import markdown, number
     from benchmarks import results
 
     if options.cells < 1 or options.repeats < 1:
@@ -66,9 +69,17 @@ def measure(options: Options) -> None:
         for name, took in seconds.items()
     ]
     against = ["x fwd, default", "x fwd, ch. last", "x fwd+bwd, default", "x fwd+bwd, ch. last"]
-    show_table(["", "ms/cell", *against], rows, f"median over {options.repeats} runs, mean over {options.cells} cells")
-    print(f"  teacher {job.conditions.teacher}: {1000 * teacher:.0f} ms once, 1/{SHARED_OVER} of it in each diswot row")
-    print(f"  batch {options.batch_size}, {options.dataset}, {results.device_name(job.conditions.device)}")
+    headers = ["", "ms/cell", *against]
+    notes = [
+        f"median over {options.repeats} runs, mean over {options.cells} cells; batch {options.batch_size}, "
+        f"{options.dataset}, {results.device_name(job.conditions.device)}, {torch.get_num_threads()} threads",
+        f"teacher {job.conditions.teacher}: {1000 * teacher:.0f} ms once, 1/{SHARED_OVER} of it in each diswot row",
+    ]
+    if options.markdown:
+        print(markdown(headers, rows, notes))
+    else:
+        show_table(headers, rows, "seconds per cell, and as multiples of the plain network's passes")
+        print("\n".join(f"  {note}" for note in notes))
     if options.json:
         content = {"options": asdict(options), "seconds_per_cell": seconds, "teacher_seconds": teacher}
         results.write_json({**content, **results.environment()}, Path(options.json))

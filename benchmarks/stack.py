@@ -14,33 +14,105 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from proxies.network import Layer, Outputs, Weights
+from proxies.network import Layer, Outputs, Tap, Taps, Weights, by_member
+
+Rows = tuple[int, ...] | None
 
 EPSILON = 1e-5  # of batch normalisation, PyTorch's default
 
 
 class Pass:
-    """One pass through a stack: the operations, with given weights."""
+    """One pass through a stack: the operations, with given weights, and the taps that watch them.
 
-    def __init__(self, weights: Weights, *, batch_norm: bool) -> None:
+    `members` are the candidates whose channels x holds, for the taps; `rows` picks among a layer's members those that
+    take part, all of them by default.
+    """
+
+    def __init__(self, weights: Weights, *, batch_norm: bool, taps: Taps | None) -> None:
         self.weights = weights
         self.batch_norm = batch_norm
+        self.taps = taps
 
-    def conv(self, x: Tensor, layer: Layer) -> Tensor:
+    def conv(self, x: Tensor, layer: Layer, rows: Rows = None) -> Tensor:
         """[N, a*C_in, H, W], or [N, C_in, H, W] common to all members -> [N, a*C_out, H', W']; "same" padding."""
-        weight = self.weights.kernels[layer].flatten(0, 1)
+        weight = _pick(self.weights.kernels[layer], rows).flatten(0, 1)
         groups = x.shape[1] // layer.shape[1]
-        return F.conv2d(x, weight, stride=layer.stride, padding=layer.shape[-1] // 2, groups=groups)
+        out = F.conv2d(x, weight, stride=layer.stride, padding=layer.shape[-1] // 2, groups=groups)
+        members = _members(layer, rows)
+        self._tap("conv", out, members, before=x, layer=layer)
+        self._tap("map", out, members)
+        return out
 
-    def norm(self, x: Tensor, layer: Layer) -> Tensor:
+    def norm(self, x: Tensor, layer: Layer, rows: Rows = None) -> Tensor:
         """Batch normalisation: of a fresh network by the batch's statistics, of a trained one by its running ones."""
         if not self.batch_norm:
             return x
+        members = _members(layer, rows)
+        self._tap("norm", x, members)
         trained = self.weights.norms.get(layer)
         if trained is None:
-            return F.batch_norm(x, None, None, training=True, eps=EPSILON)
-        scale, shift, mean, variance = (tensor.flatten() for tensor in trained)
-        return F.batch_norm(x, mean, variance, scale, shift, training=False, eps=EPSILON)
+            out = F.batch_norm(x, None, None, training=True, eps=EPSILON)
+        else:
+            scale, shift, mean, variance = (_pick(tensor, rows).flatten() for tensor in trained)
+            out = F.batch_norm(x, mean, variance, scale, shift, training=False, eps=EPSILON)
+        self._tap("map", out, members)
+        return out
+
+    def relu(self, x: Tensor, members: tuple[int, ...], times: tuple[int, ...] | None = None) -> Tensor:
+        """ReLU; `times` where it stands for several equal ones, 0 for a member that has none."""
+        out = x.relu()
+        if self.taps is not None:
+            if times is not None and 0 in times:
+                some = [i for i, count in enumerate(times) if count]
+                x, seen = (take(y, some, len(members)) for y in (x, out))
+                members, times = tuple(members[i] for i in some), tuple(times[i] for i in some)
+            else:
+                seen = out
+            self._tap("relu", x, members, times=times)
+            self._tap("map", seen, members, times=times)
+        return out
+
+    def avg_pool(self, x: Tensor, members: tuple[int, ...]) -> Tensor:
+        """Average pooling, 3x3, same size, the padding left out of the mean."""
+        out = F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+        self._tap("map", out, members)
+        return out
+
+    def skip(self, x: Tensor, members: tuple[int, ...]) -> Tensor:
+        """The identity."""
+        self._tap("map", x, members)
+        return x
+
+    def block(self, x: Tensor, members: tuple[int, ...], before: Tensor | None = None) -> Tensor:
+        """Says that the stem or a block ends here, and what it got."""
+        self._tap("block", x, members, before=before)
+        return x
+
+    def stage(self, x: Tensor, members: tuple[int, ...]) -> Tensor:
+        """Says that a stage ends here."""
+        self._tap("stage", x, members)
+        return x
+
+    def _tap(
+        self,
+        kind: str,
+        value: Tensor,
+        members: tuple[int, ...],
+        *,
+        before: Tensor | None = None,
+        layer: Layer | None = None,
+        times: tuple[int, ...] | None = None,
+    ) -> None:
+        if self.taps is not None and kind in self.taps.kinds and members:
+            self.taps.found.append(Tap(kind, members, value, before, layer, times))
+
+
+def _members(layer: Layer, rows: Rows) -> tuple[int, ...]:
+    return layer.members if rows is None else tuple(layer.members[row] for row in rows)
+
+
+def _pick(tensor: Tensor, rows: Rows) -> Tensor:
+    return tensor if rows is None else tensor[list(rows)]
 
 
 class Sum:
@@ -138,12 +210,13 @@ class Stack(ABC):
     def body(self, images: Tensor, run: Pass) -> Tensor:
         """images [N, 3, H, W] -> the features before global average pooling, [N, A*C, h, w]."""
 
-    def __call__(self, images: Tensor, weights: Weights, *, batch_norm: bool = True) -> Outputs:
-        """Run the stack and its head; see proxies.network.Outputs for the shapes."""
+    def __call__(
+        self, images: Tensor, weights: Weights, *, batch_norm: bool = True, taps: Taps | None = None
+    ) -> Outputs:
+        """Run the stack and its head; see proxies.network for the shapes."""
         if images.device.type == "cpu":
             images = images.contiguous(memory_format=torch.channels_last)  # measured: over twice as fast on a CPU
-        features = self.body(images, Pass(weights, batch_norm=batch_norm))
-        stacked = features.unflatten(1, (self.candidates, -1)).transpose(0, 1)
-        pooled = stacked.mean((-2, -1))
+        features = by_member(self.body(images, Pass(weights, batch_norm=batch_norm, taps=taps)), self.candidates)
+        pooled = features.mean((-2, -1))
         logits = torch.baddbmm(weights.bias.unsqueeze(1), pooled, weights.kernels[self.head].mT)
-        return Outputs(stacked, pooled, logits)
+        return Outputs(features, pooled, logits)

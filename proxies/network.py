@@ -86,6 +86,44 @@ class Outputs(NamedTuple):
     logits: Tensor
 
 
+class Tap(NamedTuple):
+    """What a pass shows at one place, for the a members that come by: `value` [N, a*C, H, W].
+
+    By kind: conv, a convolution's output before normalisation, and its input as `before`; norm, what a normalisation
+    gets; relu, what a ReLU gets; map, what any operation gives; block, what the stem or a block gives, and gets as
+    `before`; stage, what a stage gives. `times`: how many equal operations of each member share the value.
+    """
+
+    kind: str
+    members: tuple[int, ...]
+    value: Tensor
+    before: Tensor | None = None
+    layer: Layer | None = None
+    times: tuple[int, ...] | None = None
+
+    def stacked(self) -> Tensor:
+        """The value as [a, N, C, H, W]."""
+        return by_member(self.value, len(self.members))
+
+
+def by_member(x: Tensor, members: int) -> Tensor:
+    """[N, a*C, H, W] -> [a, N, C, H, W]."""
+    stacked: Tensor = x.unflatten(1, (members, -1))
+    return stacked.transpose(0, 1)
+
+
+class Taps:
+    """Collects the taps of the kinds that are wanted during a pass."""
+
+    def __init__(self, *kinds: str) -> None:
+        self.kinds = frozenset(kinds)
+        self.found: list[Tap] = []
+
+    def of(self, kind: str) -> list[Tap]:
+        """The taps of one kind, in the order of the pass."""
+        return [tap for tap in self.found if tap.kind == kind]
+
+
 class Network(Protocol):
     """A candidates run together. Calling it touches nothing but its arguments."""
 
@@ -99,5 +137,11 @@ class Network(Protocol):
     def head(self) -> Layer:
         """The linear classifier."""
 
-    def __call__(self, images: Tensor, weights: Weights, *, batch_norm: bool = True) -> Outputs:
-        """images [N, 3, H, W] -> what the candidates make of them; without batch_norm normalisations do nothing."""
+    def __call__(
+        self, images: Tensor, weights: Weights, *, batch_norm: bool = True, taps: Taps | None = None
+    ) -> Outputs:
+        """images [N, 3, H, W], or [N, A*3, H, W] for each candidate its own -> what the candidates make of them.
+
+        Without batch_norm normalisations do nothing. With taps, operations that the input reaches are run although the
+        output does not depend on them; operations that get nothing but structural zeros never are.
+        """

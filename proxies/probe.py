@@ -1,60 +1,40 @@
-"""Probe: what a stack of networks shows on one batch. All autograd lives here; a proxy only asks.
+"""Probe: what a stack of networks shows on one batch. A proxy asks it, and touches no module, hook or graph.
 
 Shape letters, used everywhere: A candidates, N images, K classes, C channels, H x W positions, M vectors of any kind,
 D any flattened rest, a the members of one layer (the candidates of a stack that have it).
 
-Every quantity is computed when first asked for, once. Asking is declaring: `asked` tells which quantities were wanted,
-and a later Probe that gets it as `plan` runs one forward pass where the first one, not knowing, ran two.
+How the networks are run for it stands in proxies/passes.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast, overload
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from proxies import similarity
-from proxies.meter import Account, Meter, cost_alone
-from proxies.network import Layer, Network, Outputs, Weights
+from proxies import similarity, spectra
+from proxies.meter import cost_alone
+from proxies.network import Layer, Network, Weights
+from proxies.passes import Measured, Noise, Passes, quantity
 
 if TYPE_CHECKING:
     from proxies.registry import Proxy
 
-T = TypeVar("T")
+
+class Agreement(NamedTuple):
+    """Of each two images, at how many ReLUs both are active or both are not [A, N, N]; how many ReLUs there are [A]."""
+
+    kernel: Tensor
+    units: Tensor
 
 
-class Measured(NamedTuple):
-    """A layer's weight and the gradient of some scalar with respect to it, both [a, *layer.shape]."""
-
-    layer: Layer
-    weight: Tensor
-    gradient: Tensor
-
-
-class quantity(Generic[T]):  # noqa: N801, reads as the decorator it is
-    """A property of a Probe, computed and timed once."""
-
-    def __init__(self, compute: Callable[[Probe], T]) -> None:
-        self.compute = compute
-        self.name = compute.__name__
-        self.__doc__ = compute.__doc__
-
-    @overload
-    def __get__(self, probe: None, owner: type) -> quantity[T]: ...
-    @overload
-    def __get__(self, probe: Probe, owner: type) -> T: ...
-    def __get__(self, probe: Probe | None, owner: type) -> quantity[T] | T:
-        if probe is None:
-            return self
-        return probe._ask(self.name, self.compute)
-
-
-class Probe:
+class Probe(Passes):
     """A candidates of a stack seen on one batch, beside a teacher.
 
-    images [N, 3, H, W], labels [N]; `teacher` is itself a Probe, of one network on the same batch.
+    images [N, 3, H, W], labels [N]; `teacher` is itself a Probe, of one network on the same batch. `noise` gives N(0,1)
+    tensors by name and shape for the few quantities that need some; it must depend on nothing else.
     """
 
     def __init__(
@@ -65,67 +45,12 @@ class Probe:
         labels: Tensor,
         *,
         teacher: Probe | None = None,
+        noise: Noise | None = None,
         plan: frozenset[str] = frozenset(),
     ) -> None:
-        self.network = network
-        self.weights = weights
-        self.images = images
-        self.labels = labels
-        self.plan = plan
-        self.asked: set[str] = set()
+        meter = teacher._meter if teacher else None
+        super().__init__(network, weights, images, labels, meter=meter, noise=noise, plan=plan)
         self._teacher = teacher
-        self._meter: Meter = teacher._meter if teacher else Meter(cuda=images.is_cuda)
-        self._values: dict[str, tuple[Any, Account]] = {}
-        self._graph: tuple[Tensor, list[Tensor]] | None = None
-
-    # -- passes ----------------------------------------------------------------------------------------------------
-
-    @quantity
-    def outputs(self) -> Outputs:
-        """Features, pooled features and logits of one forward pass, cut off from any graph."""
-        if "gradients" in self.plan:
-            return self._forward_with_graph()
-        with torch.no_grad():
-            return self.network(self.images, self.weights)
-
-    @quantity
-    def gradients(self) -> list[Measured]:
-        """Gradients of each candidate's mean cross-entropy with respect to its weights, layer by layer."""
-        if "gradients" in self.plan:
-            _ = self.outputs  # the planned pass leaves its graph behind
-        if self._graph is None:
-            self._forward_with_graph()
-        assert self._graph is not None
-        logits, kernels = self._graph
-        self._graph = None
-        loss = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), self.labels.repeat(self.network.candidates), reduction="sum"
-        )
-        gradients = torch.autograd.grad(loss / len(self.labels), kernels, materialize_grads=True)
-        return [
-            Measured(layer, weight, g)
-            for (layer, weight), g in zip(self.weights.kernels.items(), gradients, strict=True)
-        ]
-
-    @quantity
-    def flows(self) -> list[Measured]:
-        """|w| and dR/d|w| in float64, R the summed logits for an image of ones, without any normalisation."""
-        weights = self.weights.map(lambda w: w.abs().double().requires_grad_())
-        ones = torch.ones_like(self.images[:1], dtype=torch.float64)
-        flow = self.network(ones, weights, batch_norm=False).logits.sum()
-        gradients = torch.autograd.grad(flow, list(weights.kernels.values()), materialize_grads=True)
-        return [
-            Measured(layer, weight.detach(), g)
-            for (layer, weight), g in zip(weights.kernels.items(), gradients, strict=True)
-        ]
-
-    def _forward_with_graph(self) -> Outputs:
-        weights = self.weights.map(lambda w: w.detach().requires_grad_())
-        outputs = self.network(self.images, weights)
-        self._graph = (outputs.logits, list(weights.kernels.values()))
-        return Outputs(*(tensor.detach() for tensor in outputs))
-
-    # -- what the passes show ----------------------------------------------------------------------------------------
 
     @property
     def teacher(self) -> Probe:
@@ -177,17 +102,49 @@ class Probe:
         """Gram matrices over the classes of each image's class activation maps: [A, N, K, K], float64."""
         return similarity.gram(similarity.class_activation_maps(self.features, self.head_weight))
 
+    @quantity
+    def agreement(self) -> Agreement:
+        """How the images agree in their ReLU patterns, over all ReLUs that anything but zero arrives at, in float64."""
+        a, n = self.network.candidates, len(self.labels)
+        kernel = torch.zeros(a, n, n, dtype=torch.float64, device=self.images.device)
+        units = torch.zeros(a, dtype=torch.float64, device=self.images.device)
+        for tap in self.relus:
+            value = tap.stacked().flatten(2)
+            times = value.new_tensor(tap.times or [1] * len(tap.members)) * (value != 0).any(2).any(1)
+            signs = (value > 0).to(value.dtype) * 2 - 1
+            together = (signs @ signs.mT + value.shape[2]) / 2  # D minus the Hamming distance, exact in float32
+            index = torch.tensor(tap.members, device=value.device)
+            kernel.index_add_(0, index, (together * times[:, None, None]).double())
+            units.index_add_(0, index, (times * value.shape[2]).double())
+        return Agreement(kernel, units)
+
+    @quantity
+    def input_correlation(self) -> Tensor:
+        """Correlation of the images' input gradients, each centred over its D entries: [A, N, N], float64.
+
+        NaN in the rows of a gradient that is constant, as in a network whose output depends on nothing.
+        """
+        return spectra.correlation(self.input_gradients.double())
+
+    @quantity
+    def block_entropies(self) -> list[tuple[tuple[int, ...], Tensor]]:
+        """For the stem and each block, entropy of the covariance spectrum of its channels over N*H*W positions, [a]."""
+        return [(tap.members, spectra.entropy(tap.stacked().transpose(1, 2).flatten(2))) for tap in self.blocks]
+
     # -- sums over layers --------------------------------------------------------------------------------------------
 
     def total(self, layers: Sequence[Measured], measure: Callable[[Measured], Tensor]) -> Tensor:
         """Sum over layers of a measure [a] of each: [A] in float64; a layer adds to its members alone."""
         total = torch.zeros(self.network.candidates, dtype=torch.float64, device=self.images.device)
         for item in layers:
-            value = measure(item).double()
-            if len(item.layer.members) == self.network.candidates:
-                total = total + value
-            else:
-                total[list(item.layer.members)] += value
+            total[list(item.layer.members)] += measure(item).double()
+        return total
+
+    def total_over(self, parts: Sequence[tuple[tuple[int, ...], Tensor]]) -> Tensor:
+        """Sum of parts (members, values [a]): [A] in float64."""
+        total = torch.zeros(self.network.candidates, dtype=torch.float64, device=self.images.device)
+        for members, values in parts:
+            total[list(members)] += values.double()
         return total
 
     def size(self, measure: Callable[[Layer], int]) -> Tensor:
@@ -212,11 +169,3 @@ class Probe:
         if scores.shape != expected:
             raise ValueError(f"proxy {proxy.name!r} returned shape {tuple(scores.shape)}; a stack wants {expected}")
         return scores.detach().double().cpu(), cost_alone(account)
-
-    def _ask(self, name: str, compute: Callable[[Probe], T]) -> T:
-        self.asked.add(name)
-        if name not in self._values:
-            self._values[name] = self._meter.measure(self, lambda: compute(self))
-        value, account = self._values[name]
-        self._meter.note(account)
-        return cast(T, value)

@@ -11,13 +11,14 @@ import random as python_random
 from collections.abc import Sequence
 from functools import cache
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.stack import Pass, Stack, Sum, take
+from benchmarks.stack import Pass, Rows, Stack, Sum, take
 from proxies.network import Layer
 
 Cell = tuple[str, ...]  # the operations of the six edges, in the order of EDGES
@@ -133,12 +134,20 @@ def print_cell(cell: Cell) -> str:
 
 def live_edges(cell: Cell) -> set[tuple[int, int]]:
     """The edges on some path from input to output: the only ones that the cell's output depends on."""
+    reached = reached_edges(cell)
+    reaching = {3}
+    for _ in range(3):
+        reaching |= {source for source, target in reached if target in reaching}
+    return {edge for edge in reached if edge[1] in reaching}
+
+
+def reached_edges(cell: Cell) -> set[tuple[int, int]]:
+    """The edges that something other than zero arrives at, whether or not they lead to the output."""
     passable = [edge for edge, operation in zip(EDGES, cell, strict=True) if operation != "none"]
-    reached, reaching = {0}, {3}
+    reached = {0}
     for _ in range(3):
         reached |= {target for source, target in passable if source in reached}
-        reaching |= {source for source, target in passable if target in reaching}
-    return {(source, target) for source, target in passable if source in reached and target in reaching}
+    return {edge for edge in passable if edge[0] in reached}
 
 
 @cache
@@ -180,7 +189,8 @@ class CellStack(Stack):
     def __init__(self, cells: Sequence[Cell], classes: int, resolution: int) -> None:
         super().__init__(len(cells), classes, resolution)
         self._members = [_by_operation(cells, position) for position in range(len(EDGES))]
-        self._run = _worth_running(cells, self._members)
+        self._needed = _steps(self._members, [live_edges(cell) for cell in cells])
+        self._reached = _steps(self._members, [reached_edges(cell) for cell in cells])
         self._stem = self._conv_norm("stem", (3, CHANNELS[0]), 3, resolution)
         self._stages: list[list[dict[tuple[int, str], ConvNorm]]] = []
         self._reductions: list[tuple[ConvNorm, ConvNorm, Layer]] = []
@@ -229,42 +239,60 @@ class CellStack(Stack):
 
     def body(self, images: Tensor, run: Pass) -> Tensor:
         """images [N, 3, H, W] -> features [N, A*64, H/4, W/4]."""
-        x = run.norm(run.conv(images, self._stem[0]), self._stem[1])
+        everyone = self.everyone
+        x = run.block(run.norm(run.conv(images, self._stem[0]), self._stem[1]), everyone)
         for stage, cells in enumerate(self._stages):
             if stage > 0:
-                x = _reduce(x, run, *self._reductions[stage - 1])
+                x = run.block(self._reduce(x, run, *self._reductions[stage - 1]), everyone, x)
             for layers in cells:
-                x = self._cell(x, run, layers)
-        return run.norm(x, self._last).relu()
+                x = run.block(self._cell(x, run, layers), everyone, x)
+            run.stage(x, everyone)
+        return run.relu(run.norm(x, self._last), everyone)
+
+    def _reduce(self, x: Tensor, run: Pass, a: ConvNorm, b: ConvNorm, shortcut: Layer) -> Tensor:
+        """The residual block between two stages: half the size, twice the channels, no norm on the shortcut."""
+        inner = run.norm(run.conv(run.relu(x, self.everyone), a[0]), a[1])
+        inner = run.norm(run.conv(run.relu(inner, self.everyone), b[0]), b[1])
+        return run.conv(F.avg_pool2d(x, 2), shortcut) + inner
 
     def _cell(self, x: Tensor, run: Pass, layers: dict[tuple[int, str], ConvNorm]) -> Tensor:
         """One cell of every candidate: loops over edges and operations, never over candidates."""
         sums = [Sum(self.candidates) for _ in range(4)]
         sums[0].add(x, self.everyone)
+        steps = self._needed if run.taps is None else self._reached
         for source in (0, 1, 2):
             before = sums[source].value
-            if before is None:
+            if before is None or not steps[source]:
                 continue
-            rectified: Tensor | None = None  # once a node: every convolution on its edges starts with this ReLU
-            for position, operation, members in self._run[source]:
-                if operation in KERNELS:
-                    rectified = before.relu() if rectified is None else rectified
-                    conv, norm = layers[position, operation]
-                    after = run.norm(run.conv(take(rectified, members, self.candidates), conv), norm)
+            rectified = _rectified(before, run, steps[source], self.everyone)
+            for step in steps[source]:
+                if step.operation in KERNELS:
+                    conv, norm = layers[step.position, step.operation]
+                    arriving = take(rectified, step.members, self.candidates)
+                    after = run.norm(run.conv(arriving, conv, step.rows), norm, step.rows)
                 else:
-                    after = take(before, members, self.candidates)
-                    if operation == "avg_pool_3x3":
-                        after = F.avg_pool2d(after, 3, stride=1, padding=1, count_include_pad=False)
-                sums[EDGES[position][1]].add(after, members)
+                    operate = run.avg_pool if step.operation == "avg_pool_3x3" else run.skip
+                    after = operate(take(before, step.members, self.candidates), step.members)
+                sums[EDGES[step.position][1]].add(after, step.members)
         last = sums[3].value
         return torch.zeros_like(x) if last is None else last
 
 
-def _reduce(x: Tensor, run: Pass, a: ConvNorm, b: ConvNorm, shortcut: Layer) -> Tensor:
-    """The residual block between two stages: half the size, twice the channels, no normalisation on the shortcut."""
-    inner = run.norm(run.conv(x.relu(), a[0]), a[1])
-    inner = run.norm(run.conv(inner.relu(), b[0]), b[1])
-    return run.conv(F.avg_pool2d(x, 2), shortcut) + inner
+class Step(NamedTuple):
+    """One operation on one edge, for those that run it; `rows` among the members of its layer, None for all."""
+
+    position: int
+    operation: str
+    members: tuple[int, ...]
+    rows: Rows
+
+
+def _rectified(before: Tensor, run: Pass, steps: Sequence[Step], everyone: tuple[int, ...]) -> Tensor:
+    """ReLU of a node, once for all the convolutions on its edges: each of them starts with this ReLU."""
+    convolutions = [step.members for step in steps if step.operation in KERNELS]
+    if not convolutions:
+        return before
+    return run.relu(before, everyone, tuple(sum(i in members for members in convolutions) for i in everyone))
 
 
 def _by_operation(cells: Sequence[Cell], position: int) -> dict[str, tuple[int, ...]]:
@@ -273,17 +301,13 @@ def _by_operation(cells: Sequence[Cell], position: int) -> dict[str, tuple[int, 
     return {operation: members for operation, members in found.items() if members}
 
 
-def _worth_running(
-    cells: Sequence[Cell], members: Sequence[dict[str, tuple[int, ...]]]
-) -> list[list[tuple[int, str, tuple[int, ...]]]]:
-    """By source node, the (position, operation, members) to run: all but those that matter to no member's output.
-
-    An operation on a dead edge that runs for the sake of other members adds exactly 0, or to a node nobody reads.
-    """
-    live = [live_edges(cell) for cell in cells]
-    steps: list[list[tuple[int, str, tuple[int, ...]]]] = [[], [], []]
+def _steps(members: Sequence[dict[str, tuple[int, ...]]], edges: Sequence[set[tuple[int, int]]]) -> list[list[Step]]:
+    """By source node, what to run when each candidate runs the edges given for it."""
+    steps: list[list[Step]] = [[], [], []]
     for position, edge in enumerate(EDGES):
         for operation, who in members[position].items():
-            if operation != "none" and any(edge in live[member] for member in who):
-                steps[edge[0]].append((position, operation, who))
+            rows = tuple(row for row, member in enumerate(who) if edge in edges[member])
+            if operation != "none" and rows:
+                running = tuple(who[row] for row in rows)
+                steps[edge[0]].append(Step(position, operation, running, None if running == who else rows))
     return steps

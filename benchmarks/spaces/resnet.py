@@ -35,16 +35,18 @@ class ResNetStack(Stack):
     def __init__(self, depths: Sequence[Depths], classes: int, resolution: int) -> None:
         super().__init__(len(depths), classes, resolution)
         self._stem = self.conv("stem", (3, CHANNELS[0]), 3, resolution), self.norm("stem.norm", CHANNELS[0], resolution)
-        self._blocks: list[Block] = []
+        self._stages: list[list[Block]] = []
         before = CHANNELS[0]
         for stage, channels in enumerate(CHANNELS):
             size = resolution // 2**stage
+            blocks = []
             for number in range(max(depth[stage] for depth in depths)):
                 members = tuple(i for i, depth in enumerate(depths) if depth[stage] > number)
                 stride = 2 if stage > 0 and number == 0 else 1
                 role = f"stage{stage + 1}.block{number}"
-                self._blocks.append(self._block(role, (before, channels), stride, size, members))
+                blocks.append(self._block(role, (before, channels), stride, size, members))
                 before = channels
+            self._stages.append(blocks)
         self.linear("classifier", CHANNELS[-1])
 
     def _block(self, role: str, channels: tuple[int, int], stride: int, size: int, members: tuple[int, ...]) -> Block:
@@ -70,24 +72,31 @@ class ResNetStack(Stack):
 
     def body(self, images: Tensor, run: Pass) -> Tensor:
         """images [N, 3, H, W] -> features [N, A*64, H/4, W/4]."""
-        x = run.norm(run.conv(images, self._stem[0]), self._stem[1]).relu()
-        for block in self._blocks:
-            after = _residual(take(x, block.members, self.candidates), run, block)
-            if len(block.members) == self.candidates:
-                x = after
-            else:  # those without the block keep what they have
-                others = tuple(sorted(set(self.everyone) - set(block.members)))
-                total = Sum(self.candidates)
-                total.add(after, block.members)
-                total.add(take(x, others, self.candidates), others)
-                assert total.value is not None
-                x = total.value
+        everyone = self.everyone
+        x = run.block(run.relu(run.norm(run.conv(images, self._stem[0]), self._stem[1]), everyone), everyone)
+        for stage in self._stages:
+            for block in stage:
+                x = self._apply(block, x, run)
+            run.stage(x, everyone)
         return x
+
+    def _apply(self, block: Block, x: Tensor, run: Pass) -> Tensor:
+        """A block for those that have it; the others keep what they have."""
+        before = take(x, block.members, self.candidates)
+        after = run.block(_residual(before, run, block), block.members, before)
+        if len(block.members) == self.candidates:
+            return after
+        others = tuple(sorted(set(self.everyone) - set(block.members)))
+        total = Sum(self.candidates)
+        total.add(after, block.members)
+        total.add(take(x, others, self.candidates), others)
+        assert total.value is not None
+        return total.value
 
 
 def _residual(x: Tensor, run: Pass, block: Block) -> Tensor:
-    inner = run.norm(run.conv(x, block.conv1), block.norm1).relu()
+    inner = run.relu(run.norm(run.conv(x, block.conv1), block.norm1), block.members)
     inner = run.norm(run.conv(inner, block.conv2), block.norm2)
     if block.shortcut is not None:
         x = run.norm(run.conv(x, block.shortcut[0]), block.shortcut[1])
-    return (inner + x).relu()
+    return run.relu(inner + x, block.members)

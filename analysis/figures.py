@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
-import matplotlib.ticker
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -30,11 +29,11 @@ def score_against_truth(panels: Mapping[str, tuple[Array, str]], truth: Array, l
         for axis, (name, (scores, remark)) in zip(axes, panels.items(), strict=False):
             shown = np.isfinite(scores)
             x = _readable(axis, scores[shown], name)
+            y = _spaced(axis, truth)[shown]
             if shown.sum() > DENSE:
-                axis.hexbin(x, truth[shown], gridsize=45, bins="log", mincnt=1, cmap=DENSITY, linewidths=0.1)
+                axis.hexbin(x, y, gridsize=45, bins="log", mincnt=1, cmap=DENSITY, linewidths=0.1)
             else:
-                axis.scatter(x, truth[shown], s=10, alpha=0.6, color=POINT, edgecolors="none")
-            _accuracy_scale(axis, truth)
+                axis.scatter(x, y, s=10, alpha=0.6, color=POINT, edgecolors="none")
             axis.locator_params(axis="x", nbins=4)
             axis.set_title(f"{name}  {remark}", fontsize=9, loc="left")
         for axis in axes[len(panels) :]:
@@ -45,15 +44,14 @@ def score_against_truth(panels: Mapping[str, tuple[Array, str]], truth: Array, l
         temporary.replace(path)
 
 
-def _accuracy_scale(axis: mpl.axes.Axes, truth: Array) -> None:
-    """Accuracies from chance to the best in one view: spaced by the logarithm of the error, labelled as accuracies."""
+def _spaced(axis: mpl.axes.Axes, truth: Array) -> Array:
+    """Accuracies from chance to the best in one view: placed by the logarithm of the error, labelled as accuracies."""
     low, high = float(truth.min()), float(truth.max())
-    if high - low < 30 or low < 0 or high >= 100:
-        return
-    axis.set_yscale("function", functions=(lambda y: -np.log10(101 - np.minimum(y, 100.9)), lambda z: 101 - 10.0**-z))
-    shown = [tick for tick in (0, 10, 30, 50, 60, 70, 80, 90, 94, 96, 98) if low - 3 < tick < high + 1]
-    axis.set_yticks(shown, [str(tick) for tick in shown])
-    axis.yaxis.set_minor_locator(mpl.ticker.NullLocator())
+    if high - low < 30 or low < 0 or high > 100:
+        return truth
+    ticks = np.array([tick for tick in (0, 10, 30, 50, 60, 70, 80, 90, 94, 96, 98) if low - 3 < tick < high + 1])
+    axis.set_yticks(-np.log10(101.0 - ticks), [str(tick) for tick in ticks])
+    return np.asarray(-np.log10(101.0 - truth))
 
 
 def _readable(axis: mpl.axes.Axes, x: Array, name: str) -> Array:

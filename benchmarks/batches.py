@@ -128,7 +128,7 @@ def _npz(path: Path, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
             if missing:
                 raise ValueError(f"no array called {missing[0]!r}; it holds: {', '.join(content) or 'nothing'}")
             images, labels = content[f"{prefix}images"], content[f"{prefix}labels"]
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, AttributeError, MemoryError, EOFError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise ValueError(f"--batch {path}: {reason}") from None
     classes, resolution = dataset

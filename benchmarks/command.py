@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args, get_type_hints
 
 import jsonargparse
 
@@ -55,8 +56,18 @@ def parser(options: type, prog: str, *, config: bool = True) -> Parser:
 
 def parse(options: type[O], prog: str, arguments: Sequence[str] | None = None) -> O:
     """The options that a command line gives."""
-    values = parser(options, prog).parse_args(arguments)
-    return options(**{field.name: values[field.name] for field in dataclasses.fields(options)})  # type: ignore[arg-type]
+    made = parser(options, prog)
+    try:
+        values = made.parse_args(arguments)
+    except (RecursionError, ValueError) as error:  # of a configuration file that can't be read
+        made.error(f"the configuration can't be read ({type(error).__name__})")
+    types = get_type_hints(options)
+    chosen = {field.name: values[field.name] for field in dataclasses.fields(options)}  # type: ignore[arg-type]
+    for name, value in chosen.items():
+        empty = value is None and type(None) not in get_args(types[name])
+        if empty or (types[name] is bool and not isinstance(value, bool)):
+            made.error(f"--{name.replace('_', '-')}: {value!r} is not allowed")
+    return options(**chosen)
 
 
 def reported(prog: str, run: Callable[[], None]) -> int:
@@ -66,7 +77,7 @@ def reported(prog: str, run: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         print(f"{prog}: interrupted; what was scored is kept, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, sqlite3.Error) as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
         print(f"{prog}: error: {_one_line(error)}", file=sys.stderr)

@@ -82,6 +82,10 @@ class Drawing:
         """The weights of the teacher, a stack of one."""
         return self._draw(stack, ["" if self.mode == "shared" else "teacher"])
 
+    def noise(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """N(0, 1) numbers for a proxy that needs some, float32, by seed, name and shape."""
+        return torch.from_numpy(generator(self.seed, "noise", name, shape).standard_normal(shape, dtype=np.float32))
+
     def _draw(self, stack: Stack, owners: Sequence[str]) -> Weights:
         kernels = {layer: self._stacked(layer, owners, "weight") for layer in stack.layers if not layer.is_norm}
         return Weights(kernels, self._stacked(stack.head, owners, "bias"))

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
     from benchmarks.scoring import Job
     from benchmarks.truth import Truth
+    from proxies import Combination, Proxy
 
 PROG = "rank.py"
+LONGEST_NAME = 150  # of a run's folder; what is cut off is in the digest behind it
+LARGEST = {"seed": 2**31, "seeds": 1000, "batch_size": 100_000}
 
 
 @dataclass
@@ -33,7 +36,7 @@ class Options:
     space: str = option("nasbench201", "search space; --list names them")
     target: str = option("vanilla", "accuracy to predict: vanilla or distilled")
     truth: str = option("auto", "table of accuracies: auto, a name (--list), or the path of a CSV")
-    sample: str = option("200", "how many candidates to sample by --seed, or all")
+    sample: int | str = option(200, "how many candidates to sample by --seed, or all")
     archs: str | None = option(None, "score just the candidates that this file lists, a code or index a line")
     seed: int = option(0, "seed of sample, batch and weights")
     seeds: int = option(1, "number of proxy seeds, counted up from --seed; tables give mean and spread")
@@ -46,7 +49,7 @@ class Options:
     teacher: str = option("resnet56", "teacher network; --list names them")
     teacher_weights: str | None = option(None, "state dict of a trained teacher; random weights without it")
     device: str = option("auto", "auto, cpu, cuda or cuda:i")
-    stack: str = option("auto", "candidates scored together: auto or a number; no score depends on it")
+    stack: int | str = option("auto", "candidates scored together: auto or a number; scores differ by rounding alone")
     out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
     store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
     markdown: bool = option(False, "print the table as Markdown")
@@ -66,27 +69,36 @@ def rank(options: Options) -> None:
     from analysis import tables
     from benchmarks import results, scoring
     from benchmarks.store import Store
+    from proxies import Combination
 
     started = datetime.now(UTC)
     start = time.perf_counter()
-    job, truth = prepare(options)
+    job, chosen, truth = prepare(options)
     out = Path(options.out) if options.out else Path("runs") / run_name(options)
     results.check_writable(out)
     store = Path(options.store) if options.store else (out if options.out else out.parent) / "store.sqlite"
     with Store(store) as opened, progress(f"scoring {job.space.name}", len(job)) as advance:
         rows = scoring.score(job, opened, advance)
+    combinations = [one for one in chosen if isinstance(one, Combination)]
+    rows += scoring.combined(rows, job, combinations)
     scored = time.perf_counter() - start
     scores = results.scores_table(rows, job, truth)
-    rankings = results.rankings(scores, job, options.target, truth)
+    rankings = results.rankings(scores, [one.name for one in chosen], job, options.target, truth)
     tables.write_csv(scores, out / "scores.csv")
     tables.write_csv(pd.DataFrame(rankings), out / "ranking.csv")
     draw_figure(scores, rankings, job, options, out / "ranking.png")
     times = {"started": started.isoformat(), "scoring_seconds": scored, "seconds": time.perf_counter() - start}
     results.write_json({**conditions(options, job, truth), **times}, out / "run.json")
-    show(results.headline(rankings), results.notes(job, options.target, truth, scores, ceiling(options)), options, out)
+    notes = results.notes(job, options.target, truth, scores, ceiling(options))
+    if combinations:
+        notes.append(
+            f"combined by ranks over these {len(job.archs):,} candidates, and defined for them alone: "
+            + ", ".join(one.name for one in combinations)
+        )
+    show(results.headline(rankings), notes, options, out)
 
 
-def prepare(options: Options) -> tuple[Job, Truth]:
+def prepare(options: Options) -> tuple[Job, list[Proxy | Combination], Truth]:
     """Everything that the options name, checked before anything is scored."""
     import torch
 
@@ -99,12 +111,13 @@ def prepare(options: Options) -> tuple[Job, Truth]:
     chosen = proxies.select(f"{options.proxy},{options.baselines}")
     if not chosen:
         raise ValueError("--proxy names no proxy; --list shows them")
-    for name, least in (("seed", 0), ("seeds", 1)):
-        if getattr(options, name) < least:
-            raise ValueError(f"--{name} {getattr(options, name)}: {least} is the least")
+    for name, least in (("seed", 0), ("seeds", 1), ("batch_size", 2)):
+        value = getattr(options, name)
+        if not least <= value <= LARGEST[name]:
+            raise ValueError(f"--{name.replace('_', '-')} {value}: {least} is the least, {LARGEST[name]} the most")
     table = truth.load(options.truth, space, options.dataset, options.target)
     if options.archs is None:
-        archs = selection.sampled(space, table, options.sample, options.seed)
+        archs = selection.sampled(space, table, str(options.sample), options.seed)
     else:
         archs = selection.listed(space, table, Path(options.archs))
     trained = Path(options.teacher_weights) if options.teacher_weights else None
@@ -116,7 +129,7 @@ def prepare(options: Options) -> tuple[Job, Truth]:
     job = scoring.Job(
         space=space,
         archs=archs,
-        proxies=chosen,
+        proxies=proxies.parts(chosen),
         seeds=range(options.seed, options.seed + options.seeds),
         source=source,
         conditions=scoring.Conditions(
@@ -128,9 +141,9 @@ def prepare(options: Options) -> tuple[Job, Truth]:
             teacher_weights=trained,
             device=device,
         ),
-        stack=stack_size(options.stack),
+        stack=stack_size(str(options.stack)),
     )
-    return job, table
+    return job, chosen, table
 
 
 def run_name(options: Options) -> str:
@@ -140,19 +153,21 @@ def run_name(options: Options) -> str:
     batch = f"{Path(options.batch).stem}{options.batch_size}"
     named = [options.proxy, options.space, options.dataset, options.target, cells, seeds, batch]
     named += [options.draw, options.init, options.teacher]
-    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "_".join(named))[:150]
+    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "_".join(named))
     rest = [options.baselines, options.truth, options.teacher_weights]
     usual = [Options.baselines, Options.truth, Options.teacher_weights]
     exact = [options.proxy, options.archs, options.batch, *rest]
     plain = rest == usual and options.archs is None and not options.batch.endswith(".npz") and "*" not in options.proxy
-    return name if plain else f"{name}_{hashlib.sha256(repr(exact).encode()).hexdigest()[:6]}"
+    plain = plain and len(name) <= LONGEST_NAME
+    exact += named
+    return name if plain else f"{name[:LONGEST_NAME]}_{hashlib.sha256(repr(exact).encode()).hexdigest()[:6]}"
 
 
 def stack_size(text: str) -> int | None:
     """--stack as a number; None for auto."""
     if text == "auto":
         return None
-    if not text.isdecimal() or int(text) < 1:
+    if not (text.isascii() and text.isdecimal() and len(text) < 7) or int(text) < 1:
         raise ValueError(f"--stack {text}: auto, or a number from 1")
     return int(text)
 
@@ -199,7 +214,8 @@ def draw_figure(
     panels = {}
     for row in rankings:
         own = first[first["proxy"] == row["proxy"]]
-        panels[row["proxy"]] = (own["score"].to_numpy(dtype=float), f"rho {number(row['spearman'])}")
+        remark = f"rho {number(row['spearman'])}" + (f", seed {job.seeds[0]} shown" if len(job.seeds) > 1 else "")
+        panels[row["proxy"]] = (own["score"].to_numpy(dtype=float), remark)
     truth = own["truth"].to_numpy(dtype=float)
     figures.score_against_truth(panels, truth, f"{options.target} accuracy on {options.dataset} (%)", path)
 

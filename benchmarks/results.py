@@ -33,15 +33,15 @@ def scores_table(rows: Iterable[Score], job: Job, truth: Truth) -> pd.DataFrame:
     return table
 
 
-def rankings(scores: pd.DataFrame, job: Job, target: str, truth: Truth) -> list[dict[str, Any]]:
+def rankings(scores: pd.DataFrame, names: Sequence[str], job: Job, target: str, truth: Truth) -> list[dict[str, Any]]:
     """A row per proxy, best correlation first; undefined correlations last."""
     accuracy = np.array([truth.accuracy[arch] for arch in job.archs])
     size = np.array([job.space.count(arch, *job.source.dataset)[0] for arch in job.archs], dtype=float)
     clusters = [job.space.function_class(arch) for arch in job.archs]
     shape = (len(job.seeds), len(job.archs))
     rows = []
-    for proxy in job.proxies:
-        own = scores[scores["proxy"] == proxy.name]
+    for name in names:
+        own = scores[scores["proxy"] == name]
         ok = own["status"].eq("ok").to_numpy()
         ranked = ranking.rank(
             own["score"].to_numpy(dtype=float).reshape(shape),
@@ -53,15 +53,15 @@ def rankings(scores: pd.DataFrame, job: Job, target: str, truth: Truth) -> list[
             random=generator("bootstrap"),
         )
         conditions = {
-            "proxy": proxy.name,
+            "proxy": name,
             "space": job.space.name,
             "dataset": job.conditions.dataset,
             "target": target,
             "truth_source": truth.source,
         }
         numbers = asdict(ranked)
-        last = {name: numbers.pop(name) for name in ("seeds", "spearman_sd")}
-        cost = float(own["seconds"].to_numpy()[ok].mean()) if ok.any() else np.nan
+        last = {key: numbers.pop(key) for key in ("seeds", "spearman_sd")}
+        cost = float(np.median(own["seconds"].to_numpy()[ok])) if ok.any() else np.nan
         rows.append({**conditions, **numbers, "seconds_per_arch": cost, **last})
     return sorted(rows, key=lambda row: (np.isnan(row["spearman"]), -row["spearman"]))
 

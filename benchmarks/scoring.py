@@ -18,7 +18,7 @@ from benchmarks.batches import Batch, Source
 from benchmarks.drawing import Drawing, Init, Mode
 from benchmarks.spaces import Space
 from benchmarks.store import Score, Store
-from proxies import Proxy
+from proxies import Combination, Proxy
 from proxies.probe import Probe
 
 STACK_ON_GPU = 64
@@ -41,7 +41,7 @@ class Conditions:
         content = asdict(self)
         trained = None if self.teacher_weights is None else teachers.digest(self.teacher_weights)
         content.update(device=self.device.type, teacher_weights=trained, batch=batch.digest, code=code_digest())
-        return {**content, "precision": "float32"}
+        return {**content, "precision": "float32", "torch": torch.__version__}
 
 
 @dataclass(frozen=True)
@@ -66,21 +66,46 @@ def score(job: Job, store: Store, advance: Callable[[int], None] = lambda _: Non
     `advance` is told how many candidates are done, each once for every seed. A row is kept as soon as its stack is
     done. No score depends on the stack it was computed in, so out-of-memory only makes stacks smaller.
     """
-    rows: list[Score] = []
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        return [row for seed in job.seeds for row in _score_seed(job, seed, store, advance)]
+
+
+def _score_seed(job: Job, seed: int, store: Store, advance: Callable[[int], None]) -> list[Score]:
+    batch = job.source.batch(job.conditions.batch_size, seed)
+    key = store.conditions(job.conditions.content(batch))
+    names = {proxy.key: proxy.name for proxy in job.proxies}
+    kept = store.scores(key, job.space.name, names, seed)
+    stored = {(name := names[row.proxy], row.arch): row._replace(proxy=name) for row in kept}
+    keys = {name: key for key, name in names.items()}
+    missing = [arch for arch in job.archs if any((name, arch) not in stored for name in names.values())]
+    advance(len(job.archs) - len(missing))
+    if missing:
+        for fresh in SeedRun(job, seed, batch, stored).over(missing):
+            lasting = (row for row in fresh if row.status != "oom")  # another time there may be memory
+            store.add(key, (row._replace(proxy=keys[row.proxy]) for row in lasting))
+            stored.update(((row.proxy, row.arch), row) for row in fresh)
+            advance(len({row.arch for row in fresh}))
+    return [stored[name, arch] for name in names.values() for arch in job.archs]
+
+
+def combined(rows: Sequence[Score], job: Job, combinations: Sequence[Combination]) -> list[Score]:
+    """Rows of combinations: ranks of their parts' rows over the candidates of the job, seed by seed.
+
+    They cost what their parts cost, and are never stored: another cohort gives other scores.
+    """
+    by_part = {(row.seed, row.proxy, row.arch): row for row in rows}
+    found = []
     for seed in job.seeds:
-        batch = job.source.batch(job.conditions.batch_size, seed)
-        key = store.conditions(job.conditions.content(batch))
-        names = [proxy.name for proxy in job.proxies]
-        stored = {(row.proxy, row.arch): row for row in store.scores(key, job.space.name, names, seed)}
-        missing = [arch for arch in job.archs if any((name, arch) not in stored for name in names)]
-        advance(len(job.archs) - len(missing))
-        if missing:
-            for fresh in SeedRun(job, seed, batch, stored).over(missing):
-                store.add(key, fresh)
-                stored.update(((row.proxy, row.arch), row) for row in fresh)
-                advance(len({row.arch for row in fresh}))
-        rows += [stored[name, arch] for name in names for arch in job.archs]
-    return rows
+        for one in combinations:
+            parts = [[by_part[seed, part, arch] for arch in job.archs] for part in one.parts]
+            scores = [[row.score if row.status == "ok" else math.nan for row in part] for part in parts]
+            values = one.combine(torch.tensor(scores, dtype=torch.float64)).tolist()
+            costs = [sum(row.seconds for row in column) for column in zip(*parts, strict=True)]
+            found += [
+                Score(job.space.name, arch, one.name, seed, value, "ok", cost)
+                for arch, value, cost in zip(job.archs, values, costs, strict=True)
+            ]
+    return found
 
 
 class SeedRun:
@@ -113,8 +138,10 @@ class SeedRun:
             try:
                 fresh = self._stack(stack)
             except torch.OutOfMemoryError:
-                size = max(1, len(stack) // 2)
-                continue
+                if len(stack) > 1:
+                    size = len(stack) // 2
+                    continue
+                fresh = self._without_memory(stack)
             except torch.linalg.LinAlgError:  # of one candidate: find it, and let the others be
                 fresh = [row for arch in stack for row in self._stack([arch])]
             yield fresh
@@ -124,7 +151,15 @@ class SeedRun:
         """The probe of some candidates as one stack, with their weights drawn; `plan` as in Probe."""
         network = self.job.space.build(archs, *self.job.source.dataset)
         weights = self.drawing.candidates(network, archs)
-        return Probe(network, weights, self.images, self.labels, teacher=self.teacher, plan=plan)
+        return Probe(
+            network, weights, self.images, self.labels, teacher=self.teacher, noise=self.drawing.noise, plan=plan
+        )
+
+    def _without_memory(self, archs: Sequence[str]) -> list[Score]:
+        """Rows of candidates that could not even be built."""
+        space = self.job.space.name
+        missing = [(p, arch) for p in self.job.proxies for arch in archs if (p.name, arch) not in self.stored]
+        return [Score(space, arch, p.name, self.seed, math.nan, "oom", 0.0) for p, arch in missing]
 
     def _stack(self, archs: Sequence[str]) -> list[Score]:
         probe = self.probe(archs, self.plan)

@@ -17,7 +17,7 @@ def sampled(space: Space, truth: Truth, sample: str, seed: int) -> list[str]:
     covered = [arch for arch in space.sample(len(space), generator(seed, "sample")) if arch in truth.accuracy]
     if sample == "all":
         return covered
-    number = int(sample) if sample.isdecimal() else 0
+    number = int(sample) if sample.isascii() and sample.isdecimal() and len(sample) < 10 else 0
     if not 1 <= number <= len(covered):
         raise ValueError(f"--sample {sample}: 1 to {len(covered)} (the cells with a known accuracy), or all")
     return covered[:number]
@@ -30,7 +30,7 @@ def listed(space: Space, truth: Truth, path: Path) -> list[str]:
     """
     archs: dict[str, int] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"--archs {path}: not a text file ({error.reason})") from None
     for number, line in enumerate(lines, 1):

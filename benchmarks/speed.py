@@ -56,8 +56,10 @@ def measure(options: Options) -> None:
     from analysis.tables import markdown, number
     from benchmarks import results
 
-    if options.cells < 1 or options.repeats < 1:
-        raise ValueError("--cells and --repeats: 1 is the least")
+    if options.cells < 1 or options.repeats < 1 or options.seed < 0:
+        raise ValueError("--cells and --repeats: 1 is the least; --seed: 0")
+    if options.json:
+        results.check_writable(Path(options.json).parent)
     job = prepare(options)
     seconds, teacher = timed(job, options)
     layouts = ("default layout", "channels_last")
@@ -95,7 +97,7 @@ def prepare(options: Options) -> Job:
     return scoring.Job(
         space=space,
         archs=space.sample(options.cells, generator(options.seed, "sample")),
-        proxies=proxies.select(options.proxy),
+        proxies=proxies.parts(proxies.select(options.proxy)),
         seeds=[options.seed],
         source=batches.open_source("noise", options.dataset),
         conditions=scoring.Conditions(options.dataset, options.batch_size, device=scoring.find_device(options.device)),

@@ -57,6 +57,8 @@ class Store:
             raise ValueError(f"store {path}: {error}") from None
         except sqlite3.DatabaseError as error:
             self._connection.close()
+            if not _looks_like_a_store(path):
+                raise ValueError(f"store {path}: no store ({error}), and left alone; name another by --store") from None
             aside = _set_aside(path)
             raise ValueError(
                 f"store {path} is damaged ({error}); it is kept as {aside}, run again for a new one"
@@ -67,7 +69,7 @@ class Store:
 
     def _prepare(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
+        if version not in (0, VERSION):
             raise ValueError(
                 f"store {self.path} is of version {version}, this program writes {VERSION}: update the program, "
                 "or name another file by --store; nothing was changed"
@@ -132,6 +134,12 @@ class Store:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+
+def _looks_like_a_store(path: Path) -> bool:
+    """Whether a file that can't be read was one: by its first bytes, or by its name."""
+    with path.open("rb") as file:
+        return file.read(15) == b"SQLite format 3" or path.suffix in (".sqlite", ".db")
 
 
 def _set_aside(path: Path) -> Path:

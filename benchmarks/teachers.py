@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import struct
 from pathlib import Path
 
 import torch
@@ -59,6 +60,22 @@ def weights(stack: Stack, drawing: Drawing, path: Path | None = None) -> Weights
     return drawing.teacher(stack) if path is None else load(stack, path, drawing.device)
 
 
+# What torch.load raises for files that are damaged in one way or another, found by damaging some.
+DAMAGED = (
+    *(RuntimeError, EOFError, ValueError, LookupError, AssertionError, TypeError, AttributeError, ArithmeticError),
+    *(MemoryError, struct.error, pickle.UnpicklingError),
+)
+
+
+def known(stack: Stack) -> set[str]:
+    """The keys of a network's state dict."""
+    keys = {f"{stack.state_key(stack.head.role)}.bias"}
+    for layer in stack.layers:
+        parts = ("weight", "bias", "running_mean", "running_var") if layer.is_norm else ("weight",)
+        keys |= {f"{stack.state_key(layer.role)}.{part}" for part in parts}
+    return keys
+
+
 def load(stack: Stack, path: Path, device: torch.device) -> Weights:
     """Trained weights from a state dict in the field's naming (RepDistiller's ResNets, the NAS-Bench-201 networks').
 
@@ -66,7 +83,7 @@ def load(stack: Stack, path: Path, device: torch.device) -> Weights:
     """
     try:
         content = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except (OSError, *DAMAGED) as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise ValueError(f"teacher weights {path}: not a state dict that loads safely ({reason})") from None
     for key in ("state_dict", "model"):
@@ -85,6 +102,11 @@ def load(stack: Stack, path: Path, device: torch.device) -> Weights:
         else:
             kernels[layer] = _entry(state, f"{name}.weight", layer.shape, path)
     bias = _entry(state, f"{stack.state_key(stack.head.role)}.bias", stack.head.shape[:1], path)
+    surplus = [key for key in state if key not in known(stack) and not key.endswith("num_batches_tracked")]
+    if surplus:
+        raise ValueError(
+            f"teacher weights {path}: {surplus[0]} has no place in this teacher ({len(surplus)} such entries)"
+        )
     return Weights(kernels, bias, norms)
 
 
@@ -96,4 +118,8 @@ def _entry(state: dict[str, object], key: str, shape: tuple[int, ...], path: Pat
         raise ValueError(f"teacher weights {path}: no tensor called {key!r}; the file begins with {begins}")
     if tuple(value.shape) != shape:
         raise ValueError(f"teacher weights {path}: {key} has shape {tuple(value.shape)}, {shape} is expected")
+    if not value.is_floating_point() or value.layout is not torch.strided or value.is_meta:
+        raise ValueError(f"teacher weights {path}: {key} is no plain tensor of real numbers ({value.dtype})")
+    if not value.isfinite().all() or (key.endswith("running_var") and (value < 0).any()):
+        raise ValueError(f"teacher weights {path}: {key} holds NaN, infinities or negative variances")
     return value.float().unsqueeze(0)

@@ -63,7 +63,7 @@ def load(name: str, space: Space, dataset: str, target: str) -> Truth:
         raise ValueError(f"no target is called {target!r}; there are: {', '.join(TARGETS)}")
     if name == "auto":
         name = "retrained" if dataset == "cifar10" else "official"
-    elif name not in TRUTHS:
+    elif name not in ("retrained", "official"):
         return from_csv(Path(name), space, target)
     if target != "vanilla":
         raise ValueError(
@@ -114,11 +114,11 @@ def fetch_official(dataset: str, source: str | None = None) -> Path:
         raise ValueError(f"no official table for {dataset!r}; there are: {', '.join(OFFICIAL_SHA256)}")
     path = official_path(dataset)
     where = source or f"{FREEREA}cached_metrics/nats/{dataset}/accuracies.csv"
-    local = "://" not in where
+    local = not where.startswith(("http://", "https://", "ftp://"))
     if local and Path(where).is_dir():
         where = str(Path(where) / dataset / "accuracies.csv")
     if local and not Path(where).is_file():
-        raise ValueError(f"{where}: there is no such file; the published one comes without --source")
+        raise ValueError(f"{where}: no such file, nor an http address; the published table comes without --source")
     pooch.get_logger().setLevel("WARNING")
     try:
         pooch.retrieve(
@@ -193,7 +193,9 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
     if not rows:
         raise ValueError(f"--truth {path}: no rows")
     accuracy: dict[str, float] = {}
-    for line, row in enumerate(rows, 2):
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"--truth {path}: a column stands there twice: {', '.join(columns)}")
+    for line, row in rows:
         if len(row) != len(columns):
             raise ValueError(f"--truth {path}, line {line}: {len(row)} fields under {len(columns)} columns")
         cell = row[columns.index(key)]
@@ -203,22 +205,25 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
             raise ValueError(f"--truth {path}, line {line}: {error}") from None
         if arch in accuracy:
             raise ValueError(f"--truth {path}, line {line}: {cell!r} stands there twice")
+        if {"arch", "index"} <= set(columns) and row[columns.index("index")] != str(space.index(arch)):
+            raise ValueError(f"--truth {path}, line {line}: arch and index name different cells")
         accuracy[arch] = _number(row[columns.index(value)], f"--truth {path}, line {line}, column {value}")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     return Truth(accuracy, f"{path.name} (column {value}, sha256 {digest})")
 
 
-def _csv(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Header and rows, blank lines left out. Raises ValueError where there is no table."""
+def _csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Header, and rows with the line they end on, blank lines left out. Raises ValueError where there is no table."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [[field.strip() for field in row] for row in csv.reader(file, strict=True) if row]
+            reader = csv.reader(file, strict=True)
+            lines = [(reader.line_num, [field.strip() for field in row]) for row in reader if row]
     except OSError as error:
         known = ", ".join(TRUTHS)
         raise ValueError(f"--truth {path}: {error.strerror or error} (it takes {known})") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"--truth {path}: no CSV table ({error})") from None
-    return (lines[0], lines[1:]) if lines else ([], [])
+    return (lines[0][1], lines[1:]) if lines else ([], [])
 
 
 def _number(text: str, where: str) -> float:
@@ -226,6 +231,6 @@ def _number(text: str, where: str) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"{where}: {text!r} is no number")
+    if not 0 <= number <= 100:
+        raise ValueError(f"{where}: {text!r} is no number of percent, 0 to 100")
     return number

@@ -3,7 +3,21 @@
 Importing it fills the registry; everything else knows a proxy by its registered name alone.
 """
 
-from proxies import gradient, size, teacher
-from proxies.registry import Proxy, proxy, registered, select
+from proxies import activation, distiller, gradient, jacobian, size, teacher
+from proxies.combine import Combination
+from proxies.registry import Proxy, parts, proxy, registered, select
 
-__all__ = ["Proxy", "gradient", "proxy", "registered", "select", "size", "teacher"]
+__all__ = [
+    "Combination",
+    "Proxy",
+    "activation",
+    "distiller",
+    "gradient",
+    "jacobian",
+    "parts",
+    "proxy",
+    "registered",
+    "select",
+    "size",
+    "teacher",
+]

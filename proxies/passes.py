@@ -131,13 +131,25 @@ class Passes:
     ) -> None:
         self.network = network
         self.weights = weights
-        self.images = images
-        self.labels = labels
+        self._images = images
+        self._labels = labels
         self.plan = plan
         self.asked: set[str] = set()
         self._noise = noise
         self._meter = meter or Meter(cuda=images.is_cuda)
         self._values: dict[str, tuple[Any, Account]] = {}
+
+    @property
+    def images(self) -> Tensor:
+        """The batch's images, [N, 3, H, W]."""
+        self.asked.add("images")
+        return self._images
+
+    @property
+    def labels(self) -> Tensor:
+        """The batch's labels, [N]."""
+        self.asked.add("labels")
+        return self._labels
 
     # -- the pass over the batch, and the ways back on its graph -----------------------------------------------------
 
@@ -251,7 +263,7 @@ class Passes:
     def sum_gradients(self) -> list[Measured]:
         """For each image the gradient of its summed logits by the weights, batch statistics and all: [a, N, *shape]."""
         logits = self._forward(NEEDS["sum_gradients"]).outputs.logits
-        return self._by_image([logits[:, image].sum() for image in range(len(self.labels))])
+        return self._by_image([logits[:, image].sum() for image in range(len(self.images))])
 
     @quantity
     def label_gradients(self) -> list[Measured]:
@@ -298,7 +310,7 @@ class Passes:
     def flows(self) -> list[Measured]:
         """|w| and dR/d|w| in float64, R the summed logits for an image of ones, without any normalisation."""
         weights = self.weights.map(lambda w: w.abs().double().requires_grad_())
-        ones = torch.ones_like(self.images[:1], dtype=torch.float64)
+        ones = torch.ones_like(self._images[:1], dtype=torch.float64)
         flow = self.network(ones, weights, batch_norm=False).logits.sum()
         kernels = list(weights.kernels.values())
         gradients = torch.autograd.grad(flow, kernels, materialize_grads=True)
@@ -354,7 +366,7 @@ class Passes:
             axes = tuple(range(1, kernel.ndim))
             deviation = kernel.square().mean(axes, keepdim=True).sqrt()
             unit.kernels[layer] = kernel / torch.where(deviation == 0, 1.0, deviation)
-        images, other = (self.noise(name, tuple(self.images.shape)) for name in ("zen images", "zen change"))
+        images, other = (self.noise(name, tuple(self._images.shape)) for name in ("zen images", "zen change"))
         taps = Taps("norm")
         with torch.no_grad():
             first = self.network(images, unit, taps=taps).features
@@ -364,7 +376,7 @@ class Passes:
 
     @quantity
     def sensitivities(self) -> list[Sensitivity]:
-        """Without normalisation: gradients of every logit by the middle of each layer's first kernel."""
+        """Without normalisation: gradients of every logit by the middle of a layer's first kernel."""
         taps = Taps("conv")
         images = self.images.clone().requires_grad_()
         outputs = self.network(images, self.weights, batch_norm=False, taps=taps)
@@ -385,7 +397,7 @@ class Passes:
         """
         if self._noise is None:
             raise ValueError("a proxy that needs noise was asked of a Probe without a source of noise")
-        return self._noise(name, shape).to(self.images)
+        return self._noise(name, shape).to(self._images)
 
     def _measured(self, gradients: Sequence[Tensor]) -> list[Measured]:
         pairs = zip(self.weights.kernels.items(), gradients, strict=True)

@@ -58,6 +58,7 @@ class Probe(Passes):
 
         Raises ValueError where the run has no teacher.
         """
+        self.asked.add("teacher")
         if self._teacher is None:
             raise ValueError("a teacher-aware proxy was asked for in a run without a teacher; name one with --teacher")
         return self._teacher
@@ -105,9 +106,9 @@ class Probe(Passes):
     @quantity
     def agreement(self) -> Agreement:
         """How the images agree in their ReLU patterns, over all ReLUs that anything but zero arrives at, in float64."""
-        a, n = self.network.candidates, len(self.labels)
-        kernel = torch.zeros(a, n, n, dtype=torch.float64, device=self.images.device)
-        units = torch.zeros(a, dtype=torch.float64, device=self.images.device)
+        a, n = self.network.candidates, len(self.images)
+        kernel = torch.zeros(a, n, n, dtype=torch.float64, device=self._images.device)
+        units = torch.zeros(a, dtype=torch.float64, device=self._images.device)
         for tap in self.relus:
             value = tap.stacked().flatten(2)
             times = value.new_tensor(tap.times or [1] * len(tap.members)) * (value != 0).any(2).any(1)
@@ -135,14 +136,14 @@ class Probe(Passes):
 
     def total(self, layers: Sequence[Measured], measure: Callable[[Measured], Tensor]) -> Tensor:
         """Sum over layers of a measure [a] of each: [A] in float64; a layer adds to its members alone."""
-        total = torch.zeros(self.network.candidates, dtype=torch.float64, device=self.images.device)
+        total = torch.zeros(self.network.candidates, dtype=torch.float64, device=self._images.device)
         for item in layers:
             total[list(item.layer.members)] += measure(item).double()
         return total
 
     def total_over(self, parts: Sequence[tuple[tuple[int, ...], Tensor]]) -> Tensor:
         """Sum of parts (members, values [a]): [A] in float64."""
-        total = torch.zeros(self.network.candidates, dtype=torch.float64, device=self.images.device)
+        total = torch.zeros(self.network.candidates, dtype=torch.float64, device=self._images.device)
         for members, values in parts:
             total[list(members)] += values.double()
         return total

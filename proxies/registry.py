@@ -1,16 +1,22 @@
-"""The registry: which proxies there are, and how a command line picks among them.
+"""The registry: which proxies there are, and how a command line picks among them, combines them, or brings its own.
 
 Not for computing anything: a proxy is a function from a Probe to scores [A], and this file only files it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
+
+from proxies.combine import FUNCTIONS, NAMED, Combination
 
 if TYPE_CHECKING:
     from proxies.probe import Probe
@@ -20,16 +26,25 @@ Score = Callable[["Probe"], Tensor]
 
 @dataclass(frozen=True)
 class Proxy:
-    """A registered proxy: `score` maps a Probe of A candidates to A scores, higher predicted better."""
+    """A registered proxy: `score` maps a Probe of A candidates to A scores, higher predicted better.
+
+    `version` is empty for a proxy of this project, and a digest of its file for a user's own.
+    """
 
     name: str
     score: Score
     source: str
+    version: str = ""
 
     @property
     def summary(self) -> str:
         """The first line of the function's docstring."""
         return (self.score.__doc__ or "").strip().split("\n")[0]
+
+    @property
+    def key(self) -> str:
+        """The name under which scores are stored: another version of a user's file is another proxy."""
+        return f"{self.name}@{self.version}" if self.version else self.name
 
 
 _registered: dict[str, Proxy] = {}
@@ -43,7 +58,7 @@ def proxy(*, source: str) -> Callable[[Score], Score]:
 
     def register(score: Score) -> Score:
         name = score.__name__
-        if name in _registered:
+        if name in _registered or name in NAMED or name in FUNCTIONS:
             raise ValueError(f"proxy {name!r} is registered already; registered are: {_names()}")
         if not score.__doc__:
             raise ValueError(f"proxy {name!r} has no docstring: say what it measures and its direction")
@@ -58,21 +73,97 @@ def registered() -> list[Proxy]:
     return list(_registered.values())
 
 
-def select(names: str) -> list[Proxy]:
-    """The proxies that a comma-separated list names; `*`, `?` and `[...]` are wildcards, `all` is every proxy.
+def select(names: str) -> list[Proxy | Combination]:
+    """What a comma-separated list names: proxies, combinations of them, or functions in a user's file.
 
-    Order is that of the list, each proxy once. Raises ValueError for a name or a pattern that fits none.
+    `*`, `?` and `[...]` are wildcards, `all` is every proxy and az_nas; vote(a,b,c) and ranksum(a,b) combine what is in
+    brackets, wildcards included; path/to/file.py:name runs that file and takes its function. Order is that of the
+    list, each once. Raises ValueError for what can't be had, naming what there is.
     """
-    chosen: dict[str, Proxy] = {}
-    for name in (part.strip() for part in names.split(",")):
-        if name == "":
-            continue
-        found = [p for p in registered() if name == "all" or fnmatchcase(p.name, name)]
-        if not found:
-            raise ValueError(f"no proxy is called {name!r}; there are: {_names()}, or all")
-        chosen.update((p.name, p) for p in found)
+    chosen: dict[str, Proxy | Combination] = {}
+    for name in _split(names):
+        chosen.update((found.name, found) for found in _select_one(name))
     return list(chosen.values())
 
 
+def parts(chosen: list[Proxy | Combination]) -> list[Proxy]:
+    """The proxies to score for some proxies and combinations, each once."""
+    needed: dict[str, Proxy] = {}
+    for one in chosen:
+        found = [one] if isinstance(one, Proxy) else [_part(name) for name in one.parts]
+        needed.update((proxy.name, proxy) for proxy in found)
+    return list(needed.values())
+
+
+def _split(names: str) -> list[str]:
+    """The elements of a list, at commas outside brackets."""
+    if names.count("(") != names.count(")"):
+        raise ValueError(f"{names!r}: a bracket is open; a combination is written vote(synflow,jacob_cov,snip)")
+    return [part.strip() for part in re.findall(r"[^,()]+\([^()]*\)|[^,()]+|[()]", names) if part.strip()]
+
+
+def _select_one(name: str) -> list[Proxy | Combination]:
+    if found := re.fullmatch(r"(\w+)\s*\((.*)\)", name):
+        return [_combination(found[1], found[2])]
+    if ".py:" in name:
+        return [_from_file(name)]
+    every: list[Proxy | Combination] = [*_registered.values(), *NAMED.values()]
+    matching = [one for one in every if name == "all" or fnmatchcase(one.name, name)]
+    if not matching:
+        raise ValueError(f"no proxy is called {name!r}; there are: {_names()}, or all")
+    return matching
+
+
+def _combination(function: str, inside: str) -> Combination:
+    if function not in FUNCTIONS:
+        raise ValueError(f"no combination is called {function!r}; there are: {', '.join(FUNCTIONS)}")
+    chosen = select(inside)
+    nested = [one.name for one in chosen if isinstance(one, Combination)]
+    if nested:
+        raise ValueError(f"{function}({inside}): combines proxies, not {nested[0]}")
+    if len(chosen) < 2:
+        raise ValueError(f"{function}({inside}): two proxies at least are needed")
+    names = tuple(one.name for one in chosen)
+    combine, source = FUNCTIONS[function]
+    return Combination(f"{function}({','.join(names)})", names, combine, source)
+
+
+_from_files: dict[str, Proxy] = {}
+
+
+def _from_file(text: str) -> Proxy:
+    """A function of a user's file, which is run; registering it is not needed."""
+    where, _, name = text.rpartition(":")
+    path = Path(where)
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except OSError as error:
+        raise ValueError(f"--proxy {text}: {error.strerror}") from None
+    key = f"{path.name}:{name}"
+    known = _from_files.get(key)
+    if known is None or known.version != digest:
+        spec = importlib.util.spec_from_file_location(f"user_proxies_{digest}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        before = dict(_registered)
+        try:
+            spec.loader.exec_module(module)
+        except (SyntaxError, ImportError, NameError) as error:
+            raise ValueError(f"--proxy {text}: the file does not run ({type(error).__name__}: {error})") from None
+        finally:  # what the file registered is known by its file alone
+            _registered.clear()
+            _registered.update(before)
+        score = getattr(module, name, None)
+        if not callable(score):
+            raise ValueError(f"--proxy {text}: the file has no function {name!r}")
+        _from_files[key] = Proxy(key, score, str(path), digest)
+    return _from_files[key]
+
+
+def _part(name: str) -> Proxy:
+    return _registered.get(name) or _from_files[name]
+
+
 def _names() -> str:
-    return ", ".join(_registered)
+    return ", ".join([*_registered, *NAMED, *(f"{function}(...)" for function in FUNCTIONS)])

@@ -49,7 +49,7 @@ def gram_distance(a: Tensor, b: Tensor) -> Tensor:
     [..., M, M] twice -> [...], between 0 (proportional) and sqrt(2) (orthogonal).
     Raises ValueError where the last two axes differ.
     """
-    _same_trailing(a, b, 2, "Gram matrices")
+    refuse_unequal(a, b, 2, "Gram matrices")
     distance: Tensor = torch.linalg.matrix_norm(frobenius_unit(a) - frobenius_unit(b))
     return distance
 
@@ -59,7 +59,7 @@ def row_gram_distance(a: Tensor, b: Tensor) -> Tensor:
 
     [..., M, M] twice -> [...]. Raises ValueError where the last two axes differ.
     """
-    _same_trailing(a, b, 2, "Gram matrices")
+    refuse_unequal(a, b, 2, "Gram matrices")
     return (row_unit(a) - row_unit(b)).square().mean(dim=(-2, -1))
 
 
@@ -71,7 +71,7 @@ def outer_product_distance(a: Tensor, b: Tensor) -> Tensor:
     is formed. Unlike a literal version whose row norms are clamped at 1e-12, this one keeps its invariance to the
     scale of each class when a class's gradient is tiny. Raises ValueError where K or C differ.
     """
-    _same_trailing(a, b, 2, "class gradients (classes x channels)")
+    refuse_unequal(a, b, 2, "class gradients (classes x channels)")
     classes, channels = a.shape[-2:]
     cosine = (row_unit(a) * row_unit(b)).sum(-1)
     agreement = (a.sign() * b.sign()).sum(-1)
@@ -79,7 +79,7 @@ def outer_product_distance(a: Tensor, b: Tensor) -> Tensor:
     return (present - 2 * cosine * agreement).sum(-1) / (channels * classes)
 
 
-def _same_trailing(a: Tensor, b: Tensor, axes: int, what: str) -> None:
+def refuse_unequal(a: Tensor, b: Tensor, axes: int, what: str) -> None:
     """Refuse shapes that would only broadcast."""
     if a.shape[-axes:] != b.shape[-axes:]:
         student, teacher = tuple(a.shape[-axes:]), tuple(b.shape[-axes:])

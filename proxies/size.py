@@ -1,7 +1,8 @@
-"""Size proxies: the floor that every table prints. They read the layers' shapes, never a weight or an image."""
+"""Size proxies: the floor that every table prints. They read layers and weights, never an image."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from proxies.probe import Probe
@@ -24,3 +25,25 @@ def macs(probe: Probe) -> Tensor:
     Normalisation, pooling and activations are left out, as in the NAS-Bench-201 API's FLOPs.
     """
     return probe.size(lambda layer: layer.macs)
+
+
+@proxy(source="counted")
+def conv_edges(probe: Probe) -> Tensor:
+    """Number of convolution layers, higher better.
+
+    On NAS-Bench-201 that is 15 for each edge with a convolution, plus 7: its rank is that of the convolution edges.
+    """
+    return probe.size(lambda layer: int(not layer.is_norm and not layer.is_head))
+
+
+@proxy(source="Abdelfattah et al., ICLR 2021")
+def l2_norm(probe: Probe) -> Tensor:
+    """Sum over layers of the Euclidean norm of the weights, higher better.
+
+    Under PyTorch's and Kaiming's init it hardly depends on the draw and amounts to a count of convolutions.
+    """
+    norms = [
+        (layer.members, torch.linalg.vector_norm(weight.flatten(1), dim=1, dtype=torch.float64))
+        for layer, weight in probe.weights.kernels.items()
+    ]
+    return probe.total_over(norms)

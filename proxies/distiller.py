@@ -1,0 +1,86 @@
+"""The KD losses as proxies: minus the loss between a student and the teacher at random initialisation, in float64.
+
+The losses are functions of proxies/losses.py, which distillation trains with; definitions and sources stand there.
+"Maps" are what the three stages give; "features" the pooled ones; "last map" what global average pooling sees.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from proxies import losses, similarity
+from proxies.probe import Probe
+from proxies.registry import proxy
+
+
+@proxy(source="Hinton et al. 2015")
+def kd(probe: Probe) -> Tensor:
+    """Minus the distillation loss, T^2 KL of the softened logits with T = 4, higher better."""
+    return -losses.kd_loss(probe.logits.double(), probe.teacher.logits.double())
+
+
+@proxy(source="Romero et al. (FitNets), ICLR 2015")
+def fitnets(probe: Probe) -> Tensor:
+    """Minus the mean squared difference of features, without a regressor, higher better. Needs equal channels."""
+    return -losses.fitnets_loss(probe.pooled.double(), probe.teacher.pooled.double())
+
+
+@proxy(source="Zagoruyko & Komodakis, ICLR 2017")
+def at(probe: Probe) -> Tensor:
+    """Minus the attention transfer loss, summed over the three stages' maps, higher better."""
+    pairs = zip(probe.stages, probe.teacher.stages, strict=True)
+    return -sum((losses.at_loss(s.double(), t.double()) for s, t in pairs), start=probe.logits.new_zeros(()).double())
+
+
+@proxy(source="Tung & Mori, ICCV 2019")
+def sp(probe: Probe) -> Tensor:
+    """Minus the similarity-preserving loss on the last map, higher better. The same as diswot_gram_relation."""
+    return -similarity.row_gram_distance(probe.sample_gram, probe.teacher.sample_gram)
+
+
+@proxy(source="Park et al., CVPR 2019")
+def rkd(probe: Probe) -> Tensor:
+    """Minus the relational loss, 25 distances + 50 angles of features, higher better. NaN where all images coincide."""
+    return -losses.rkd_loss(probe.pooled.double(), probe.teacher.pooled.double())
+
+
+@proxy(source="Peng et al., ICCV 2019")
+def cc(probe: Probe) -> Tensor:
+    """Minus the correlation congruence loss of features, the article's form, higher better."""
+    return -losses.cc_loss(probe.pooled.double(), probe.teacher.pooled.double())
+
+
+@proxy(source="Passalis & Tefas, ECCV 2018")
+def pkt(probe: Probe) -> Tensor:
+    """Minus the probabilistic knowledge transfer loss of features, higher better."""
+    return -losses.pkt_loss(probe.pooled.double(), probe.teacher.pooled.double())
+
+
+@proxy(source="Huang & Wang 2017")
+def nst(probe: Probe) -> Tensor:
+    """Minus the neuron selectivity transfer loss on the last map, higher better."""
+    return -losses.nst_loss(probe.features.double(), probe.teacher.features.double())
+
+
+@proxy(source="Liu et al., ICCV 2021")
+def ickd(probe: Probe) -> Tensor:
+    """Minus the inter-channel correlation loss on the last map, higher better. Needs equal channels."""
+    return -losses.ickd_loss(probe.features.double(), probe.teacher.features.double())
+
+
+@proxy(source="Lee et al., ECCV 2018")
+def kdsvd(probe: Probe) -> Tensor:
+    """Minus the KD-by-SVD loss over the three stages' maps, higher better. Needs equal channels."""
+    return -losses.kdsvd_loss([s.double() for s in probe.stages], [t.double() for t in probe.teacher.stages])
+
+
+@proxy(source="Kornblith et al., ICML 2019; as a loss RMI-NAS, 2022")
+def cka(probe: Probe) -> Tensor:
+    """Minus the sum over the three stages' maps of 1 - linear CKA, higher better."""
+    return -losses.cka_loss([s.double() for s in probe.stages], [t.double() for t in probe.teacher.stages])
+
+
+@proxy(source="Huang et al. (DIST), NeurIPS 2022")
+def dist(probe: Probe) -> Tensor:
+    """Minus DIST: 1 - Pearson between the probabilities' rows, and columns, of student and teacher, higher better."""
+    return -losses.dist_loss(probe.logits.double(), probe.teacher.logits.double())

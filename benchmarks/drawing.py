@@ -9,7 +9,7 @@ The key is (seed, role, operation, shape) and, by mode, whose draw it is:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod, sqrt
 from typing import Literal, get_args
@@ -84,7 +84,12 @@ class Drawing:
 
     def noise(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """N(0, 1) numbers for a proxy that needs some, float32, by seed, name and shape."""
-        return torch.from_numpy(generator(self.seed, "noise", name, shape).standard_normal(shape, dtype=np.float32))
+        return self._keep(
+            ("noise", name, shape),
+            lambda: torch.from_numpy(
+                generator(self.seed, "noise", name, shape).standard_normal(shape, dtype=np.float32)
+            ),
+        )
 
     def _draw(self, stack: Stack, owners: Sequence[str]) -> Weights:
         kernels = {layer: self._stacked(layer, owners, "weight") for layer in stack.layers if not layer.is_norm}
@@ -99,13 +104,16 @@ class Drawing:
 
     def _common(self, layer: Layer, part: Literal["weight", "bias"]) -> Tensor:
         key = (layer.role, layer.operation, layer.shape, part)
+        return self._keep(key, lambda: self._one(layer, "", part).to(self.device).unsqueeze(0))
+
+    def _keep(self, key: tuple[object, ...], make: Callable[[], Tensor]) -> Tensor:
+        """A tensor that is made once, while there is room."""
         if key not in self._kept:
-            value = self._one(layer, "", part).to(self.device).unsqueeze(0)
             if self._kept_bytes > CACHE_BYTES:
                 self._kept.clear()
                 self._kept_bytes = 0
-            self._kept[key] = value
-            self._kept_bytes += value.nbytes
+            self._kept[key] = make()
+            self._kept_bytes += self._kept[key].nbytes
         return self._kept[key]
 
     def _one(self, layer: Layer, owner: str, part: Literal["weight", "bias"]) -> Tensor:

@@ -99,12 +99,15 @@ def meco(probe: Probe) -> Tensor:
 
 @proxy(source="Jiang et al. (MeCo), NeurIPS 2023, the optimised form")
 def meco_opt(probe: Probe) -> Tensor:
-    """MeCo over eight channels of each map, drawn at random, times C/8, higher better. Avoids the rank trap of meco."""
+    """MeCo over eight channels of each map, drawn at random, times C/8, higher better.
+
+    Avoids the rank trap of meco. Maps of equal width share a draw, so that no score depends on the order of maps.
+    """
     parts = []
-    for number, tap in enumerate(probe.maps):
+    for tap in probe.maps:
         values = tap.stacked()[:, 0].flatten(2)
         channels = values.shape[1]
-        drawn = probe.noise(f"meco {channels} {number % 64}", (channels,)).argsort()[:8]
+        drawn = probe.noise("meco channels", (channels,)).argsort()[:8]
         parts.append((tap.members, _times(tap, _smallest(values[:, drawn])) * channels / len(drawn)))
     return probe.total_over(parts)
 

@@ -21,7 +21,7 @@ def kd(probe: Probe) -> Tensor:
 
 @proxy(source="Romero et al. (FitNets), ICLR 2015")
 def fitnets(probe: Probe) -> Tensor:
-    """Minus the mean squared difference of features, without a regressor, higher better. Needs equal channels."""
+    """Minus the mean squared difference of features, without a regressor, for equal channels, higher better."""
     return -losses.fitnets_loss(probe.pooled.double(), probe.teacher.pooled.double())
 
 
@@ -34,13 +34,13 @@ def at(probe: Probe) -> Tensor:
 
 @proxy(source="Tung & Mori, ICCV 2019")
 def sp(probe: Probe) -> Tensor:
-    """Minus the similarity-preserving loss on the last map, higher better. The same as diswot_gram_relation."""
+    """Minus the similarity-preserving loss on the last map, as diswot_gram_relation, higher better."""
     return -similarity.row_gram_distance(probe.sample_gram, probe.teacher.sample_gram)
 
 
 @proxy(source="Park et al., CVPR 2019")
 def rkd(probe: Probe) -> Tensor:
-    """Minus the relational loss, 25 distances + 50 angles of features, higher better. NaN where all images coincide."""
+    """Minus the relational loss, 25 distances + 50 angles of features, NaN where all images coincide, higher better."""
     return -losses.rkd_loss(probe.pooled.double(), probe.teacher.pooled.double())
 
 
@@ -64,13 +64,13 @@ def nst(probe: Probe) -> Tensor:
 
 @proxy(source="Liu et al., ICCV 2021")
 def ickd(probe: Probe) -> Tensor:
-    """Minus the inter-channel correlation loss on the last map, higher better. Needs equal channels."""
+    """Minus the inter-channel correlation loss on the last map, for equal channels, higher better."""
     return -losses.ickd_loss(probe.features.double(), probe.teacher.features.double())
 
 
 @proxy(source="Lee et al., ECCV 2018")
 def kdsvd(probe: Probe) -> Tensor:
-    """Minus the KD-by-SVD loss over the three stages' maps, higher better. Needs equal channels."""
+    """Minus the KD-by-SVD loss over the three stages' maps, for equal channels, higher better."""
     return -losses.kdsvd_loss([s.double() for s in probe.stages], [t.double() for t in probe.teacher.stages])
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, smooth_l1_loss
 
+from proxies import spectra
 from proxies.similarity import gram, refuse_unequal, row_unit
 
 
@@ -127,9 +128,9 @@ def cka_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
 def kdsvd_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     """KD by SVD (Lee et al., ECCV 2018): how the leading channel vectors of consecutive maps relate.
 
-    Of each image's [H*W, C] map the teacher's first right singular vector, and of the student's first four the one
-    nearest to it, its sign turned to it; then the RBF exp(-d^2/8) of all pairs of entries of consecutive maps, squared
-    differences summed, over N. Maps must have equal channels, and there must be two at least.
+    Of each image's [H*W, C] map the teacher's first right singular vector, turned so that its entries sum to 0 or more,
+    and of the student's first four the one nearest to it, turned to it; then the RBF exp(-d^2/8) of all pairs of
+    entries of consecutive maps, squared differences summed, over N. Needs equal channels, two maps at least.
     """
     found = [_leading_pair(s, t) for s, t in zip(student, teacher, strict=True)]
     if len(found) < 2:
@@ -144,14 +145,21 @@ def kdsvd_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
 def _leading_pair(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """Right singular vectors [..., N, C] of student and teacher that are compared."""
     refuse_unequal(student[..., :1, :1], teacher[..., :1, :1], 4, "maps (N x C)")
-    own, other = (torch.linalg.eigh(gram(f.flatten(-2).double())).eigenvectors.flip(-1) for f in (student, teacher))
+    own, other = (_right_vectors(f) for f in (student, teacher))
     first = other[..., :1]
+    first = first * torch.where(first.sum(-2, keepdim=True) < 0, -1.0, 1.0)
     candidates = own[..., :4]
     cosines = (candidates * first).sum(-2, keepdim=True)
     best = cosines.abs().argmax(-1, keepdim=True)
     chosen = candidates.gather(-1, best.expand(*candidates.shape[:-1], 1)).squeeze(-1)
     sign = cosines.gather(-1, best).squeeze(-1)
     return chosen * torch.where(sign < 0, -1.0, 1.0), first.squeeze(-1)
+
+
+def _right_vectors(maps: Tensor) -> Tensor:
+    """Right singular vectors of [H*W, C] maps as columns, the largest first; 0 for a map that is 0."""
+    products = gram(maps.flatten(-2).double())
+    return spectra.eigenvectors(products) * (products != 0).any(-1, keepdim=True).any(-2, keepdim=True)
 
 
 def _pearson(a: Tensor, b: Tensor) -> Tensor:

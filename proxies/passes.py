@@ -219,7 +219,9 @@ class Passes:
         return len({name for name in self.plan if "graph" in NEEDS.get(name, ())} - {"gradients", "responses"}) > 0
 
     def _back(self, outputs: Tensor, inputs: Sequence[Tensor], seed: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Gradients on the pass's graph, which stays for others."""
+        """Gradients on the pass's graph, which stays for others; 0 where the outputs depend on nothing."""
+        if not outputs.requires_grad or not all(one.requires_grad for one in inputs):
+            return tuple(torch.zeros_like(one) for one in inputs)
         return torch.autograd.grad(outputs, inputs, seed, retain_graph=True, materialize_grads=True)
 
     @quantity
@@ -286,10 +288,10 @@ class Passes:
         """For each block a random vector of +-1 at its output and what it becomes at its input, by one step back."""
         found = []
         blocks = [tap for tap in self._forward(NEEDS["transport"]).taps.of("block") if tap.before is not None]
-        for number, tap in enumerate(blocks):
+        for tap in blocks:
             assert tap.before is not None
             shape = (tap.value.shape[0], tap.value.shape[1] // len(tap.members), *tap.value.shape[2:])
-            signs = self.noise(f"transport {number}", shape).sign().repeat(1, len(tap.members), 1, 1)
+            signs = self.noise("transport", shape).sign().repeat(1, len(tap.members), 1, 1)
             (back,) = self._back(tap.value, [tap.before], signs.to(tap.value))
             found.append((tap, signs, back))
         return found

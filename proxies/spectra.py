@@ -24,6 +24,13 @@ def eigenvalues(matrix: Tensor) -> Tensor:
     return torch.where(finite[..., None], found, torch.nan)
 
 
+def eigenvectors(matrix: Tensor) -> Tensor:
+    """Eigenvectors of symmetric matrices as columns, that of the largest eigenvalue first; NaN as in `eigenvalues`."""
+    finite = matrix.isfinite().flatten(-2).all(-1)[..., None, None]
+    found = torch.linalg.eigh(torch.where(finite, matrix, torch.zeros_like(matrix))).eigenvectors.flip(-1)
+    return torch.where(finite, found, torch.nan)
+
+
 def entropy(channels: Tensor) -> Tensor:
     """Entropy of a covariance spectrum, -sum p log(p + 1e-8) with p = eigenvalues / their sum: [..., C, D] -> [...].
 

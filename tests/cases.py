@@ -72,7 +72,9 @@ def probe_of(archs: Sequence[str], images: Tensor, labels: Tensor, **options: ob
     classes, resolution = int(options.get("classes", 10)), images.shape[-1]  # type: ignore[call-overload]
     drawing = {key: options[key] for key in ("mode", "init") if key in options}
     teacher = Probe(*teacher_of(classes=classes, resolution=resolution, **drawing), images, labels)
-    return Probe(*stack_of(archs, resolution=resolution, **options), images, labels, teacher=teacher)  # type: ignore[arg-type]
+    return Probe(
+        *stack_of(archs, resolution=resolution, **options), images, labels, teacher=teacher, noise=Drawing(0).noise
+    )  # type: ignore[arg-type]
 
 
 def plain_cell(arch: str, stack: Stack, weights: Weights, member: int) -> PlainCellNetwork:
@@ -93,4 +95,4 @@ def case_of(probe: Probe, archs: Sequence[str], member: int) -> Case:
     """One candidate of a probe, its teacher and its batch, as plain networks."""
     student = plain_cell(archs[member], probe.network, probe.weights, member)  # type: ignore[arg-type]
     teacher = plain_teacher(probe.teacher.network, probe.teacher.weights)  # type: ignore[arg-type]
-    return Case(student, teacher, probe.images, probe.labels)
+    return Case(student, teacher, probe.images, probe.labels, archs[member], Drawing(0).noise)

@@ -271,7 +271,9 @@ class CellStack(Stack):
                     after = operate(take(before, step.members, self.candidates), step.members)
                 sums[EDGES[step.position][1]].add(after, step.members)
         last = sums[3].value
-        return torch.zeros_like(x) if last is None else last
+        if last is None:  # on a graph of its own, so that what comes after can be differentiated by it
+            return torch.zeros_like(x, requires_grad=torch.is_grad_enabled())
+        return last
 
 
 class Step(NamedTuple):

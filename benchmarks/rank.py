@@ -53,13 +53,16 @@ class Options:
     out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
     store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
     markdown: bool = option(False, "print the table as Markdown")
+    explain: str | None = option(None, "say what a proxy is, what it reads and where it comes from, and end")
     list: bool = option(False, "list proxies, spaces, teachers and truths, and end")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
     options = parse(Options, PROG, arguments)
-    return reported(PROG, show_list if options.list else lambda: rank(options))
+    if options.list:
+        return reported(PROG, show_list)
+    return reported(PROG, lambda: rank(options) if options.explain is None else show_explained(options.explain))
 
 
 def rank(options: Options) -> None:
@@ -235,6 +238,14 @@ def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options:
         print(f"  written: {out}/scores.csv, ranking.csv, ranking.png, run.json")
 
 
+def show_explained(names: str) -> None:
+    """Print what there is to know of some proxies."""
+    import proxies
+    from benchmarks.explain import explain
+
+    print("\n\n".join(explain(chosen) for chosen in proxies.select(names)))
+
+
 def show_list() -> None:
     """Print what --proxy, --space, --teacher and --truth can name."""
     import proxies
@@ -243,7 +254,7 @@ def show_list() -> None:
     from benchmarks.truth import TRUTHS
 
     show_table(
-        ["proxy", "", "source"], [[p.name, p.summary, p.source] for p in proxies.registered()], "proxies", texts=3
+        ["proxy", "", "source"], [[p.name, p.summary, p.source] for p in proxies.select("all")], "proxies", texts=3
     )
     spaces = {name: (kind.__doc__ or "").strip() for name, kind in SPACES.items()}
     for title, entries in (("space", spaces), ("teacher", TEACHERS), ("truth", TRUTHS)):

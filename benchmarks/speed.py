@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from proxies.probe import Probe
 
 PROG = "speed.py"
+CLASSIC_NAMES = "grad_norm,snip,grasp,fisher,jacob_cov,plain,synflow,naswot"
 SHARED_OVER = 200  # candidates of a default run, that share the teacher's cost
 
 
@@ -33,39 +34,7 @@ class Options:
     """Measure seconds per cell of each proxy, as ratios to the plain network's passes in the same process."""
 
     proxy: str = option("diswot*,grad_norm,synflow,params,macs", "proxies to measure: names, wildcards, all")
-    dataset: str = option("cifar10", "cifar10, cifar100 or ImageNet16-120")
-    cells: int = option(20, "how many cells, sampled by --seed")
-    repeats: int = option(3, "how often each is measured; the median counts")
-    batch_size: int = option(64, "images in the batch")
-    seed: int = option(0, "seed of cells, batch and weights")
-    device: str = option("auto", "auto, cpu, cuda or cuda:i")
-    markdown: bool = option(False, "print the table as Markdown")
-    json: str | None = option(None, "also write the figures to this file")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command; its exit code."""
-    options = parse(Options, PROG, arguments)
-    return reported(PROG, lambda: measure(options))
-
-
-def measure(options: Options) -> None:
-    """Measure and print."""
-    import torch
-
-    from analysis.tables import markdown, number
-    from benchmarks import results
-
-    if options.cells < 1 or options.repeats < 1 or options.seed < 0:
-        raise ValueError("--cells and --repeats: 1 is the least; --seed: 0")
-    if options.json:
-        results.check_writable(Path(options.json).parent)
-    job = prepare(options)
-    seconds, teacher = timed(job, options)
-    layouts = ("default layout", "channels_last")
-    forward, both = (
-        [seconds[f"plain {what}, {layout}"] for layout in layouts] for what in ("forward", "forward+backward")
-    )
+    classic: bool = option(False, "the eight classic measures shared, against one by one on fresh plain networks")
     rows = [
         [name, number(1000 * took, 1), *(number(took / plain, 2) for plain in (*forward, *both))]
         for name, took in seconds.items()
@@ -77,6 +46,11 @@ def measure(options: Options) -> None:
         f"{options.dataset}, {results.device_name(job.conditions.device)}, {torch.get_num_threads()} threads",
         f"teacher {job.conditions.teacher}: {1000 * teacher:.0f} ms once, 1/{SHARED_OVER} of it in each diswot row",
     ]
+    if options.classic:
+        together = seconds[f"all {len(job.proxies)} together"]
+        for layout in layouts:
+            alone = seconds[f"classic one by one, {layout}"]
+            notes.append(f"together / one by one ({layout}): {together / alone:.2f}")
     if options.markdown:
         print(markdown(headers, rows, notes))
     else:
@@ -114,6 +88,8 @@ def timed(job: Job, options: Options) -> tuple[dict[str, float], float]:
     with progress("measuring", options.cells) as advance:
         for arch in job.archs:
             tasks = {**plain_tasks(run, arch), **proxy_tasks(run, arch, job.proxies)}
+            if options.classic:
+                tasks |= peer_tasks(run, arch)
             taken: dict[str, list[float]] = {name: [] for name in tasks}
             for _ in range(options.repeats + 1):
                 for name, task in tasks.items():
@@ -155,6 +131,24 @@ def plain_tasks(run: SeedRun, arch: str) -> dict[str, Callable[[], object]]:
 
         tasks |= {f"plain forward, {layout}": forward, f"plain forward+backward, {layout}": both}
     return tasks
+
+
+def peer_tasks(run: SeedRun, arch: str) -> dict[str, Callable[[], object]]:
+    """The eight classic measures one after the other, each on a fresh plain network, in two memory layouts."""
+    import torch
+
+    from benchmarks.peers import CLASSIC
+    from benchmarks.plain import PlainCellNetwork
+    from benchmarks.spaces.nasbench201 import parse_cell
+
+    def one_by_one(memory: torch.memory_format) -> None:
+        for measure in CLASSIC:
+            network = PlainCellNetwork(parse_cell(arch), run.job.source.dataset.classes).to(run.images.device)
+            network.to(memory_format=memory)
+            measure(network, run.images.contiguous(memory_format=memory), run.labels)
+
+    layouts = {"default layout": torch.contiguous_format, "channels_last": torch.channels_last}
+    return {f"classic one by one, {name}": partial(one_by_one, memory) for name, memory in layouts.items()}
 
 
 def proxy_tasks(run: SeedRun, arch: str, proxies: Sequence[Proxy]) -> dict[str, Callable[[], object]]:

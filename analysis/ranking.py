@@ -59,10 +59,9 @@ def rank(
         raise ValueError(
             f"lengths differ: scores {scores.shape}, ok {ok.shape}, truth {truth.shape}, size {size.shape}"
         )
+    if not ok.any():  # nothing was predicted, and a proxy without scores has no favourite either
+        return Ranking(len(truth), int((~ok).sum()), *[np.nan] * 8, seeds=len(scores), spearman_sd=np.nan)
     ranked = np.where(ok, scores, -np.inf)
-    if not ok.any():  # nothing was predicted: a constant is no ranking, and has no favourite either
-        ranked = np.full(scores.shape, np.nan)
-        truth = np.full(truth.shape, np.nan)
     rhos = np.array([spearman(row, truth) for row in ranked])
     low = high = np.nan
     if not whole_space:

@@ -26,7 +26,7 @@ def _backward(network: nn.Module, images: Tensor, labels: Tensor) -> list[tuple[
 
 def grad_norm(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     """Forward and backward."""
-    return sum(g.norm().item() for _, g in _backward(network, images, labels))
+    return sum(float(g.norm()) for _, g in _backward(network, images, labels))
 
 
 def snip(network: nn.Module, images: Tensor, labels: Tensor) -> float:
@@ -76,7 +76,7 @@ def jacob_cov(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     images = images.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(network(images).sum(), images, materialize_grads=True)
     values = torch.linalg.eigvalsh(torch.corrcoef(gradient.flatten(1)).nan_to_num()).clamp_min(0) + 1e-5
-    return -(values.log() + 1 / values).sum().item()
+    return -float((values.log() + 1 / values).sum())
 
 
 def naswot(network: nn.Module, images: Tensor, labels: Tensor) -> float:
@@ -92,7 +92,7 @@ def naswot(network: nn.Module, images: Tensor, labels: Tensor) -> float:
         network(images)
     for hook in hooks:
         hook.remove()
-    return torch.linalg.slogdet(kernel)[1].item()
+    return float(torch.linalg.slogdet(kernel)[1])
 
 
 def synflow(network: nn.Module, images: Tensor, labels: Tensor) -> float:

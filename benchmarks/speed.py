@@ -35,6 +35,41 @@ class Options:
 
     proxy: str = option("diswot*,grad_norm,synflow,params,macs", "proxies to measure: names, wildcards, all")
     classic: bool = option(False, "the eight classic measures shared, against one by one on fresh plain networks")
+    dataset: str = option("cifar10", "cifar10, cifar100 or ImageNet16-120")
+    cells: int = option(20, "how many cells, sampled by --seed")
+    repeats: int = option(3, "how often each is measured; the median counts")
+    batch_size: int = option(64, "images in the batch")
+    seed: int = option(0, "seed of cells, batch and weights")
+    device: str = option("auto", "auto, cpu, cuda or cuda:i")
+    markdown: bool = option(False, "print the table as Markdown")
+    json: str | None = option(None, "also write the figures to this file")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; its exit code."""
+    options = parse(Options, PROG, arguments)
+    return reported(PROG, lambda: measure(options))
+
+
+def measure(options: Options) -> None:
+    """Measure and print."""
+    import torch
+
+    from analysis.tables import markdown, number
+    from benchmarks import results
+
+    if options.cells < 1 or options.repeats < 1 or options.seed < 0:
+        raise ValueError("--cells and --repeats: 1 is the least; --seed: 0")
+    if options.json:
+        results.check_writable(Path(options.json).parent)
+    if options.classic:
+        options.proxy = CLASSIC_NAMES
+    job = prepare(options)
+    seconds, teacher = timed(job, options)
+    layouts = ("default layout", "channels_last")
+    forward, both = (
+        [seconds[f"plain {what}, {layout}"] for layout in layouts] for what in ("forward", "forward+backward")
+    )
     rows = [
         [name, number(1000 * took, 1), *(number(took / plain, 2) for plain in (*forward, *both))]
         for name, took in seconds.items()

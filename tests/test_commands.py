@@ -131,7 +131,7 @@ def test_options_from_a_file_and_into_one(capsys: pytest.CaptureFixture[str]) ->
     Path("options.yaml").write_text(capsys.readouterr().out)
     assert rank.main(["--config", "options.yaml", "--batch-size", "4", "--out", "o"]) == 0
     options = json.loads(Path("o/run.json").read_text())["options"]
-    assert (options["sample"], options["draw"], options["batch_size"]) == ("4", "common", 4)
+    assert (options["sample"], options["draw"], options["batch_size"]) == (4, "common", 4)
 
 
 def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,6 +157,66 @@ except SystemExit:
     assert "--teacher-weights" in done.stdout
 
 
+OWN = '''
+"""A user's own proxy."""
+
+def mine(probe):
+    """Mean logit of the first class, higher better."""
+    return probe.logits[:, :, 0].double().mean(1)
+'''
+
+
+def test_a_users_own_proxy_and_combinations(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("own.py").write_text(OWN)
+    wanted = "own.py:mine,vote(own.py:mine,synflow,params),ranksum(params,synflow),az_nas"
+    assert run("--proxy", wanted, "--out", "o", "--sample", "6") == 0
+    scores, ranking = pd.read_csv("o/scores.csv"), pd.read_csv("o/ranking.csv").set_index("proxy")
+    assert {"own.py:mine", "vote(own.py:mine,synflow,params)", "ranksum(params,synflow)", "az_nas"} <= set(
+        ranking.index
+    )
+    assert "trainability" not in ranking.index
+    by_proxy = scores.pivot(index="arch", columns="proxy", values="score")
+    expected = (by_proxy["params"].rank() + by_proxy["synflow"].rank()) / 6
+    np.testing.assert_allclose(by_proxy["ranksum(params,synflow)"], expected)
+    assert "defined for them alone" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_a_changed_file_is_another_proxy() -> None:
+    Path("own.py").write_text(OWN)
+    run("--proxy", "own.py:mine", "--baselines", "", "--out", "o")
+    first = pd.read_csv("o/scores.csv")["score"]
+    Path("own.py").write_text(OWN.replace("0]", "1]"))
+    run("--proxy", "own.py:mine", "--baselines", "", "--out", "o")
+    assert (pd.read_csv("o/scores.csv")["score"] != first).all()
+
+
+def test_explain_says_what_a_proxy_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    assert rank.main(["--explain", "diswot,grasp,synflow,vote(snip,plain)"]) == 0
+    printed = capsys.readouterr().out
+    assert "reads: images, teacher" in printed
+    assert "a second backward pass" in printed
+    assert "no images, no labels" in printed
+    assert "combines: snip, plain" in printed
+
+
+def test_many_candidates_are_drawn_as_densities() -> None:
+    assert rank.main(["--proxy", "params", "--baselines", "", "--sample", "1500", "--out", "o"]) == 0
+    with Image.open("o/ranking.png") as picture:
+        colours = picture.convert("RGB").getcolors(maxcolors=1_000_000)
+    assert colours is not None
+    coloured = sum(count for count, (red, green, blue) in colours if max(red, green, blue) - min(red, green, blue) > 60)
+    assert coloured > 500, "nothing is drawn"
+
+
+def test_runs_whose_names_are_long_keep_apart() -> None:
+    proxies = ",".join(
+        f"diswot_{name}" for name in ("fcgrad_semantic", "gram_relation", "released", "semantic", "relation")
+    )
+    for teacher in ("resnet20", "resnet32"):
+        rank.main(["--proxy", proxies, "--sample", "3", "--batch-size", "4", "--teacher", teacher, "--draw", "common"])
+    assert len(list(Path("runs").glob("*/run.json"))) == 2
+
+
 BAD = [
     (["--proxy", "diswit"], "no proxy is called 'diswit'"),
     (["--proxy", "", "--baselines", ""], "names no proxy"),
@@ -176,7 +236,16 @@ BAD = [
     (["--archs", "empty.txt"], "lists no candidates"),
     (["--batch", "nothing.npz"], "nothing.npz: No such file"),
     (["--batch", "imagenet"], "no batch is called 'imagenet'"),
-    (["--batch-size", "0"], "batch size 0"),
+    (["--batch-size", "0"], "--batch-size 0: 2 is the least"),
+    (["--seed", "99999999999999999999"], "2147483648 the most"),
+    (["--config", "null.yaml"], "--seed: None is not allowed"),
+    (["--proxy", "vote(synflow)"], "two proxies at least"),
+    (["--proxy", "vote(synflow,params"], "a bracket is open"),
+    (["--proxy", "mean(synflow,params)"], "no combination is called 'mean'"),
+    (["--proxy", "nothing.py:mine"], "nothing.py:mine: No such file"),
+    (["--proxy", "own.py:theirs"], "has no function 'theirs'"),
+    (["--proxy", "broken.py:mine"], "the file does not run (SyntaxError"),
+    (["--explain", "nothing"], "no proxy is called 'nothing'"),
     (["--batch-size", "x"], "Expected a <class 'int'>"),
     (["--draw", "own"], "independent"),
     (["--seed", "-1"], "--seed -1: 0 is the least"),
@@ -186,7 +255,7 @@ BAD = [
     (["--device", "cuda:7"], "CUDA devices"),
     (["--out", "empty.txt"], "--out empty.txt: can't be written"),
     (["--out", "empty.txt/deeper"], "can't be written"),
-    (["--store", "bad.txt"], "bad.txt is damaged"),
+    (["--store", "bad.txt"], "bad.txt: no store"),
     (["--nonsense"], "unrecognized arguments: --nonsense"),
     (["--config", "nothing.yaml"], "nothing.yaml"),
 ]
@@ -201,6 +270,9 @@ def test_bad_input_is_one_line_and_code_2(
     Path("bad.txt").write_text("13714\n|none~0|\n")
     Path("twice.txt").write_text(f"13714\n5\n{SPACE.arch(13714)}\n")
     Path("empty.txt").write_text("\n# nothing\n")
+    Path("null.yaml").write_text("seed: null\n")
+    Path("own.py").write_text(OWN)
+    Path("broken.py").write_text("def mine(:")
     try:
         code = run(*arguments)
     except SystemExit as end:
@@ -267,6 +339,11 @@ def test_an_interrupted_run_says_how_to_go_on(
     monkeypatch.setattr("benchmarks.scoring.score", interrupted)
     assert run() == 130
     assert "the same command goes on from there" in capsys.readouterr().err
+
+
+def test_speed_shares_the_classic_measures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert speed.main(["--cells", "1", "--repeats", "1", "--batch-size", "8", "--classic"]) == 0
+    assert "together / one by one (channels_last): " in capsys.readouterr().out
 
 
 def test_speed_prints_ratios(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,21 @@ def test_codes_lead_back_to_the_cell(index: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "nonsense", "15625", "-1", "(1,2,3)", "(0,0,0,0,0,9)", "(1,2,", "|none~0|", "1.5"]
+    "text",
+    [
+        "",
+        "nonsense",
+        "15625",
+        "-1",
+        "(1,2,3)",
+        "(0,0,0,0,0,9)",
+        "(1,2,",
+        "|none~0|",
+        "1.5",
+        "({[1]:1})",
+        "9" * 5000,
+        "(" + "-" * 9999 + ")",
+    ],
 )
 def test_what_is_no_cell_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"cell|six-tuple"):

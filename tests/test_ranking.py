@@ -64,6 +64,13 @@ def test_failed_scores_rank_last_and_are_counted() -> None:
     np.testing.assert_allclose(two_failed.spearman, stats.spearmanr([0, 0, 3, 4], truth).statistic)
 
 
+def test_where_every_score_failed_nothing_is_defined() -> None:
+    found = rank([np.nan, np.nan, np.nan], [1, 2, 3])
+    assert found.failed == 3
+    for name in ("spearman", "kendall", "top10_mean_truth", "regret"):
+        assert np.isnan(getattr(found, name)), name
+
+
 def test_a_constant_score_has_no_correlation() -> None:
     found = rank([1, 1, 1], [1, 2, 3])
     assert np.isnan(found.spearman)

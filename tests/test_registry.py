@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from proxies import proxy, registered, select
+from proxies import Combination, parts, proxy, registered, select
 
 
 def names(text: str) -> list[str]:
@@ -14,9 +16,31 @@ def names(text: str) -> list[str]:
 def test_selects_names_wildcards_and_all_in_order_and_once() -> None:
     assert names("synflow,params") == ["synflow", "params"]
     assert names("params, synflow ,params,") == ["params", "synflow"]
-    assert names("*flow,grad_?orm") == ["synflow", "grad_norm"]
-    assert names("all") == [found.name for found in registered()]
+    assert names("sy*flow,grad_?orm") == ["synflow", "grad_norm"]
+    assert names("all") == [*(found.name for found in registered()), "az_nas"]
     assert names("") == []
+
+
+def test_combinations_name_their_parts_in_full() -> None:
+    (vote,) = select("vote( synflow , diswot_re*)")
+    assert isinstance(vote, Combination)
+    assert vote.name == "vote(synflow,diswot_relation,diswot_released)"
+    assert [proxy.name for proxy in parts([vote, *select("synflow,macs")])] == [*vote.parts, "macs"]
+
+
+@pytest.mark.parametrize("text", ["vote(synflow", "vote)", "vote(az_nas,synflow)", "vote()", "mean(synflow,params)"])
+def test_combinations_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"vote|combination|proxy"):
+        select(text)
+
+
+@given(st.text(alphabet="abv(),*:.py ", max_size=20))
+def test_no_text_breaks_the_parser(text: str) -> None:
+    try:
+        chosen = select(text)
+    except ValueError:
+        return
+    assert all(one.name for one in chosen)
 
 
 @pytest.mark.parametrize("text", ["sinflow", "params,diswott", "x*"])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.batches import Dataset, Source
-from benchmarks.scoring import Conditions, Job, code_digest, find_device, score
+from benchmarks.scoring import Conditions, Job, SeedRun, code_digest, find_device, score
 from benchmarks.store import Store
 from proxies import Proxy, select
 from proxies.probe import Probe
@@ -130,6 +130,18 @@ def test_out_of_memory_makes_stacks_smaller_and_changes_nothing(tmp_path: Path) 
     rows = scored(job(MIXED, proxies=[tight.proxy], stack=8), tmp_path)
     assert [row[4] for row in rows] == ["ok"] * 8
     assert tight.seen == 8
+
+
+def test_out_of_memory_while_building_ends_and_is_tried_again_another_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SeedRun, "probe", full)
+        assert {row[4] for row in scored(job(stack=3), tmp_path)} == {"oom"}
+    assert {row[4] for row in scored(job(stack=3), tmp_path)} == {"ok"}
 
 
 def test_out_of_memory_alone_is_a_status_of_that_proxy_only(tmp_path: Path) -> None:

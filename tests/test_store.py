@@ -87,6 +87,13 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     assert sqlite3.connect(path).execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
 
 
+def test_a_file_that_never_was_a_store_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="no store"):
+        Store(tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize("damage", ["text", "torn"])
 def test_a_damaged_store_is_set_aside_and_never_overwritten(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "s.sqlite"

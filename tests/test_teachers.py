@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -110,6 +111,45 @@ def test_weights_that_do_not_fit_name_the_first_that_does_not(tmp_path: Path) ->
             teachers.load(stack, tmp_path / f"{name}.pth", CPU)
     with pytest.raises(ValueError, match=r"no tensor called 'layer1\.3\.conv1\.weight'"):
         teachers.load(teachers.build("resnet32", "cifar100", 100, 32), tmp_path / "c100.pth", CPU)
+
+
+def test_entries_without_a_place_are_refused(tmp_path: Path) -> None:
+    torch.save(PlainResNet((5, 5, 5), 10).state_dict(), tmp_path / "resnet32.pth")
+    with pytest.raises(ValueError, match=r"layer1\.3\.conv1\.weight has no place in this teacher"):
+        teachers.load(teachers.build("resnet20", "cifar10", 10, 32), tmp_path / "resnet32.pth", CPU)
+
+
+@pytest.mark.parametrize("spoil", ["nan", "negative", "complex", "meta", "sparse", "whole"])
+def test_values_that_no_training_leaves_are_refused(tmp_path: Path, spoil: str) -> None:
+    state = PlainResNet((3, 3, 3), 10).state_dict()
+    key = "bn1.running_var" if spoil == "negative" else "conv1.weight"
+    changes = {
+        "nan": lambda w: w * torch.nan,
+        "negative": lambda w: -w,
+        "complex": lambda w: w.to(torch.complex64),
+        "meta": lambda w: w.to("meta"),
+        "sparse": lambda w: w.to_sparse(),
+        "whole": lambda w: w.int(),
+    }
+    torch.save({**state, key: changes[spoil](state[key])}, tmp_path / "spoilt.pth")
+    with pytest.raises(ValueError, match="teacher weights"):
+        teachers.load(teachers.build("resnet20", "cifar10", 10, 32), tmp_path / "spoilt.pth", CPU)
+
+
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
+    """Two hundred files with a byte changed or the end cut off: refused in one way, or loaded."""
+    torch.save(PlainResNet((3, 3, 3), 10).state_dict(), tmp_path / "sound.pth")
+    sound = (tmp_path / "sound.pth").read_bytes()
+    stack = teachers.build("resnet20", "cifar10", 10, 32)
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        content = bytearray(sound[: 12_000 if random.random() < 0.1 else None])
+        content[int(random.integers(12_000))] = int(random.integers(256))
+        (tmp_path / "damaged.pth").write_bytes(content)
+        try:
+            teachers.load(stack, tmp_path / "damaged.pth", CPU)
+        except ValueError as error:
+            assert str(tmp_path) in str(error)  # noqa: PT017, what is loaded is fine too
 
 
 def test_unknown_teachers_are_refused() -> None:

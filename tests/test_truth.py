@@ -43,6 +43,7 @@ def test_the_unpickler_admits_two_classes_and_runs_nothing() -> None:
         ("auto", "cifar10", "distilled", r"no table of distilled.*--truth FILE\.csv"),
         ("auto", "cifar10", "best", "vanilla, distilled"),
         ("nosuch", "cifar10", "vanilla", "nosuch: No such file"),
+        ("PATH", "cifar10", "vanilla", "PATH: No such file"),
     ],
 )
 def test_tables_that_are_not_there_say_how_to_get_them(
@@ -149,6 +150,12 @@ def test_a_users_table(tmp_path: Path, text: str, target: str) -> None:
         ("index,accuracy\n0,1,2\n", "3 fields under 2 columns"),
         ("index,accuracy\n0\n", "1 fields under 2"),
         ('index,accuracy\n"0,1\n', "no CSV table"),
+        ("index,accuracy\n0,1e308\n", "0 to 100"),
+        ("index,accuracy\n0,-1\n", "0 to 100"),
+        ("index,accuracy\n0,1\n\n\n0,1\n", "line 5"),
+        ("index,accuracy,accuracy\n0,1,2\n", "a column stands there twice"),
+        (f"arch,index,accuracy\n{CELL},1,50\n", "name different cells"),
+        ("index,accuracy\n²,1\n", "is no NAS-Bench-201 cell"),
     ],
 )
 def test_a_users_table_that_is_wrong_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:

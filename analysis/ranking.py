@@ -60,7 +60,7 @@ def rank(
             f"lengths differ: scores {scores.shape}, ok {ok.shape}, truth {truth.shape}, size {size.shape}"
         )
     if not ok.any():  # nothing was predicted, and a proxy without scores has no favourite either
-        return Ranking(len(truth), int((~ok).sum()), *[np.nan] * 8, seeds=len(scores), spearman_sd=np.nan)
+        return undefined(len(truth), len(scores))
     ranked = np.where(ok, scores, -np.inf)
     rhos = np.array([spearman(row, truth) for row in ranked])
     low = high = np.nan
@@ -80,6 +80,12 @@ def rank(
         seeds=len(scores),
         spearman_sd=float(rhos.std(ddof=1)) if len(rhos) > 1 else np.nan,
     )
+
+
+def undefined(n: int, seeds: int) -> Ranking:
+    """The ranking of a proxy that failed for all n candidates under all seeds."""
+    nan = np.nan
+    return Ranking(n, n * seeds, nan, nan, nan, nan, nan, nan, nan, nan, seeds, nan)
 
 
 def spearman(x: Array, y: Array) -> float:

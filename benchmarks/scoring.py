@@ -185,9 +185,8 @@ def _scores(probe: Probe, proxy: Proxy) -> tuple[list[float], list[str], float]:
         if candidates > 1:
             raise
         return [math.nan], ["oom" if isinstance(error, torch.OutOfMemoryError) else "error"], 0.0
-    values = (
-        scores + 0.0
-    ).tolist()  # -0.0 becomes 0.0: SQLite keeps no sign of zero, and a row must not change by a resume
+    # -0.0 becomes 0.0: SQLite keeps no sign of zero, and a row must not change by a resume
+    values = (scores + 0.0).tolist()
     status = ["nan" if math.isnan(value) else "inf" if math.isinf(value) else "ok" for value in values]
     return values, status, seconds / candidates
 

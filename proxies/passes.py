@@ -188,7 +188,8 @@ class Passes:
     def _loss_gradients(self, needs: frozenset[str], *, again: bool = False) -> LossGradients:
         """Gradients of each candidate's mean cross-entropy; fit to be differentiated `again` where that is wanted."""
         again = again or "curvature" in self.plan
-        needs = needs | (NEEDS["responses"] if "responses" in self.plan else needs)
+        if "responses" in self.plan:
+            needs |= NEEDS["responses"]
         known = self._values.get("loss")
         if known is None or not (needs <= known[0].forward.needs and again <= known[0].again):
             self._book("loss", lambda: self._backward(self._forward(needs), again=again))

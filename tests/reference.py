@@ -124,7 +124,8 @@ def grad_norm(case: Case) -> float:
     return sum(math.sqrt(module.weight.grad.square().sum().item()) for module in weighted(case.student))
 
 
-def synflow(case: Case) -> float:
+def flow(case: Case, measure: Callable[[Tensor, Tensor], Tensor]) -> float:
+    """Sum over layers of a measure of |w| and dR/d|w|, on an image of ones, without normalisation."""
     network = case.student
     kept = {name: value.clone() for name, value in network.state_dict().items()}
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -135,11 +136,15 @@ def synflow(case: Case) -> float:
             value.abs_()
     network.zero_grad()
     network(torch.ones_like(case.images[:1])).sum().backward()
-    score = sum((module.weight * module.weight.grad).abs().sum().item() for module in weighted(network))
+    score = sum(measure(module.weight, module.weight.grad).sum().item() for module in weighted(network))
     for norm in norms:
         del norm.forward
     network.load_state_dict(kept)
     return score
+
+
+def synflow(case: Case) -> float:
+    return flow(case, lambda weight, gradient: (weight * gradient).abs())
 
 
 def params(case: Case) -> float:
@@ -232,21 +237,7 @@ def fisher(case: Case) -> float:
 
 
 def logsynflow(case: Case) -> float:
-    network = case.student
-    kept = {name: value.clone() for name, value in network.state_dict().items()}
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.forward = lambda x: x
-    with torch.no_grad():
-        for value in network.parameters():
-            value.abs_()
-    network.zero_grad()
-    network(torch.ones_like(case.images[:1])).sum().backward()
-    score = sum((module.weight * torch.log(1 + module.weight.grad)).sum().item() for module in weighted(network))
-    for norm in norms:
-        del norm.forward
-    network.load_state_dict(kept)
-    return score
+    return flow(case, lambda weight, gradient: weight * torch.log(1 + gradient))
 
 
 def gradsign(case: Case) -> float:

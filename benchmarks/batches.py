@@ -28,7 +28,12 @@ class Dataset(NamedTuple):
     resolution: int
 
 
-DATASETS = {"cifar10": Dataset(10, 32), "cifar100": Dataset(100, 32), "ImageNet16-120": Dataset(120, 16)}
+DATASETS = {
+    "cifar10": Dataset(10, 32),
+    "cifar100": Dataset(100, 32),
+    "ImageNet16-120": Dataset(120, 16),
+    "imagenet": Dataset(1000, 224),
+}
 
 
 def find_dataset(name: str) -> Dataset:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.spaces.nasbench201 import CELLS_PER_STAGE, CHANNELS, EDGES, KERNELS, Cell
-from benchmarks.spaces.resnet import Depths
+from benchmarks.spaces.resnet import CIFAR, Depths, Plan, Stage
 from benchmarks.stack import Stack
 from proxies.network import Weights
 
@@ -111,53 +111,67 @@ class PlainCellNetwork(nn.Module):
 
 
 class PlainBlock(nn.Module):
-    """A basic block."""
+    """A basic or a bottleneck block."""
 
-    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+    def __init__(self, c_in: int, stage: Stage, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(c_out)
-        self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(c_out)
+        out, middle, kernel = stage.out, stage.middle or stage.out, stage.kernel
+        basic = stage.kind == "basic"
+        first = (kernel, stride) if basic else (1, 1)
+        self.conv1 = nn.Conv2d(c_in, middle, *first, first[0] // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(middle)
+        second = (out, kernel, 1) if basic else (middle, kernel, stride)
+        self.conv2 = nn.Conv2d(middle, *second, kernel // 2, bias=False)
+        self.bn2 = nn.BatchNorm2d(second[0])
+        if not basic:
+            self.conv3 = nn.Conv2d(middle, out, 1, bias=False)
+            self.bn3 = nn.BatchNorm2d(out)
+        self.basic = basic
         self.downsample: nn.Module = nn.Identity()
-        if stride != 1 or c_in != c_out:
-            shortcut = nn.Conv2d(c_in, c_out, 1, stride, bias=False)
-            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(c_out))
+        if stride != 1 or c_in != out:
+            shortcut = nn.Conv2d(c_in, out, 1, stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(out))
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C_in, H, W] -> [N, C_out, H', W']."""
         inner = self.bn2(self.conv2(self.bn1(self.conv1(x)).relu()))
+        if not self.basic:
+            inner = self.bn3(self.conv3(inner.relu()))
         out: Tensor = (inner + self.downsample(x)).relu()
         return out
 
 
 class PlainResNet(nn.Module):
-    """A CIFAR ResNet with n1, n2 and n3 basic blocks."""
+    """A residual network of a plan, with n1, n2, ... blocks in its stages."""
 
-    def __init__(self, depths: Depths, classes: int) -> None:
+    def __init__(self, depths: Depths, classes: int, plan: Plan = CIFAR) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        self.layer1 = _stage(16, 16, depths[0], 1)
-        self.layer2 = _stage(16, 32, depths[1], 2)
-        self.layer3 = _stage(32, 64, depths[2], 2)
-        self.fc = nn.Linear(64, classes)
+        c, kernel = plan.stem, plan.stem_kernel
+        self.conv1 = nn.Conv2d(3, c, kernel, plan.stem_stride, kernel // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(c)
+        self.pool = nn.MaxPool2d(3, 2, 1) if plan.pool else nn.Identity()
+        self.stages = len(depths)
+        for number, (stage, depth) in enumerate(zip(plan.stages, depths, strict=True), 1):
+            later = [PlainBlock(stage.out, stage, 1) for _ in range(depth - 1)]
+            self.add_module(f"layer{number}", nn.Sequential(PlainBlock(c, stage, stage.stride), *later))
+            c = stage.out
+        self.last: nn.Module = nn.Identity()
+        if plan.last:
+            self.last = nn.Sequential(nn.Conv2d(c, plan.last, 1, bias=False), nn.BatchNorm2d(plan.last), nn.ReLU())
+        self.fc = nn.Linear(plan.last or c, classes)
 
     def features(self, images: Tensor) -> Tensor:
-        """images [N, 3, H, W] -> [N, 64, H/4, W/4]."""
-        x = self.bn1(self.conv1(images)).relu()
-        out: Tensor = self.layer3(self.layer2(self.layer1(x)))
+        """images [N, 3, H, W] -> [N, C, h, w]."""
+        x = self.pool(self.bn1(self.conv1(images)).relu())
+        for number in range(1, self.stages + 1):
+            x = self.get_submodule(f"layer{number}")(x)
+        out: Tensor = self.last(x)
         return out
 
     def forward(self, images: Tensor) -> Tensor:
         """images [N, 3, H, W] -> logits [N, K]."""
         logits: Tensor = self.fc(self.features(images).mean((-2, -1)))
         return logits
-
-
-def _stage(c_in: int, c_out: int, depth: int, stride: int) -> nn.Sequential:
-    later = [PlainBlock(c_out, c_out, 1) for _ in range(depth - 1)]
-    return nn.Sequential(PlainBlock(c_in, c_out, stride), *later)
 
 
 def plain_state(stack: Stack, weights: Weights, member: int) -> dict[str, Tensor]:

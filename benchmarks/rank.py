@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.command import option, parse, progress, reported, show_table
+from benchmarks.options import ScoringOptions, check_range, scoring_job
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,33 +24,19 @@ if TYPE_CHECKING:
 
 PROG = "rank.py"
 LONGEST_NAME = 150  # of a run's folder; what is cut off is in the digest behind it
-LARGEST = {"seed": 2**31, "seeds": 1000, "batch_size": 100_000}
+MOST_SEEDS = 1000
 
 
 @dataclass
-class Options:
+class Options(ScoringOptions):
     """Score candidates with training-free proxies and correlate the scores with measured accuracies."""
 
     proxy: str = option("diswot", "proxies to rank: names, wildcards, all; separated by commas")
     baselines: str = option("grad_norm,synflow,params,macs", "proxies always ranked beside them; '' for none")
-    dataset: str = option("cifar10", "cifar10, cifar100 or ImageNet16-120: image size, classes and accuracies")
-    space: str = option("nasbench201", "search space; --list names them")
-    target: str = option("vanilla", "accuracy to predict: vanilla or distilled")
-    truth: str = option("auto", "table of accuracies: auto, a name (--list), or the path of a CSV")
-    sample: int | str = option(200, "how many candidates to sample by --seed, or all")
+    sample: int | str = option("auto", "how many candidates to sample by --seed; auto (200, or all there are) or all")
     archs: str | None = option(None, "score just the candidates that this file lists, a code or index a line")
     seed: int = option(0, "seed of sample, batch and weights")
     seeds: int = option(1, "number of proxy seeds, counted up from --seed; tables give mean and spread")
-    batch: str = option("noise", "images: noise, cifar10, cifar100, or the path of a .npz of images and labels")
-    batch_size: int = option(64, "images in the batch")
-    data_dir: str | None = option(None, "folder of CIFAR images for torchvision [$DISWOT_DATA, or data]")
-    download: bool = option(False, "let torchvision download the images")
-    draw: Literal["independent", "common", "shared"] = option("shared", "who shares random weights (README)")
-    init: Literal["kaiming", "normal", "default"] = option("kaiming", "how weights are drawn")
-    teacher: str = option("resnet56", "teacher network; --list names them")
-    teacher_weights: str | None = option(None, "state dict of a trained teacher; random weights without it")
-    device: str = option("auto", "auto, cpu, cuda or cuda:i")
-    stack: int | str = option("auto", "candidates scored together: auto or a number; scores differ by rounding alone")
     out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
     store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
     markdown: bool = option(False, "print the table as Markdown")
@@ -77,16 +64,20 @@ def rank(options: Options) -> None:
     started = datetime.now(UTC)
     start = time.perf_counter()
     job, chosen, truth = prepare(options)
-    out = Path(options.out) if options.out else Path("runs") / run_name(options)
+    out = Path(options.out) if options.out else Path("runs") / run_name(options, len(job.archs))
     results.check_writable(out)
     store = Path(options.store) if options.store else (out if options.out else out.parent) / "store.sqlite"
     with Store(store) as opened, progress(f"scoring {job.space.name}", len(job)) as advance:
         rows = scoring.score(job, opened, advance)
     combinations = [one for one in chosen if isinstance(one, Combination)]
     rows += scoring.combined(rows, job, combinations)
+    names = [one.name for one in chosen]
+    if truth.vanilla:
+        rows += results.vanilla_rows(job, truth)
+        names.append(results.VANILLA)
     scored = time.perf_counter() - start
     scores = results.scores_table(rows, job, truth)
-    rankings = results.rankings(scores, [one.name for one in chosen], job, options.target, truth)
+    rankings = results.rankings(scores, names, job, options.target, truth)
     tables.write_csv(scores, out / "scores.csv")
     tables.write_csv(pd.DataFrame(rankings), out / "ranking.csv")
     draw_figure(scores, rankings, job, options, out / "ranking.png")
@@ -103,55 +94,27 @@ def rank(options: Options) -> None:
 
 def prepare(options: Options) -> tuple[Job, list[Proxy | Combination], Truth]:
     """Everything that the options name, checked before anything is scored."""
-    import torch
-
     import proxies
-    from benchmarks import batches, scoring, selection, spaces, teachers, truth
+    from benchmarks import batches, selection, spaces, truth
 
     space = spaces.find(options.space)
-    dataset = batches.find_dataset(options.dataset)
-    teachers.check_name(options.teacher)
+    batches.find_dataset(options.dataset)
     chosen = proxies.select(f"{options.proxy},{options.baselines}")
     if not chosen:
         raise ValueError("--proxy names no proxy; --list shows them")
-    for name, least in (("seed", 0), ("seeds", 1), ("batch_size", 2)):
-        value = getattr(options, name)
-        if not least <= value <= LARGEST[name]:
-            raise ValueError(f"--{name.replace('_', '-')} {value}: {least} is the least, {LARGEST[name]} the most")
+    check_range("seeds", options.seeds, 1, MOST_SEEDS)
     table = truth.load(options.truth, space, options.dataset, options.target)
     if options.archs is None:
         archs = selection.sampled(space, table, str(options.sample), options.seed)
     else:
         archs = selection.listed(space, table, Path(options.archs))
-    trained = Path(options.teacher_weights) if options.teacher_weights else None
-    device = scoring.find_device(options.device)
-    if trained is not None:  # read once now, so that a bad file ends the run before it starts
-        teachers.load(teachers.build(options.teacher, options.dataset, *dataset), trained, torch.device("cpu"))
-    source = batches.open_source(options.batch, options.dataset, data_dir=options.data_dir, download=options.download)
-    source.batch(options.batch_size, options.seed)
-    job = scoring.Job(
-        space=space,
-        archs=archs,
-        proxies=proxies.parts(chosen),
-        seeds=range(options.seed, options.seed + options.seeds),
-        source=source,
-        conditions=scoring.Conditions(
-            dataset=options.dataset,
-            batch_size=options.batch_size,
-            draw=options.draw,
-            init=options.init,
-            teacher=options.teacher,
-            teacher_weights=trained,
-            device=device,
-        ),
-        stack=stack_size(str(options.stack)),
-    )
-    return job, chosen, table
+    seeds = range(options.seed, options.seed + options.seeds)
+    return scoring_job(options, space, archs, chosen, seeds), chosen, table
 
 
-def run_name(options: Options) -> str:
+def run_name(options: Options, candidates: int) -> str:
     """The default folder's name: the main conditions, and a digest of the others where one is not at its default."""
-    cells = Path(options.archs).stem if options.archs else f"n{options.sample}"
+    cells = Path(options.archs).stem if options.archs else f"n{candidates}"
     seeds = f"seed{options.seed}" + (f"x{options.seeds}" if options.seeds > 1 else "")
     batch = f"{Path(options.batch).stem}{options.batch_size}"
     named = [options.proxy, options.space, options.dataset, options.target, cells, seeds, batch]
@@ -164,15 +127,6 @@ def run_name(options: Options) -> str:
     plain = plain and len(name) <= LONGEST_NAME
     exact += named
     return name if plain else f"{name[:LONGEST_NAME]}_{hashlib.sha256(repr(exact).encode()).hexdigest()[:6]}"
-
-
-def stack_size(text: str) -> int | None:
-    """--stack as a number; None for auto."""
-    if text == "auto":
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 7) or int(text) < 1:
-        raise ValueError(f"--stack {text}: auto, or a number from 1")
-    return int(text)
 
 
 def ceiling(options: Options) -> float | None:
@@ -220,7 +174,8 @@ def draw_figure(
         remark = f"rho {number(row['spearman'])}" + (f", seed {job.seeds[0]} shown" if len(job.seeds) > 1 else "")
         panels[row["proxy"]] = (own["score"].to_numpy(dtype=float), remark)
     truth = own["truth"].to_numpy(dtype=float)
-    figures.score_against_truth(panels, truth, f"{options.target} accuracy on {options.dataset} (%)", path)
+    unit = "distillation gain, points" if options.target == "gain" else f"{options.target} accuracy, %"
+    figures.score_against_truth(panels, truth, f"{unit}, {options.dataset}", path)
 
 
 def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options: Options, out: Path) -> None:
@@ -228,12 +183,11 @@ def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options:
     from analysis.tables import markdown
 
     headers, rows = headline
+    wanted = "the gain by distillation" if options.target == "gain" else f"{options.target} accuracy"
     if options.markdown:
         print(markdown(headers, rows, notes))
     else:
-        show_table(
-            headers, rows, f"{options.space} on {options.dataset}: rank correlation with {options.target} accuracy"
-        )
+        show_table(headers, rows, f"{options.space} on {options.dataset}: rank correlation with {wanted}")
         print("\n".join(f"  {note}" for note in notes))
         print(f"  written: {out}/scores.csv, ranking.csv, ranking.png, run.json")
 
@@ -256,7 +210,7 @@ def show_list() -> None:
     show_table(
         ["proxy", "", "source"], [[p.name, p.summary, p.source] for p in proxies.select("all")], "proxies", texts=3
     )
-    spaces = {name: (kind.__doc__ or "").strip() for name, kind in SPACES.items()}
+    spaces = {name: (kind.__doc__ or "").strip().splitlines()[0] for name, kind in SPACES.items()}
     for title, entries in (("space", spaces), ("teacher", TEACHERS), ("truth", TRUTHS)):
         show_table([title, ""], [[name, text] for name, text in entries.items()], f"{title}s", texts=2)
 

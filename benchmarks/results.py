@@ -23,6 +23,7 @@ from benchmarks.store import Score
 from benchmarks.truth import Truth
 
 PACKAGES = ("diswot-bench", "torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "analog-nasbench")
+VANILLA = "vanilla accuracy"
 
 
 def scores_table(rows: Iterable[Score], job: Job, truth: Truth) -> pd.DataFrame:
@@ -31,6 +32,15 @@ def scores_table(rows: Iterable[Score], job: Job, truth: Truth) -> pd.DataFrame:
     table.insert(2, "index", table["arch"].map({arch: job.space.index(arch) for arch in job.archs}))
     table["truth"] = table["arch"].map(truth.accuracy)
     return table
+
+
+def vanilla_rows(job: Job, truth: Truth) -> list[Score]:
+    """The accuracy without distillation as if it were a proxy: what a training of every candidate would tell."""
+    return [
+        Score(job.space.name, arch, VANILLA, seed, truth.vanilla[arch], "ok", np.nan)
+        for seed in job.seeds
+        for arch in job.archs
+    ]
 
 
 def rankings(scores: pd.DataFrame, names: Sequence[str], job: Job, target: str, truth: Truth) -> list[dict[str, Any]]:
@@ -158,6 +168,10 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame, ceiling: fl
         lines.append("interval: none, the whole space was scored")
     else:
         lines.append("interval: percentile bootstrap, candidates of equal function resampled together")
+    if truth.vanilla:
+        lines.append(f"{VANILLA}: not a proxy, the measured accuracy without distillation; it costs a training each")
+    if target == "gain":
+        lines.append("gain: distilled - vanilla accuracy of single trainings, so it carries the noise of both")
     if ceiling is not None:
         lines.append(
             f"ceiling: inside the space's top tenth even another training seed's accuracy reaches only {ceiling}"

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 
@@ -66,26 +66,40 @@ def score(job: Job, store: Store, advance: Callable[[int], None] = lambda _: Non
     `advance` is told how many candidates are done, each once for every seed. A row is kept as soon as its stack is
     done. No score depends on the stack it was computed in, so out-of-memory only makes stacks smaller.
     """
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        return [row for seed in job.seeds for row in _score_seed(job, seed, store, advance)]
+    return [row for seed in job.seeds for row in Scorer(job, seed, store).rows(job.archs, advance)]
 
 
-def _score_seed(job: Job, seed: int, store: Store, advance: Callable[[int], None]) -> list[Score]:
-    batch = job.source.batch(job.conditions.batch_size, seed)
-    key = store.conditions(job.conditions.content(batch))
-    names = {proxy.key: proxy.name for proxy in job.proxies}
-    kept = store.scores(key, job.space.name, names, seed)
-    stored = {(name := names[row.proxy], row.arch): row._replace(proxy=name) for row in kept}
-    keys = {name: key for key, name in names.items()}
-    missing = [arch for arch in job.archs if any((name, arch) not in stored for name in names.values())]
-    advance(len(job.archs) - len(missing))
-    if missing:
-        for fresh in SeedRun(job, seed, batch, stored).over(missing):
-            lasting = (row for row in fresh if row.status != "oom")  # another time there may be memory
-            store.add(key, (row._replace(proxy=keys[row.proxy]) for row in lasting))
-            stored.update(((row.proxy, row.arch), row) for row in fresh)
-            advance(len({row.arch for row in fresh}))
-    return [stored[name, arch] for name in names.values() for arch in job.archs]
+class Scorer:
+    """One seed of a job over an open store: scores candidates as they are named, and none twice."""
+
+    def __init__(self, job: Job, seed: int, store: Store) -> None:
+        self.job = job
+        self.seed = seed
+        self.store = store
+        self.batch = job.source.batch(job.conditions.batch_size, seed)
+        version = {"space": job.space.version} if job.space.version else {}
+        self._conditions = store.conditions(job.conditions.content(self.batch) | version)
+        self._keys = {proxy.name: proxy.key for proxy in job.proxies}
+        names = {key: name for name, key in self._keys.items()}
+        kept = store.scores(self._conditions, job.space.name, names, seed)
+        self._stored = {(name := names[row.proxy], row.arch): row._replace(proxy=name) for row in kept}
+
+    def rows(self, archs: Sequence[str], advance: Callable[[int], None] = lambda _: None) -> list[Score]:
+        """The rows of some candidates by proxy and candidate; what the store lacks is scored, and kept."""
+        missing = [arch for arch in archs if any((name, arch) not in self._stored for name in self._keys)]
+        advance(len(archs) - len(missing))
+        if missing:
+            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+                for fresh in self._run.over(missing):
+                    lasting = (row for row in fresh if row.status != "oom")  # another time there may be memory
+                    self.store.add(self._conditions, (row._replace(proxy=self._keys[row.proxy]) for row in lasting))
+                    self._stored.update(((row.proxy, row.arch), row) for row in fresh)
+                    advance(len({row.arch for row in fresh}))
+        return [self._stored[name, arch] for name in self._keys for arch in archs]
+
+    @cached_property
+    def _run(self) -> SeedRun:
+        return SeedRun(self.job, self.seed, self.batch, self._stored)
 
 
 def combined(rows: Sequence[Score], job: Job, combinations: Sequence[Combination]) -> list[Score]:
@@ -130,7 +144,14 @@ class SeedRun:
         return Probe(network, weights, self.images, self.labels)
 
     def over(self, archs: Sequence[str]) -> Iterator[list[Score]]:
-        """The missing rows of some candidates, a stack at a time."""
+        """The missing rows of some candidates, a stack of one shape at a time."""
+        by_shape: dict[str, list[str]] = {}
+        for arch in archs:
+            by_shape.setdefault(self.job.space.shape(arch), []).append(arch)
+        for alike in by_shape.values():
+            yield from self._over(alike)
+
+    def _over(self, archs: Sequence[str]) -> Iterator[list[Score]]:
         size = self.job.stack or (STACK_ON_GPU if self.images.is_cuda else 1)
         done = 0
         while done < len(archs):

@@ -8,18 +8,21 @@ from benchmarks.drawing import generator
 from benchmarks.spaces import Space
 from benchmarks.truth import Truth
 
+USUAL = 200  # candidates in a sample
+
 
 def sampled(space: Space, truth: Truth, sample: str, seed: int) -> list[str]:
     """A uniform sample of the candidates that the truth covers; a larger one begins with the smaller.
 
-    Raises ValueError unless `sample` is `all` or a number that there are candidates for.
+    Raises ValueError unless `sample` is `all`, `auto` (200, or all of fewer), or a number that can be had.
     """
-    covered = [arch for arch in space.sample(len(space), generator(seed, "sample")) if arch in truth.accuracy]
-    if sample == "all":
-        return covered
+    known = sorted(truth.accuracy, key=space.index)
+    covered = [known[place] for place in generator(seed, "sample").permutation(len(known))]
+    if sample in ("all", "auto"):
+        return covered if sample == "all" else covered[:USUAL]
     number = int(sample) if sample.isascii() and sample.isdecimal() and len(sample) < 10 else 0
     if not 1 <= number <= len(covered):
-        raise ValueError(f"--sample {sample}: 1 to {len(covered)} (the cells with a known accuracy), or all")
+        raise ValueError(f"--sample {sample}: 1 to {len(covered)} (the candidates with a known accuracy), auto or all")
     return covered[:number]
 
 
@@ -42,7 +45,7 @@ def listed(space: Space, truth: Truth, path: Path) -> list[str]:
         except ValueError as error:
             raise ValueError(f"--archs {path}, line {number}: {error}") from None
         if arch in archs:
-            raise ValueError(f"--archs {path}, line {number}: the cell of line {archs[arch]} again")
+            raise ValueError(f"--archs {path}, line {number}: the candidate of line {archs[arch]} again")
         if arch not in truth.accuracy:
             raise ValueError(f"--archs {path}, line {number}: the truth ({truth.source}) has no accuracy for {arch}")
         archs[arch] = number

@@ -16,17 +16,19 @@ from torch import Tensor
 
 from benchmarks.drawing import Drawing
 from benchmarks.spaces.nasbench201 import NasBench201
-from benchmarks.spaces.resnet import ResNetStack
+from benchmarks.spaces.resnet import IMAGENET, ResNetStack
 from benchmarks.stack import Stack
 from proxies.network import Layer, NormState, Weights
 
 RESNET_DEPTHS = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9, "resnet110": 18}
+IMAGENET_DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
 
 # The cells with the best official test accuracy after 200 epochs: 94.37, 73.51, 47.31 %. On CIFAR-10 index 6111 ties.
 NASBENCH201_BEST = {"cifar10": 13714, "cifar100": 9930, "ImageNet16-120": 857}
 
 TEACHERS = {
     **{name: f"CIFAR ResNet of three stages of {depth} blocks" for name, depth in RESNET_DEPTHS.items()},
+    **{name: f"ResNet for 224x224 images, four stages of {depths} blocks" for name, depths in IMAGENET_DEPTHS.items()},
     "nasbench201-best": "the NAS-Bench-201 cell with the best official test accuracy on the data set",
 }
 
@@ -43,6 +45,10 @@ def build(name: str, dataset: str, classes: int, resolution: int) -> Stack:
     if name in RESNET_DEPTHS:
         depth = RESNET_DEPTHS[name]
         return ResNetStack([(depth, depth, depth)], classes, resolution)
+    if name in IMAGENET_DEPTHS:
+        return ResNetStack([IMAGENET_DEPTHS[name]], classes, resolution, IMAGENET)
+    if dataset not in NASBENCH201_BEST:
+        raise ValueError(f"--teacher {name}: known for {', '.join(NASBENCH201_BEST)}, not for {dataset}")
     space = NasBench201()
     return space.build([space.arch(NASBENCH201_BEST[dataset])], classes, resolution)
 

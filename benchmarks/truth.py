@@ -2,7 +2,10 @@
 
 retrained   NAS-Bench-201 on CIFAR-10, in the data of the package analog-nasbench: the embedded default
 official    NAS-Bench-201 test accuracy after 200 epochs, mean over seeds: benchmarks/data.py fetch brings it
+published   S0 on CIFAR-100, vanilla and distilled, by DisWOT's authors: part of the project
 a path      a CSV of `arch` or `index`, and `accuracy` (or a column called like the target)
+
+Targets are vanilla accuracy, distilled accuracy, and gain: what distillation adds, distilled - vanilla in points.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ import math
 import os
 import pickle
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -23,11 +27,12 @@ import pandas as pd
 import pooch
 
 from benchmarks.spaces.nasbench201 import NasBench201
+from benchmarks.spaces.resnet import S0
 
 if TYPE_CHECKING:
     from benchmarks.spaces import Space
 
-Target = Literal["vanilla", "distilled"]
+Target = Literal["vanilla", "distilled", "gain"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 
 RETRAINED_SHA256 = "85f3435b877aa2d36268d55ce07f6ff6d73643d17a840f1941745da5eb80db32"
@@ -42,39 +47,53 @@ OFFICIAL_SHA256 = {
 # What another seed's accuracy reaches as a predictor inside the space's top tenth (Spearman, official tables).
 SEED_CEILING = {"cifar10": 0.66, "cifar100": 0.79, "ImageNet16-120": 0.85}
 
-TRUTHS = {
-    "retrained": "NAS-Bench-201, CIFAR-10, vanilla: every cell retrained once (package analog-nasbench); embedded",
-    "official": "NAS-Bench-201, 3 data sets, vanilla: test accuracy after 200 epochs, mean over seeds (FreeREA's CSV)",
-    "PATH": "a CSV with a column arch or index, and a column accuracy (or vanilla, distilled)",
-}
+PUBLISHED_S0 = Path(__file__).parent / "results" / "s0-cifar100.csv"
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Accuracies in percent by canonical arch, and where they come from."""
+    """Accuracies in percent by canonical arch (of the target gain: points), and where they come from.
+
+    `vanilla` holds the accuracies without distillation where the target is another and the table has them: a predictor
+    that costs a training, ranked beside the proxies.
+    """
 
     accuracy: dict[str, float]
     source: str
+    vanilla: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A named table: what it covers, and how to read it for a data set and target."""
+
+    space: str
+    datasets: Sequence[str]
+    targets: Sequence[str]
+    read: Callable[[str, str], Truth]
+    text: str
+
+    def covers(self, space: str, dataset: str, target: str) -> bool:
+        """Whether it has such accuracies."""
+        return space == self.space and dataset in self.datasets and target in self.targets
 
 
 def load(name: str, space: Space, dataset: str, target: str) -> Truth:
     """The table that `--truth` names. Raises ValueError, saying how to get one, where there is none."""
     if target not in TARGETS:
         raise ValueError(f"no target is called {target!r}; there are: {', '.join(TARGETS)}")
-    if name == "auto":
-        name = "retrained" if dataset == "cifar10" else "official"
-    elif name not in ("retrained", "official"):
+    if name not in (*TABLES, "auto"):
         return from_csv(Path(name), space, target)
-    if target != "vanilla":
-        raise ValueError(
-            f"no table of {target} accuracies for {space.name} on {dataset}: give your own as --truth FILE.csv "
-            f"(columns arch or index, and {target} or accuracy)"
-        )
-    if name == "retrained":
-        if dataset != "cifar10":
-            raise ValueError(f"the table 'retrained' has cifar10 only, not {dataset}; {how_to_fetch(dataset)}")
-        return retrained()
-    return official(dataset)
+    fitting = [one for one, table in TABLES.items() if table.covers(space.name, dataset, target)]
+    if name in fitting or (name == "auto" and fitting):
+        return TABLES[fitting[0] if name == "auto" else name].read(dataset, target)
+    if fitting:
+        raise ValueError(f"--truth {name} is {TABLES[name].text}; for {space.name} on {dataset}: {', '.join(fitting)}")
+    columns = "vanilla and distilled" if target == "gain" else f"{target} or accuracy"
+    raise ValueError(
+        f"there is no table of {target} accuracies for {space.name} on {dataset}: give your own as --truth FILE.csv "
+        f"(columns arch or index, and {columns})"
+    )
 
 
 def how_to_fetch(dataset: str) -> str:
@@ -151,6 +170,15 @@ def retrained() -> Truth:
     return Truth(accuracy, "retrained (analog-nasbench baseline_accuracy, CIFAR-10, one training each)")
 
 
+def published(target: str) -> Truth:
+    """The S0 accuracies on CIFAR-100 that DisWOT's authors published, one training each; teacher unstated."""
+    table = from_csv(PUBLISHED_S0, S0(), target)
+    source = (
+        f"published ({target}; DisWOT's authors, one training each, CIFAR-100; lilujunai/DisWOT-CVPR2023, exps/s1-gt)"
+    )
+    return replace(table, source=source)
+
+
 class _Record:
     """Stands in for the two classes of analog-nasbench: holds attributes, runs nothing."""
 
@@ -182,34 +210,65 @@ def _analog_table() -> dict[tuple[int, ...], Any]:
     return table
 
 
+TABLES = {
+    "retrained": Table(
+        *("nasbench201", ("cifar10",), ("vanilla",)),
+        lambda dataset, target: retrained(),
+        "NAS-Bench-201, cifar10, vanilla: every cell retrained once (package analog-nasbench); embedded",
+    ),
+    "official": Table(
+        *("nasbench201", tuple(OFFICIAL_SHA256), ("vanilla",)),
+        lambda dataset, target: official(dataset),
+        "NAS-Bench-201, 3 data sets, vanilla: test accuracy after 200 epochs, mean over seeds (FreeREA's CSV)",
+    ),
+    "published": Table(
+        *("s0", ("cifar100",), TARGETS),
+        lambda dataset, target: published(target),
+        "s0, cifar100, vanilla and distilled: 64 ResNets, one training each, by DisWOT's authors; embedded",
+    ),
+}
+TRUTHS = {name: table.text for name, table in TABLES.items()}
+TRUTHS["PATH"] = "a CSV with a column arch or index, and a column accuracy (or vanilla, distilled; gain needs both)"
+
+
 def from_csv(path: Path, space: Space, target: str) -> Truth:
     """A user's table. Raises ValueError naming the file, the row and what is wrong with it."""
     columns, rows = _csv(path)
-    key = next((column for column in ("arch", "index") if column in columns), None)
-    value = next((column for column in (target, "accuracy") if column in columns), None)
-    if key is None or value is None:
-        missing = "arch or index" if key is None else f"{target} or accuracy"
-        raise ValueError(f"--truth {path}: no column {missing}; it has: {', '.join(columns) or 'nothing'}")
-    if not rows:
-        raise ValueError(f"--truth {path}: no rows")
-    accuracy: dict[str, float] = {}
     if len(set(columns)) < len(columns):
         raise ValueError(f"--truth {path}: a column stands there twice: {', '.join(columns)}")
+    key = next((column for column in ("arch", "index") if column in columns), None)
+    values = ["vanilla", "distilled"] if target == "gain" else [target if target in columns else "accuracy"]
+    missing = [] if key else ["arch or index"]
+    missing += [
+        column if column != "accuracy" else f"{target} or accuracy" for column in values if column not in columns
+    ]
+    if missing:
+        raise ValueError(f"--truth {path}: no column {missing[0]}; it has: {', '.join(columns) or 'nothing'}")
+    if not rows:
+        raise ValueError(f"--truth {path}: no rows")
+    if target == "distilled" and "vanilla" in columns:
+        values.append("vanilla")
+    found: dict[str, dict[str, float]] = {}
     for line, row in rows:
         if len(row) != len(columns):
             raise ValueError(f"--truth {path}, line {line}: {len(row)} fields under {len(columns)} columns")
-        cell = row[columns.index(key)]
+        entry = dict(zip(columns, row, strict=True))
         try:
-            arch = space.parse(cell)
+            arch = space.parse(entry[str(key)])
         except ValueError as error:
             raise ValueError(f"--truth {path}, line {line}: {error}") from None
-        if arch in accuracy:
-            raise ValueError(f"--truth {path}, line {line}: {cell!r} stands there twice")
-        if {"arch", "index"} <= set(columns) and row[columns.index("index")] != str(space.index(arch)):
-            raise ValueError(f"--truth {path}, line {line}: arch and index name different cells")
-        accuracy[arch] = _number(row[columns.index(value)], f"--truth {path}, line {line}, column {value}")
+        if arch in found:
+            raise ValueError(f"--truth {path}, line {line}: {entry[str(key)]!r} stands there twice")
+        if {"arch", "index"} <= set(columns) and entry["index"] != str(space.index(arch)):
+            raise ValueError(f"--truth {path}, line {line}: arch and index name different candidates")
+        found[arch] = {v: _number(entry[v], f"--truth {path}, line {line}, column {v}") for v in values}
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return Truth(accuracy, f"{path.name} (column {value}, sha256 {digest})")
+    source = f"{path.name} (column {values[0]}, sha256 {digest})"
+    vanilla = {arch: row["vanilla"] for arch, row in found.items() if target != "vanilla" and "vanilla" in row}
+    if target == "gain":
+        gain = {arch: row["distilled"] - row["vanilla"] for arch, row in found.items()}
+        return Truth(gain, f"{path.name} (distilled - vanilla, sha256 {digest})", vanilla)
+    return Truth({arch: row[values[0]] for arch, row in found.items()}, source, vanilla)
 
 
 def _csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:

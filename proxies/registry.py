@@ -5,8 +5,6 @@ Not for computing anything: a proxy is a function from a Probe to scores [A], an
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from proxies.combine import FUNCTIONS, NAMED, Combination
+from proxies.userfile import load
 
 if TYPE_CHECKING:
     from proxies.probe import Probe
@@ -133,31 +132,17 @@ _from_files: dict[str, Proxy] = {}
 
 def _from_file(text: str) -> Proxy:
     """A function of a user's file, which is run; registering it is not needed."""
-    where, _, name = text.rpartition(":")
-    path = Path(where)
+    before = dict(_registered)
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    except OSError as error:
-        raise ValueError(f"--proxy {text}: {error.strerror}") from None
-    key = f"{path.name}:{name}"
-    known = _from_files.get(key)
-    if known is None or known.version != digest:
-        spec = importlib.util.spec_from_file_location(f"user_proxies_{digest}", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        before = dict(_registered)
-        try:
-            spec.loader.exec_module(module)
-        except (SyntaxError, ImportError, NameError) as error:
-            raise ValueError(f"--proxy {text}: the file does not run ({type(error).__name__}: {error})") from None
-        finally:  # what the file registered is known by its file alone
-            _registered.clear()
-            _registered.update(before)
-        score = getattr(module, name, None)
-        if not callable(score):
-            raise ValueError(f"--proxy {text}: the file has no function {name!r}")
-        _from_files[key] = Proxy(key, score, str(path), digest)
+        score, digest = load(text, "--proxy")
+    finally:  # what the file registered is known by its file alone
+        _registered.clear()
+        _registered.update(before)
+    path, _, name = text.rpartition(":")
+    if not callable(score):
+        raise ValueError(f"--proxy {text}: {name!r} is no function")
+    key = f"{Path(path).name}:{name}"
+    _from_files[key] = Proxy(key, score, path, digest)
     return _from_files[key]
 
 

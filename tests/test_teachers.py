@@ -41,7 +41,7 @@ def test_every_teacher_builds_for_every_data_set(name: str) -> None:
     for dataset, classes, size in (("cifar10", 10, 32), ("cifar100", 100, 32), ("ImageNet16-120", 120, 16)):
         stack = teachers.build(name, dataset, classes, size)
         assert stack.candidates == 1
-        assert stack.head.shape == (classes, 64)
+        assert stack.head.shape == (classes, 512 if name in teachers.IMAGENET_DEPTHS else 64)
 
 
 def test_resnets_have_their_depth() -> None:
@@ -153,5 +153,5 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_teachers_are_refused() -> None:
-    with pytest.raises(ValueError, match="resnet110, nasbench201-best"):
+    with pytest.raises(ValueError, match="resnet34, nasbench201-best"):
         teachers.build("resnet57", "cifar10", 10, 32)

@@ -39,9 +39,11 @@ def test_the_unpickler_admits_two_classes_and_runs_nothing() -> None:
     [
         ("auto", "cifar100", "vanilla", r"data\.py fetch cifar100"),
         ("official", "ImageNet16-120", "vanilla", r"data\.py fetch ImageNet16-120"),
-        ("retrained", "cifar100", "vanilla", r"cifar10 only.*data\.py fetch cifar100"),
+        ("retrained", "cifar100", "vanilla", "is NAS-Bench-201, cifar10, vanilla.*on cifar100: official"),
         ("auto", "cifar10", "distilled", r"no table of distilled.*--truth FILE\.csv"),
-        ("auto", "cifar10", "best", "vanilla, distilled"),
+        ("auto", "cifar10", "best", "vanilla, distilled, gain"),
+        ("published", "cifar10", "vanilla", "on cifar10: retrained, official"),
+        ("auto", "cifar10", "gain", r"no table of gain.*vanilla and distilled"),
         ("nosuch", "cifar10", "vanilla", "nosuch: No such file"),
         ("PATH", "cifar10", "vanilla", "PATH: No such file"),
     ],
@@ -154,7 +156,7 @@ def test_a_users_table(tmp_path: Path, text: str, target: str) -> None:
         ("index,accuracy\n0,-1\n", "0 to 100"),
         ("index,accuracy\n0,1\n\n\n0,1\n", "line 5"),
         ("index,accuracy,accuracy\n0,1,2\n", "a column stands there twice"),
-        (f"arch,index,accuracy\n{CELL},1,50\n", "name different cells"),
+        (f"arch,index,accuracy\n{CELL},1,50\n", "name different candidates"),
         ("index,accuracy\n²,1\n", "is no NAS-Bench-201 cell"),
     ],
 )

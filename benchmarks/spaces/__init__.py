@@ -1,64 +1,39 @@
-"""Search spaces by name. A space names its candidates by one canonical code, the `arch` of every row."""
+"""Search spaces by name, and a user's own out of a file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
-
-import numpy as np
-
 from benchmarks.spaces.nasbench201 import NasBench201
-from benchmarks.stack import Stack
+from benchmarks.spaces.plainnet import S2
+from benchmarks.spaces.resnet import S0, S1
+from benchmarks.spaces.space import Size, Space
+from proxies.userfile import load
 
+__all__ = ["SPACES", "Size", "Space", "find"]
 
-class Size(NamedTuple):
-    """Trainable scalars, and multiply-accumulates for one image."""
-
-    params: int
-    macs: int
-
-
-class Space(Protocol):
-    """What a space must answer. `arch` is always its canonical code, `index` its official number."""
-
-    name: str
-
-    def __len__(self) -> int:
-        """Number of candidates."""
-
-    def arch(self, index: int) -> str:
-        """The candidate with this index. Raises ValueError outside 0..len-1."""
-
-    def index(self, arch: str) -> int:
-        """The index of a candidate."""
-
-    def parse(self, text: str) -> str:
-        """The canonical code of what a user wrote. Raises ValueError, saying what is allowed."""
-
-    def function_class(self, arch: str) -> str:
-        """A key that candidates computing the same function have in common."""
-
-    def connected(self, arch: str) -> bool:
-        """Whether the output depends on the input at all."""
-
-    def sample(self, number: int, random: np.random.Generator) -> list[str]:
-        """Different candidates, uniformly; a larger sample from an equal generator begins with the smaller one."""
-
-    def mutate(self, arch: str, random: np.random.Generator) -> str:
-        """A different candidate, one change away."""
-
-    def count(self, arch: str, classes: int, resolution: int) -> tuple[int, int]:
-        """(params, macs) in closed form."""
-
-    def build(self, archs: Sequence[str], classes: int, resolution: int) -> Stack:
-        """The candidates as one network."""
-
-
-SPACES: dict[str, type[NasBench201]] = {"nasbench201": NasBench201}
+SPACES: dict[str, type[Space]] = {kind.name: kind for kind in (NasBench201, S0, S1, S2)}
 
 
 def find(name: str) -> Space:
-    """The space of this name. Raises ValueError, naming those there are."""
+    """The space of this name, or the class that path/to/file.py:Name names; that file is run.
+
+    Raises ValueError, naming the spaces there are, or what the class lacks.
+    """
+    if ".py:" in name:
+        return _from_file(name)
     if name not in SPACES:
-        raise ValueError(f"no space is called {name!r}; there are: {', '.join(SPACES)}")
+        raise ValueError(f"no space is called {name!r}; there are: {', '.join(SPACES)}, or path/to/file.py:Name")
     return SPACES[name]()
+
+
+def _from_file(text: str) -> Space:
+    kind, digest = load(text, "--space")
+    if not (isinstance(kind, type) and issubclass(kind, Space)):
+        raise ValueError(f"--space {text}: not a subclass of benchmarks.spaces.Space")
+    lacking = [part for part in ("name", "choices") if not hasattr(kind, part)] + sorted(kind.__abstractmethods__)
+    if lacking:
+        raise ValueError(f"--space {text}: the class lacks {', '.join(lacking)}")
+    if kind.name in SPACES:
+        raise ValueError(f"--space {text}: its name {kind.name!r} is that of a space of this project; take another")
+    space = kind()
+    space.version = digest
+    return space

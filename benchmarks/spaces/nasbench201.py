@@ -13,11 +13,11 @@ from functools import cache
 from itertools import product
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.spaces.space import Size, Space
 from benchmarks.stack import Pass, Rows, Stack, Sum, take
 from proxies.network import Layer
 
@@ -35,13 +35,19 @@ CHANNELS = (16, 32, 64)
 SHUFFLE_SEED = 88  # of the list that gives the official index
 
 
-class NasBench201:
-    """The space of all 15,625 cells."""
+class NasBench201(Space):
+    """NAS-Bench-201: all 15,625 cells of four nodes and six edges, in networks of three stages."""
 
     name = "nasbench201"
+    choices = (OPERATIONS,) * len(EDGES)
 
-    def __len__(self) -> int:
-        return len(_cells())
+    def write(self, chosen: Cell) -> str:
+        """The official string of six operations."""
+        return print_cell(chosen)
+
+    def read(self, arch: str) -> Cell:
+        """The six operations of an official string that is known to be one."""
+        return parse_cell(arch)
 
     def arch(self, index: int) -> str:
         """The official string of an official index."""
@@ -95,26 +101,15 @@ class NasBench201:
         """Whether a path without `none` leads from input to output; 341 cells have none."""
         return bool(live_edges(parse_cell(arch)))
 
-    def sample(self, number: int, random: np.random.Generator) -> list[str]:
-        """Different cells, uniformly, a larger sample beginning with the smaller one."""
-        return [self.arch(int(index)) for index in random.permutation(len(self))[:number]]
-
-    def mutate(self, arch: str, random: np.random.Generator) -> str:
-        """The cell with another operation on one edge."""
-        cell = list(parse_cell(arch))
-        edge = int(random.integers(len(EDGES)))
-        others = [operation for operation in OPERATIONS if operation != cell[edge]]
-        cell[edge] = others[int(random.integers(len(others)))]
-        return print_cell(tuple(cell))
-
-    def count(self, arch: str, classes: int, resolution: int) -> tuple[int, int]:
-        """(params, macs) in closed form; the API's FLOPs are these macs. Edges on no path count too."""
+    def count(self, arch: str, classes: int, resolution: int) -> Size:
+        """In closed form; the API's FLOPs are these macs. Edges on no path count too."""
         cell = parse_cell(arch)
         convs_3x3, convs_1x1 = cell.count("nor_conv_3x3"), cell.count("nor_conv_1x1")
         head = 65 * classes
         params = 72_656 + head + 243_040 * convs_3x3 + 28_000 * convs_1x1
         macs = 7_782_400 + 35_389_440 * convs_3x3 + 3_932_160 * convs_1x1
-        return params, macs * resolution**2 // 32**2 + head
+        layers = 8 + 3 * CELLS_PER_STAGE * (convs_3x3 + convs_1x1)
+        return Size(params, macs * resolution**2 // 32**2 + head, layers)
 
     def build(self, archs: Sequence[str], classes: int, resolution: int) -> Stack:
         """The networks of some cells as one stack."""

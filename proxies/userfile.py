@@ -1,0 +1,39 @@
+"""Code of a user's own, named on the command line as path/to/file.py:name. The file is run: only when it is named."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+def load(text: str, option: str) -> tuple[Any, str]:
+    """What the file calls by that name, and the digest of the file.
+
+    Raises ValueError, beginning with the option's name, where the file can't be read or run, or has no such name.
+    """
+    where, _, name = text.rpartition(":")
+    path = Path(where)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{option} {text}: {error.strerror}") from None
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    try:
+        module = _run(path, f"user_file_{digest}")
+    except (SyntaxError, ImportError, NameError, TypeError) as error:
+        raise ValueError(f"{option} {text}: the file does not run ({type(error).__name__}: {error})") from None
+    if not hasattr(module, name):
+        raise ValueError(f"{option} {text}: the file has no {name!r}")
+    return getattr(module, name), digest
+
+
+def _run(path: Path, module_name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

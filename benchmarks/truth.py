@@ -18,6 +18,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -94,6 +95,18 @@ def load(name: str, space: Space, dataset: str, target: str) -> Truth:
         f"there is no table of {target} accuracies for {space.name} on {dataset}: give your own as --truth FILE.csv "
         f"(columns arch or index, and {columns})"
     )
+
+
+def others(space: Space, dataset: str, target: str) -> dict[str, Truth]:
+    """The tables that are here of the space's other data sets and targets, by what they hold."""
+    found = {}
+    for table in TABLES.values():
+        for other in table.datasets if table.space == space.name else ():
+            for wanted in table.targets:
+                if (other, wanted) != (dataset, target) and wanted != "gain":
+                    with suppress(ValueError):  # not fetched
+                        found[f"{other} {wanted}"] = table.read(other, wanted)
+    return found
 
 
 def how_to_fetch(dataset: str) -> str:

@@ -89,4 +89,4 @@ def _ranks(tied: Array) -> Array:
 
 def _spread(tied: Array, drawn: Array) -> Array:
     """Sum of squared deviations of average ranks: [B]."""
-    return (drawn**3 - drawn - ((tied * tied - 1) * tied).sum(0)) / 12
+    return np.asarray((drawn**3 - drawn - ((tied * tied - 1) * tied).sum(0)) / 12)

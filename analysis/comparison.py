@@ -80,7 +80,7 @@ def resampled(
     """The mean over seeds of rho in common resamples: [P, S, n] -> [B, P]."""
     proxies, seeds, n = scores.shape
     flat = spearman_resamples(scores.reshape(-1, n), truth, clusters, random, resamples=resamples)
-    return flat.reshape(resamples, proxies, seeds).mean(axis=2)
+    return np.asarray(flat.reshape(resamples, proxies, seeds).mean(axis=2))
 
 
 def paired(first: Array, second: Array, difference: float) -> tuple[float, float, float, float]:

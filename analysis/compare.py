@@ -55,7 +55,7 @@ def compare(options: Options) -> None:
 
 
 def correlations(a: Run, b: Run, resamples: int) -> pd.DataFrame:
-    """A row per proxy in both runs: how far its scores agree, both correlations, their difference and what it is worth."""
+    """A row per proxy in both runs: how far its scores agree, both correlations, and what their difference is worth."""
     import pandas as pd
 
     from analysis import comparison
@@ -77,13 +77,13 @@ def correlations(a: Run, b: Run, resamples: int) -> pd.DataFrame:
         )
         low = high = p = float("nan")
         if not known.whole:
-            found = [
+            after, before = (
                 comparison.resampled(
                     run.one(proxy)[None], run.truth, known.clusters, generator("bootstrap"), resamples=resamples
-                )[:, 0]
+                )
                 for run in (b, a)
-            ]
-            low, high, p, _ = comparison.paired(*found, rho_b - rho_a)
+            )
+            low, high, p, _ = comparison.paired(after[:, 0], before[:, 0], rho_b - rho_a)
         agreement = agreed(a, b, proxy)
         numbers = {
             "spearman_a": rho_a,

@@ -1,10 +1,10 @@
-"""What a run of benchmarks/rank.py left behind, as arrays: scores of P proxies, S seeds and n candidates, and the truth."""
+"""What a run of benchmarks/rank.py left behind, as arrays: scores by proxy, seed and candidate, and the truth."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from analysis.bootstrap import Array
 from analysis.tables import UNDEFINED
 
-COLUMNS = {"arch": "category", "proxy": "category", "seed": "int64", "score": "float64", "status": "category"}
+COLUMNS: dict[Hashable, str] = {
+    "arch": "category",
+    "proxy": "category",
+    "seed": "int64",
+    "score": "float64",
+    "status": "category",
+}
 FILES = ("run.json", "ranking.csv", "scores.csv")
 
 
@@ -70,15 +76,15 @@ def read(folder: str | Path) -> Run:
     try:
         conditions = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         ranking = pd.read_csv(folder / "ranking.csv", na_values=[UNDEFINED])
-        options = {"usecols": [*COLUMNS, "truth"], "na_values": [UNDEFINED], "dtype": COLUMNS}
-        rows = pd.read_csv(folder / "scores.csv", **options)
+        columns: list[Hashable] = [*COLUMNS, "truth"]
+        rows = pd.read_csv(folder / "scores.csv", usecols=columns, na_values=[UNDEFINED], dtype=COLUMNS)
         proxies, seeds = [str(name) for name in ranking["proxy"]], [int(seed) for seed in conditions["seeds"]]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder}: not a run that can be read ({' '.join(str(error).split())})") from None
     archs = [str(arch) for arch in rows["arch"].unique()]
     shape = (len(proxies), len(seeds), len(archs))
     at = tuple(
-        pd.Index(labels).get_indexer(rows[column])
+        pd.Index(labels).get_indexer(pd.Index(rows[column]))
         for labels, column in ((proxies, "proxy"), (seeds, "seed"), (archs, "arch"))
     )
     if len(rows) != np.prod(shape) or any((index < 0).any() for index in at):

@@ -26,7 +26,7 @@ class Cohort:
 
 
 def cohort(archs: Sequence[str], options: Mapping[str, Any]) -> Cohort:
-    """The candidates of a run, by the space and data set among its options. Raises ValueError where either is unknown."""
+    """The candidates of a run, by the space and data set among its options. ValueError where one is unknown."""
     space = spaces.find(options["space"])
     dataset = batches.find_dataset(options["dataset"])
     return Cohort(

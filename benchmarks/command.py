@@ -53,8 +53,8 @@ def parser(options: type, prog: str, *, config: bool = True) -> Parser:
         name = "--" + field.name.replace("_", "-")
         text = field.metadata["help"]
         if field.metadata.get("positional"):
-            many = {"nargs": "+"} if get_origin(types[field.name]) is list else {}
-            made.add_argument(field.name, type=str, help=text, **many)
+            several = get_origin(types[field.name]) is list
+            made.add_argument(field.name, type=str, nargs="+" if several else None, help=text)
         elif types[field.name] is bool:
             made.add_argument(name, action="store_true", help=text)
         else:

@@ -59,6 +59,7 @@ def correlations(a: Run, b: Run, resamples: int) -> pd.DataFrame:
     import pandas as pd
 
     from analysis import comparison
+    from benchmarks import spaces
     from benchmarks.cohorts import cohort
     from benchmarks.drawing import generator
 
@@ -67,7 +68,7 @@ def correlations(a: Run, b: Run, resamples: int) -> pd.DataFrame:
     if a.options["space"] != b.options["space"] or not common or not proxies:
         raise ValueError(f"{a.folder} and {b.folder} have no candidates or no proxies in common")
     a, b = a.of(common), b.of(common)
-    known = cohort(common, a.options)
+    known = cohort(common, spaces.find(a.options["space"]), a.options["dataset"])
     rows = []
     for proxy in proxies:
         x, y = a.one(proxy), b.one(proxy)
@@ -75,15 +76,13 @@ def correlations(a: Run, b: Run, resamples: int) -> pd.DataFrame:
             comparison.seed_mean_spearman(x[None], a.truth)[0],
             comparison.seed_mean_spearman(y[None], b.truth)[0],
         )
-        low = high = p = float("nan")
-        if not known.whole:
-            after, before = (
-                comparison.resampled(
-                    run.one(proxy)[None], run.truth, known.clusters, generator("bootstrap"), resamples=resamples
-                )
-                for run in (b, a)
+        after, before = (
+            comparison.resampled(
+                run.one(proxy)[None], run.truth, known.clusters, generator("bootstrap"), resamples=resamples
             )
-            low, high, p, _ = comparison.paired(after[:, 0], before[:, 0], rho_b - rho_a)
+            for run in (b, a)
+        )
+        low, high, p, _ = comparison.paired(after[:, 0], before[:, 0], rho_b - rho_a)
         agreement = agreed(a, b, proxy)
         numbers = {
             "spearman_a": rho_a,
@@ -158,7 +157,7 @@ def notes(a: Run, b: Run, n: int) -> list[str]:
     """What has to be known beside the table."""
     lines = [
         f"{n:,} candidates in common, of {len(a.archs):,} in A and {len(b.archs):,} in B",
-        "noise: the choice of candidates, by a paired bootstrap; Holm over the proxies; n/a over a whole space",
+        "noise: the choice of candidates (a whole space's: as if of more), by a paired bootstrap; Holm over proxies",
     ]
     if len(a.seeds) == 1 or len(b.seeds) == 1:
         lines.append("another seed of weights and batch is not in it: --seeds of benchmarks/rank.py shows its spread")

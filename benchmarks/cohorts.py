@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import batches, spaces
+from benchmarks import batches
+from benchmarks.spaces import Space
 
 
 @dataclass(frozen=True)
 class Cohort:
     """n candidates: params [n]; a key that equal functions share [n]; whether the output sees the input [n].
 
-    `whole` where they are all of their space, so that nothing was sampled.
+    `whole` where they are all of their space.
     """
 
     size: NDArray[np.float64]
@@ -25,12 +25,11 @@ class Cohort:
     whole: bool
 
 
-def cohort(archs: Sequence[str], options: Mapping[str, Any]) -> Cohort:
-    """The candidates of a run, by the space and data set among its options. ValueError where one is unknown."""
-    space = spaces.find(options["space"])
-    dataset = batches.find_dataset(options["dataset"])
+def cohort(archs: Sequence[str], space: Space, dataset: str) -> Cohort:
+    """Candidates of a space, counted for a data set. Raises ValueError for an unknown data set."""
+    known = batches.find_dataset(dataset)
     return Cohort(
-        size=np.array([space.count(arch, *dataset)[0] for arch in archs], dtype=float),
+        size=np.array([space.count(arch, known.classes, known.resolution).params for arch in archs], dtype=float),
         clusters=[space.function_class(arch) for arch in archs],
         connected=np.array([space.connected(arch) for arch in archs], dtype=bool),
         whole=len(archs) == len(space),

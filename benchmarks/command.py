@@ -31,7 +31,7 @@ def option(default: Any, text: str) -> Any:
 
 def argument(text: str) -> Any:
     """A field that is given without a name: text, or one or more of them where it is a list."""
-    return dataclasses.field(metadata={"help": text, "positional": True})
+    return dataclasses.field(kw_only=True, metadata={"help": text, "positional": True})
 
 
 class Parser(jsonargparse.ArgumentParser):
@@ -54,7 +54,8 @@ def parser(options: type, prog: str, *, config: bool = True) -> Parser:
         text = field.metadata["help"]
         if field.metadata.get("positional"):
             several = get_origin(types[field.name]) is list
-            made.add_argument(field.name, type=str, nargs="+" if several else None, help=text)
+            kind = str if several else types[field.name]
+            made.add_argument(field.name, type=kind, nargs="+" if several else None, help=text)
         elif types[field.name] is bool:
             made.add_argument(name, action="store_true", help=text)
         else:

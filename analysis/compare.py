@@ -27,7 +27,6 @@ class Options:
     run_a: str = argument("folder that benchmarks/rank.py left")
     run_b: str = argument("folder of the other run")
     out: str | None = option(None, "also write the correlations to this CSV file")
-    resamples: int = option(2000, "bootstrap resamples")
     markdown: bool = option(False, "print the tables as Markdown")
 
 
@@ -41,10 +40,8 @@ def compare(options: Options) -> None:
     """Read, compare, print."""
     from analysis import runs, tables
 
-    if options.resamples < 100:
-        raise ValueError(f"--resamples {options.resamples}: 100 is the least")
     a, b = runs.read(options.run_a), runs.read(options.run_b)
-    table = correlations(a, b, options.resamples)
+    table = correlations(a, b)
     if options.out:
         tables.write_csv(table, Path(options.out))
     changed = conditions(a.conditions, b.conditions) or [["nothing", "", ""]]
@@ -54,65 +51,18 @@ def compare(options: Options) -> None:
     print("\n".join(f"  {note}" for note in notes(a, b, int(table["n"].iloc[0]))))
 
 
-def correlations(a: Run, b: Run, resamples: int) -> pd.DataFrame:
-    """A row per proxy in both runs: how far its scores agree, both correlations, and what their difference is worth."""
-    import pandas as pd
-
+def correlations(a: Run, b: Run) -> pd.DataFrame:
+    """The table of comparison.between over the candidates in common. Raises ValueError where there are none."""
     from analysis import comparison
     from benchmarks import spaces
     from benchmarks.cohorts import cohort
     from benchmarks.drawing import generator
 
-    common = [arch for arch in a.archs if arch in set(b.archs)]
-    proxies = [proxy for proxy in a.proxies if proxy in b.proxies]
-    if a.options["space"] != b.options["space"] or not common or not proxies:
+    common = comparison.common_archs(a, b)
+    if not common or not set(a.proxies) & set(b.proxies):
         raise ValueError(f"{a.folder} and {b.folder} have no candidates or no proxies in common")
-    a, b = a.of(common), b.of(common)
     known = cohort(common, spaces.find(a.options["space"]), a.options["dataset"])
-    rows = []
-    for proxy in proxies:
-        x, y = a.one(proxy), b.one(proxy)
-        rho_a, rho_b = (
-            comparison.seed_mean_spearman(x[None], a.truth)[0],
-            comparison.seed_mean_spearman(y[None], b.truth)[0],
-        )
-        after, before = (
-            comparison.resampled(
-                run.one(proxy)[None], run.truth, known.clusters, generator("bootstrap"), resamples=resamples
-            )
-            for run in (b, a)
-        )
-        low, high, p, _ = comparison.paired(after[:, 0], before[:, 0], rho_b - rho_a)
-        agreement = agreed(a, b, proxy)
-        numbers = {
-            "spearman_a": rho_a,
-            "spearman_b": rho_b,
-            "difference": rho_b - rho_a,
-            "low": low,
-            "high": high,
-            "p": p,
-        }
-        rows.append({"proxy": proxy, "n": len(common), **agreement, **numbers})
-    table = pd.DataFrame(rows)
-    table["p_holm"] = comparison.holm(table["p"].to_numpy())
-    return table
-
-
-def agreed(a: Run, b: Run, proxy: str) -> dict[str, float]:
-    """How many scores of a proxy are equal over the seeds in common, and the rank correlation of its mean ranks."""
-    import numpy as np
-
-    from analysis.comparison import mean_ranks
-    from analysis.ranking import spearman
-
-    x, y = a.one(proxy), b.one(proxy)
-    shared = [seed for seed in a.seeds if seed in b.seeds]
-    left, right = x[[a.seeds.index(s) for s in shared]], y[[b.seeds.index(s) for s in shared]]
-    return {
-        "scores": left.size,
-        "equal_scores": int(np.sum(left == right)),
-        "score_spearman": spearman(mean_ranks(x[None])[0], mean_ranks(y[None])[0]),
-    }
+    return comparison.between(a.of(common), b.of(common), known.clusters, lambda: generator("bootstrap"))
 
 
 def conditions(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[list[str]]:

@@ -6,15 +6,17 @@ seeds of Spearman's rho.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from analysis.bootstrap import RESAMPLES, Array, percentile_interval, spearman_resamples
 from analysis.ranking import spearman
+from analysis.runs import Run
 
 LEVEL = 0.05
 
@@ -67,6 +69,40 @@ def differences(
         Difference(names[a], names[b], float(rhos[a] - rhos[b]), low, high, p, float(p_holm), share, *test)
         for (a, b), (low, high, p, share), p_holm, test in zip(pairs, rows, corrected, tests, strict=True)
     ]
+
+
+def between(a: Run, b: Run, clusters: Sequence[object], generator: Callable[[], np.random.Generator]) -> pd.DataFrame:
+    """Two runs over the same candidates: a row per proxy of both, what its scores and its correlations have in common.
+
+    Columns: proxy, n, scores (those of common seeds), equal_scores, score_spearman (of ranks averaged over seeds),
+    spearman_a, spearman_b, difference (b - a), low, high, p, p_holm. `generator` gives equal generators, so that both
+    runs are resampled alike.
+    """
+    rows = []
+    for proxy in [proxy for proxy in a.proxies if proxy in b.proxies]:
+        pair = [(run.one(proxy)[None], run.truth) for run in (a, b)]
+        rho_a, rho_b = (float(seed_mean_spearman(*one)[0]) for one in pair)
+        found_a, found_b = (resampled(*one, clusters, generator())[:, 0] for one in pair)
+        low, high, p, _ = paired(found_b, found_a, rho_b - rho_a)
+        seeds = [seed for seed in a.seeds if seed in b.seeds]
+        x, y = (run.one(proxy)[[run.seeds.index(seed) for seed in seeds]] for run in (a, b))
+        rows.append(
+            {
+                **{"proxy": proxy, "n": len(a.archs), "scores": x.size, "equal_scores": int(np.sum(x == y))},
+                "score_spearman": spearman(*(mean_ranks(scores)[0] for scores, _ in pair)),
+                **{"spearman_a": rho_a, "spearman_b": rho_b, "difference": rho_b - rho_a},
+                **{"low": low, "high": high, "p": p},
+            }
+        )
+    table = pd.DataFrame(rows)
+    table["p_holm"] = holm(table["p"].to_numpy())
+    return table
+
+
+def common_archs(a: Run, b: Run) -> list[str]:
+    """The candidates that two runs have in common, in the order of the first; none of different spaces."""
+    there = set(b.archs) if a.options["space"] == b.options["space"] else set()
+    return [arch for arch in a.archs if arch in there]
 
 
 def seed_mean_spearman(scores: Array, truth: Array) -> Array:

@@ -30,7 +30,7 @@ def option(default: Any, text: str) -> Any:
 
 
 def argument(text: str) -> Any:
-    """A field that is given without a name: text, or one or more of them where it is a list."""
+    """A field that is given without a name: text, or one or more of them where it is a tuple."""
     return dataclasses.field(kw_only=True, metadata={"help": text, "positional": True})
 
 
@@ -53,7 +53,7 @@ def parser(options: type, prog: str, *, config: bool = True) -> Parser:
         name = "--" + field.name.replace("_", "-")
         text = field.metadata["help"]
         if field.metadata.get("positional"):
-            several = get_origin(types[field.name]) is list
+            several = get_origin(types[field.name]) is tuple
             kind = str if several else types[field.name]
             made.add_argument(field.name, type=kind, nargs="+" if several else None, help=text)
         elif types[field.name] is bool:
@@ -76,7 +76,7 @@ def parse(options: type[O], prog: str, arguments: Sequence[str] | None = None) -
         empty = value is None and type(None) not in get_args(types[name])
         if empty or (types[name] is bool and not isinstance(value, bool)):
             made.error(f"--{name.replace('_', '-')}: {value!r} is not allowed")
-    return options(**chosen)
+    return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
 
 
 def reported(prog: str, run: Callable[[], None]) -> int:

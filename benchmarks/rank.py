@@ -175,7 +175,7 @@ def draw_figure(
         panels[row["proxy"]] = (own["score"].to_numpy(dtype=float), remark)
     truth = own["truth"].to_numpy(dtype=float)
     unit = "distillation gain, points" if options.target == "gain" else f"{options.target} accuracy, %"
-    figures.score_against_truth(panels, truth, f"{unit}, {options.dataset}", path)
+    figures.save(figures.score_against_truth(panels, truth, f"{unit}, {options.dataset}"), path)
 
 
 def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options: Options, out: Path) -> None:

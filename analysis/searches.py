@@ -43,8 +43,11 @@ def headline(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
         *("accuracy" if n == "truth" else n for n in spread),
     ]
     rows = [
-        [str(row["strategy"]), str(row["proxy"]), f"{row['evaluations']:,.0f}", number(row["seconds"], 2)]
-        + [f"{row['params'] / 1e6:.2f} M", *(_spread(row[name], row[f"{name} sd"]) for name in spread)]
+        [
+            *(str(row["strategy"]), str(row["proxy"]), f"{row['evaluations']:,.0f}", number(row["seconds"], 2)),
+            f"{row['params'] / 1e6:.2f} M",
+            *(_spread(row[name], row[f"{name} sd"]) for name in spread),
+        ]
         for _, row in table.iterrows()
     ]
     return headers, rows

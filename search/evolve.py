@@ -1,4 +1,4 @@
-"""Search a space for the candidate that a proxy likes best, and say how good it really is. See --help, docs/search.md."""
+"""Search a space for the candidate that a proxy likes best, and say how good that is. See --help, docs/search.md."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from benchmarks.truth import Truth
     from proxies import Combination, Proxy
     from search.fitness import Fitness
-    from search.searching import Search, Step, Terrain
+    from search.searching import Limits, Search, Step, Terrain
     from search.strategies import Settings
 
 PROG = "evolve.py"
@@ -95,10 +95,10 @@ def evolve(options: Options) -> None:
     store = Path(options.store) if options.store else (out if options.out else out.parent) / "store.sqlite"
     evaluations = sum(search.budget for search in planned)
     with Store(store) as opened, progress(f"searching {options.space}", evaluations) as advance:
-        steps = [step for search in planned for step in walked(search, run, opened, advance)]
+        walks = [walked(search, run, opened, advance) for search in planned]
     seconds = time.perf_counter() - start
-    history = pd.DataFrame(steps)
-    best = winners(history, run)
+    history = pd.DataFrame([step for steps in walks for step in steps])
+    best = winners(walks, run)
     contents = {"history.csv": history, "best.csv": best, "summary.csv": searches.summary(best)}
     for name, table in contents.items():
         tables.write_csv(table, out / name)
@@ -228,24 +228,27 @@ def optimum(run: Run) -> float:
     return max((value for arch, value in known.items() if run.terrain.feasible(arch)), default=math.nan)
 
 
-def winners(history: pd.DataFrame, run: Run) -> pd.DataFrame:
-    """A row a search: its winner, what it was worth on every data set that has a table, and what the search cost."""
+def winners(walks: Sequence[list[Step]], run: Run) -> pd.DataFrame:
+    """A row a search: its winner, what it is worth on every data set that has a table, and what the search cost."""
+    import pandas as pd
+
     from benchmarks import truth
+    from search.searching import winner
 
     best = optimum(run)
     others = truth.others(run.space, run.options.dataset, run.options.target)
-    rows = []
-    for _, steps in history.groupby(["strategy", "proxy", "seed"], sort=False):
-        winner = steps.loc[steps["fitness"].idxmax()]
-        row = {**winner.drop(["step", "seconds"]).to_dict(), "regret": best - winner["truth"]}
-        row |= {"evaluations": len(steps), "seconds": steps["seconds"].sum(), "found_at": winner["step"]}
-        rows.append(row | {name: table.accuracy.get(winner["arch"], math.nan) for name, table in others.items()})
+    rows: list[dict[str, object]] = []
+    for steps in walks:
+        one = winner(steps)
+        row = {**one._asdict(), "seconds": sum(step.seconds for step in steps), "evaluations": len(steps)}
+        row |= {"regret": best - one.truth}
+        rows.append(row | {name: table.accuracy.get(one.arch, math.nan) for name, table in others.items()})
     return pd.DataFrame(rows)
 
 
 def winner_file(best: pd.DataFrame, run: Run) -> dict[str, object]:
     """The winner of the first search, as search/distill.py takes it."""
-    first = {key: value for key, value in best.iloc[0].to_dict().items() if value == value}
+    first = {str(key): value for key, value in best.iloc[0].to_dict().items() if value == value}
     return {"space": run.options.space, "dataset": run.options.dataset, "target": run.options.target, **first}
 
 
@@ -293,11 +296,15 @@ def told(run: Run) -> list[str]:
     return [
         f"truth: {truth}; target {options.target}; limits: {', '.join(sizes) or 'none'}; best of the space: "
         f"{optimum(run):.2f}",
-        f"population {settings.population}, sample {settings.sample}, top {settings.top}, children {settings.children}; "
-        f"{options.seeds} searches from seed {options.seed}, "
+        f"population {settings.population}, sample {settings.sample}, top {settings.top}, children "
+        f"{settings.children}; {options.seeds} searches from seed {options.seed}, "
         + ("all under its batch and weights" if options.same_draw else "each under its own batch and weights"),
         f"batch {options.batch_size} x {options.batch}; draw {options.draw}; init {options.init}; teacher "
         f"{options.teacher}; {run.job.conditions.device}",
         "accuracy: of the candidate with the highest fitness, mean ± sd over searches; seconds: what its scores cost; "
         f"{SIZE}: the most parameters within the limits",
     ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

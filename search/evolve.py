@@ -135,11 +135,10 @@ def prepare(options: Options) -> tuple[Run, list[Search]]:
     for name in ("tournament", "top", "children"):
         check_range(name, getattr(options, name), 1, options.population)
     terrain = searching.terrain(space, *dataset, limits(options))
-    allowed = terrain.allowed()
     if set(names) & set(WITH_POPULATION):
-        if allowed is not None and options.population > allowed:
+        if terrain.allowed is not None and options.population > terrain.allowed:
             raise ValueError(
-                f"--population {options.population}: {space.name} has {allowed} candidates that are allowed"
+                f"--population {options.population}: {space.name} has {terrain.allowed} candidates allowed"
             )
         if options.budget < options.population:
             raise ValueError(f"--budget {options.budget}: less than the population of {options.population}")
@@ -159,7 +158,8 @@ def plan(strategies: Sequence[str], fitnesses: Sequence[str], run: Run) -> list[
 
     pairs = [(strategy, proxy) for strategy in strategies for proxy in fitnesses]
     if not run.options.alone:
-        pairs += [("random", proxy) for proxy in fitnesses] + [(strategy, SIZE) for strategy in strategies]
+        pairs += [("random", proxy) for proxy in fitnesses]
+        pairs += [(strategy, SIZE) for strategy in strategies if strategy != "exhaustive"]
     searches = {
         Search(strategy, proxy, seed, run.options.budget): None for strategy, proxy in pairs for seed in run.job.seeds
     }

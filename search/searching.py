@@ -16,8 +16,7 @@ from benchmarks.truth import Truth
 from search.fitness import Fitness
 from search.strategies import ExhaustedError, Ground, Settings, Strategy
 
-IDLE = 1000  # rounds without a new candidate after which a strategy is taken to have none
-LOOKED_AT = 10_000  # candidates of a larger space that its range is told from
+LOOKED_AT = 20_000  # candidates; of a larger space only so many are counted
 
 
 @dataclass(frozen=True)
@@ -42,38 +41,33 @@ class Terrain:
     limits: Limits
     size: Callable[[str], Size]
     feasible: Callable[[str], bool]  # whether a candidate is within the limits
-
-    def looked_at(self) -> list[str]:
-        """All candidates, or, of a space too large to list, a fixed sample of them."""
-        if len(self.space) <= LOOKED_AT * 10:
-            return list(map(self.space.arch, range(len(self.space))))
-        return self.space.sample(LOOKED_AT, np.random.default_rng(0))
-
-    def allowed(self) -> int | None:
-        """How many candidates are within the limits; None where there are too many to count.
-
-        Raises ValueError where none is, or none of those looked at, saying from where to where the sizes run.
-        """
-        archs = self.looked_at()
-        number = sum(map(self.feasible, archs))
-        if number == 0:
-            raise ValueError(self._out_of_reach([self.size(arch) for arch in archs]))
-        return number if len(archs) == len(self.space) else None
-
-    def _out_of_reach(self, sizes: list[Size]) -> str:
-        told = []
-        for name, limit in zip(Size._fields, (self.limits.params, self.limits.macs, self.limits.layers), strict=True):
-            if limit is not None:
-                values = [getattr(size, name) for size in sizes]
-                told.append(f"--max-{name} {limit:,.0f} ({name} run from {min(values):,} to {max(values):,})")
-        among = "" if len(sizes) == len(self.space) else f", out of {len(sizes):,} looked at,"
-        return f"no candidate of {self.space.name}{among} meets {' with '.join(told)}"
+    allowed: int | None  # how many are, in a space small enough to count
 
 
 def terrain(space: Space, classes: int, resolution: int, limits: Limits) -> Terrain:
-    """A space for one data set; sizes are counted once."""
+    """A space for one data set; sizes are counted once.
+
+    Raises ValueError where no candidate is within the limits, or none of those looked at, saying how the sizes run.
+    """
     size = cache(lambda arch: space.count(arch, classes, resolution))
-    return Terrain(space, limits, size, cache(lambda arch: limits.meets(size(arch))))
+    feasible = cache(lambda arch: limits.meets(size(arch)))
+    small = len(space) <= LOOKED_AT
+    archs = map(space.arch, range(len(space))) if small else space.sample(LOOKED_AT, np.random.default_rng(0))
+    known = list(archs) if limits != Limits() or small else []
+    allowed = sum(map(feasible, known))
+    if known and not allowed:
+        among = "" if small else f", out of {len(known):,} looked at,"
+        raise ValueError(f"no candidate of {space.name}{among} meets {_out_of_reach(limits, list(map(size, known)))}")
+    return Terrain(space, limits, size, feasible, allowed if small else None)
+
+
+def _out_of_reach(limits: Limits, sizes: list[Size]) -> str:
+    told = []
+    for name, limit in zip(Size._fields, (limits.params, limits.macs, limits.layers), strict=True):
+        if limit is not None:
+            values = [getattr(size, name) for size in sizes]
+            told.append(f"--max-{name} {limit:,.0f} ({name} run from {min(values):,} to {max(values):,})")
+    return " with ".join(told)
 
 
 def can_list(space: Space) -> bool:
@@ -110,15 +104,14 @@ def evaluated(
     strategy: Strategy, ground: Ground, settings: Settings, fitness: Fitness, search: Search
 ) -> Iterator[list[str]]:
     """The candidates of a search as they are evaluated."""
-    left, idle = search.budget, 0
+    left = search.budget
     try:
         for proposed in strategy(ground, settings):
             archs = proposed[:left]
             fitness.evaluate(archs)
             yield archs
             left -= len(archs)
-            idle = 0 if archs else idle + 1
-            if left == 0 or idle == IDLE:
+            if left == 0:
                 return
     except ExhaustedError:
         return
@@ -135,7 +128,7 @@ def history(
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[Step]:
     """Run a search; its steps, with the fitness that candidates have at its end."""
-    ground = Ground(terrain.space, terrain.size, terrain.feasible, fitness, random)
+    ground = Ground(terrain.space, terrain.size, terrain.feasible, fitness, random, terrain.allowed)
     archs = []
     for some in evaluated(strategy, ground, settings, fitness, search):
         archs += some

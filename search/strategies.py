@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.spaces import Size, Space
 
 TRIES = 100_000  # draws without a new feasible candidate before a space counts as exhausted
+IDLE = 20  # generations of nsga2 without one
 
 
 class ExhaustedError(Exception):
@@ -33,16 +34,37 @@ class Ground:
     feasible: Callable[[str], bool]
     fitness: Callable[[str], float]
     random: np.random.Generator
+    allowed: int | None = None  # how many candidates are feasible, where that is known
     proposed: set[str] = field(default_factory=set)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every feasible candidate was proposed; False where it is not known how many there are."""
+        return self.allowed is not None and len(self.proposed) >= self.allowed
+
+    def _tries(self) -> range:
+        return range(0 if self.exhausted else TRIES)
 
     def fresh(self, draw: Callable[[], str]) -> str:
         """The first that `draw` gives which is feasible and was never proposed. Raises ExhaustedError."""
-        for _ in range(TRIES):
+        for _ in self._tries():
             arch = draw()
             if arch not in self.proposed and self.feasible(arch):
                 self.proposed.add(arch)
                 return arch
         raise ExhaustedError
+
+    def several(self, new: Callable[[], str], number: int) -> list[str]:
+        """What `new` gives, so often or while there is something new. Raises ExhaustedError where nothing is."""
+        found: list[str] = []
+        while len(found) < number:
+            try:
+                found.append(new())
+            except ExhaustedError:
+                if not found:
+                    raise
+                break
+        return found
 
     def anyone(self) -> str:
         """A candidate drawn uniformly."""
@@ -62,7 +84,7 @@ class Ground:
         Raises ExhaustedError.
         """
         arch = parent
-        for _ in range(TRIES):
+        for _ in self._tries():
             mutant = self.space.mutate(arch, self.random)
             if self.feasible(mutant):
                 if mutant not in self.proposed:
@@ -88,7 +110,7 @@ Strategy = Callable[[Ground, Settings], Iterator[list[str]]]
 def random(ground: Ground, settings: Settings) -> Iterator[list[str]]:
     """Candidates drawn uniformly."""
     while True:
-        yield [ground.fresh(ground.anyone) for _ in range(settings.children)]
+        yield ground.several(lambda: ground.fresh(ground.anyone), settings.children)
 
 
 def evolution(ground: Ground, settings: Settings) -> Iterator[list[str]]:
@@ -103,10 +125,10 @@ def evolution(ground: Ground, settings: Settings) -> Iterator[list[str]]:
         sample = ground.some_of(population, settings.sample)
         return ground.one_of(sorted(sample, key=ground.fitness, reverse=True)[: settings.top])
 
-    population = [ground.fresh(ground.anyone) for _ in range(settings.population)]
+    population = ground.several(lambda: ground.fresh(ground.anyone), settings.population)
     yield list(population)
     while True:
-        children = [ground.child(parent()) for _ in range(settings.children)]
+        children = ground.several(lambda: ground.child(parent()), settings.children)
         yield children
         for arch in children:
             population.append(arch)
@@ -119,10 +141,10 @@ def aging(ground: Ground, settings: Settings) -> Iterator[list[str]]:
     def parent() -> str:
         return max(ground.some_of(population, settings.sample), key=ground.fitness)
 
-    population = deque(ground.fresh(ground.anyone) for _ in range(settings.population))
+    population = deque(ground.several(lambda: ground.fresh(ground.anyone), settings.population))
     yield list(population)
     while True:
-        children = [ground.child(parent()) for _ in range(settings.children)]
+        children = ground.several(lambda: ground.child(parent()), settings.children)
         yield children
         population.extend(children)
         for _ in children:
@@ -164,13 +186,15 @@ def nsga2(ground: Ground, settings: Settings) -> Iterator[list[str]]:
         f"{place}": optuna.distributions.CategoricalDistribution(list(choices))
         for place, choices in enumerate(ground.space.choices)
     }
-    while True:
+    idle = 0
+    while idle < IDLE and not ground.exhausted:
         asked: list[tuple[Any, str]] = []
         for _ in range(settings.population):
             trial = study.ask(options)
             asked.append((trial, ground.space.write(tuple(trial.params[name] for name in options))))
         unknown = {arch: None for _, arch in asked if arch not in ground.proposed and ground.feasible(arch)}
         ground.proposed.update(unknown)
+        idle = 0 if unknown else idle + 1
         yield list(unknown)
         for trial, arch in asked:
             if ground.feasible(arch):

@@ -221,10 +221,10 @@ def draws(options: Options) -> list[Setting]:
 
 
 def teachers(options: Options) -> list[Setting]:
-    """All teachers with random weights, and the trained one that was given."""
-    from benchmarks.teachers import NASBENCH201_BEST, TEACHERS
+    """All teachers for small images with random weights, and the trained one that was given."""
+    from benchmarks.teachers import NASBENCH201_BEST, RESNET_DEPTHS
 
-    known = [name for name in TEACHERS if name != "nasbench201-best" or options.dataset in NASBENCH201_BEST]
+    known = [*RESNET_DEPTHS, *(["nasbench201-best"] if options.dataset in NASBENCH201_BEST else [])]
     found = [Setting(name, {"teacher": name, "teacher_weights": None}) for name in known]
     if options.teacher_weights:
         found.append(Setting(f"{options.teacher}, trained"))

@@ -27,7 +27,7 @@ def correlation_bars(names: Sequence[str], rho: Array, low: Array, high: Array, 
         axis.set_ylim(place[-1] - 0.7, 0.7)
         axis.axvline(0, color="black", linewidth=0.8)
         axis.set_xlabel("Spearman with accuracy")
-        axis.legend(loc="lower right", fontsize=7)
+        figure.legend(loc="outside upper right", fontsize=7)
     return figure
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 PROG = "speed.py"
 CLASSIC_NAMES = "grad_norm,snip,grasp,fisher,jacob_cov,plain,synflow,naswot"
+REPORT = Path(__file__).resolve().parent.parent / "analysis" / "report.py"
+PROXIES, SEEDS = 30, 3  # of the synthetic run
 SHARED_OVER = 200  # candidates of a default run, that share the teacher's cost
 
 
@@ -35,6 +37,7 @@ class Options:
 
     proxy: str = option("diswot*,grad_norm,synflow,params,macs", "proxies to measure: names, wildcards, all")
     classic: bool = option(False, "the eight classic measures shared, against one by one on fresh plain networks")
+    report: bool = option(False, "instead: the report over a synthetic run of a whole space, and the bootstrap")
     dataset: str = option("cifar10", "cifar10, cifar100 or ImageNet16-120")
     cells: int = option(20, "how many cells, sampled by --seed")
     repeats: int = option(3, "how often each is measured; the median counts")
@@ -48,7 +51,7 @@ class Options:
 def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
     options = parse(Options, PROG, arguments)
-    return reported(PROG, lambda: measure(options))
+    return reported(PROG, measure_report if options.report else lambda: measure(options))
 
 
 def measure(options: Options) -> None:
@@ -94,6 +97,33 @@ def measure(options: Options) -> None:
     if options.json:
         content = {"options": asdict(options), "seconds_per_cell": seconds, "teacher_seconds": teacher}
         results.write_json({**content, **results.environment()}, Path(options.json))
+
+
+def measure_report() -> None:
+    """Seconds and memory of analysis/report.py over a whole space, and seconds of its bootstrap."""
+    import resource
+    import subprocess
+    import tempfile
+
+    import numpy as np
+
+    from analysis import comparison, runs
+    from benchmarks import synthetic
+
+    with tempfile.TemporaryDirectory() as folder:
+        run, page = Path(folder) / "synthetic", Path(folder) / "report.html"
+        rows = synthetic.write_run(run, PROXIES, SEEDS)
+        command = [sys.executable, str(REPORT), str(run), "--out", str(page)]
+        took = once(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL), False)
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # Linux counts in KiB
+        read = runs.read(run)
+        archs = [str(number) for number in range(len(read.archs))]
+        random = np.random.default_rng(0)
+        resampled = once(lambda: comparison.resampled(read.ranked, read.truth, archs, random, resamples=1000), False)
+        size = page.stat().st_size / 1e6
+    print(f"report over {rows:,} rows ({len(archs):,} cells x {PROXIES} proxies x {SEEDS} seeds):")
+    print(f"  {took:.1f} s, {memory:.2f} GiB at most, page of {size:.1f} MB")
+    print(f"  bootstrap of all {PROXIES * SEEDS} correlations: {resampled:.1f} s per 1,000 resamples")
 
 
 def prepare(options: Options) -> Job:

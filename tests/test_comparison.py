@@ -39,13 +39,13 @@ def test_differences_equal_a_bootstrap_written_out() -> None:
 
 
 def test_where_there_is_no_difference_one_is_found_as_rarely_as_the_level_says() -> None:
-    """Two proxies of equal quality, 300 cohorts of 80: p is below .05 in about 15 of them."""
+    """Two proxies of equal quality, 150 cohorts of 60: p is below .05 in about 8 of them."""
     found = 0
-    for seed in range(300):
-        scores, truth = cohort(80, (1.0, 1.0), seed)
-        (pair,) = comparison.differences("ab", scores, truth, range(80), random(), resamples=200)
+    for seed in range(150):
+        scores, truth = cohort(60, (1.0, 1.0), seed)
+        (pair,) = comparison.differences("ab", scores, truth, range(60), random(), resamples=200)
         found += pair.p < 0.05
-    assert 5 <= found <= 28
+    assert 1 <= found <= 17
 
 
 def test_the_better_proxy_wins_and_comes_first() -> None:

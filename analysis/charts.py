@@ -1,4 +1,4 @@
-"""Charts of correlations: with intervals, against cost, told apart or not, over a search, over conditions."""
+"""Charts of correlations: with intervals, against cost, told apart or not, over conditions."""
 
 from __future__ import annotations
 
@@ -92,38 +92,6 @@ def critical_difference(names: Sequence[str], rho: Array, stretches: Sequence[tu
         axis.spines["top"].set_visible(True)
         axis.set_yticks([])
     return figure
-
-
-def search_curves(history: pd.DataFrame) -> Figure:
-    """Accuracy of the favourite so far over the candidates looked at: a line a strategy, seeds as its band.
-
-    history: rows with seed, step, strategy, fitness and truth, as a search leaves them; the favourite is the candidate
-    of highest fitness. The line is the mean over seeds, the band from their lowest to their highest.
-    """
-    with style():
-        figure = Figure(figsize=(COLUMN, 2.6), layout="constrained")
-        axis = figure.subplots()
-        for colour, (strategy, rows) in zip(COLOURS, history.groupby("strategy", sort=True), strict=False):
-            curves = favourites(rows)
-            axis.plot(curves.index, curves.mean(axis=1), color=colour, label=str(strategy))
-            axis.fill_between(
-                curves.index, curves.min(axis=1), curves.max(axis=1), color=colour, alpha=0.2, linewidth=0
-            )
-        axis.set_xlabel("candidates looked at")
-        axis.set_ylabel("accuracy of the favourite (%)")
-        axis.legend(fontsize=7)
-    return figure
-
-
-def favourites(rows: pd.DataFrame) -> pd.DataFrame:
-    """Truth of the candidate of highest fitness so far, the earlier one in a tie: steps down, seeds across."""
-    curves = {}
-    for seed, own in rows.groupby("seed"):
-        own = own.sort_values("step", kind="stable")
-        fitness = own["fitness"].fillna(-np.inf).to_numpy()
-        new = np.r_[True, fitness[1:] > np.maximum.accumulate(fitness)[:-1]]
-        curves[seed] = pd.Series(own["truth"].where(new).ffill().to_numpy(), index=own["step"].to_numpy())
-    return pd.DataFrame(curves).ffill()
 
 
 def ablation(rows: pd.DataFrame, title: str) -> Figure:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -77,9 +79,13 @@ def curves(history: pd.DataFrame, optimum: float) -> Figure:
         left, right = figure.subplots(1, 2, sharey=True)
         for place, ((strategy, proxy), rows) in enumerate(history.groupby(["strategy", "proxy"], sort=False)):
             runs = [favourites(own) for _, own in rows.groupby("seed")]
-            label, colour = f"{strategy}, {proxy}", COLOURS[place % len(COLOURS)]
-            _band(left, [(run["step"].to_numpy(float), run["truth"].to_numpy()) for run in runs], colour, label)
-            _band(right, [(run["seconds"].to_numpy(), run["truth"].to_numpy()) for run in runs], colour, label)
+            look: dict[str, Any] = {
+                "color": COLOURS[place % len(COLOURS)],
+                "linestyle": "-" if place < len(COLOURS) else "--",
+            }
+            look["label"] = f"{strategy}, {proxy}"
+            _band(left, [(run["step"].to_numpy(float), run["truth"].to_numpy()) for run in runs], look)
+            _band(right, [(run["seconds"].to_numpy(), run["truth"].to_numpy()) for run in runs], look)
         for axis, text in ((left, "candidates scored"), (right, "seconds of scoring")):
             axis.set_xscale("log")
             axis.set_xlabel(text)
@@ -91,7 +97,7 @@ def curves(history: pd.DataFrame, optimum: float) -> Figure:
     return figure
 
 
-def _band(axis: Axes, runs: list[tuple[Array, Array]], colour: str, label: str) -> None:
+def _band(axis: Axes, runs: list[tuple[Array, Array]], look: dict[str, Any]) -> None:
     """Median and quartiles over runs of step curves (x ascending, y), read where the shortest still goes on."""
     start, end = max(x[0] for x, _ in runs), min(x[-1] for x, _ in runs)
     if not 0 < start <= end:
@@ -99,6 +105,6 @@ def _band(axis: Axes, runs: list[tuple[Array, Array]], colour: str, label: str) 
     places = np.geomspace(start, end, PLACES)
     values = np.array([y[np.searchsorted(x, places * (1 + 1e-9), side="right") - 1] for x, y in runs])
     low, middle, high = np.nanquantile(values, [0.25, 0.5, 0.75], axis=0)
-    axis.plot(places, middle, color=colour, label=label)
+    axis.plot(places, middle, **look)
     if len(runs) > 1:
-        axis.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
+        axis.fill_between(places, low, high, color=look["color"], alpha=0.2, linewidth=0)

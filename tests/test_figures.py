@@ -10,7 +10,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from analysis import charts, figures, heatmaps
+from analysis import charts, figures, heatmaps, searches
 from proxies.similarity import class_activation_maps
 from tests import cases
 
@@ -19,10 +19,9 @@ NUMBERS = np.array([0.8, 0.5, np.nan, -0.3])
 
 
 def history() -> pd.DataFrame:
-    columns = ["seed", "step", "strategy", "fitness", "truth"]
-    rows = [(0, 1, "random", 1.0, 90.0), (0, 2, "random", 3.0, 80.0), (0, 3, "random", 2.0, 95.0)]
-    rows += [(1, 1, "random", np.nan, 70.0), (1, 2, "random", 0.0, 60.0), (1, 3, "random", 0.0, 99.0)]
-    return pd.DataFrame([*rows, (0, 1, "local", 1.0, 85.0)], columns=columns)
+    columns = ["seed", "step", "strategy", "proxy", "fitness", "truth", "seconds"]
+    rows = [(seed, step, "random", "a", step % 3, 70.0 + step, 0.1) for seed in range(3) for step in range(1, 6)]
+    return pd.DataFrame([*rows, (0, 1, "local", "a", 1.0, 85.0, 0.1)], columns=columns)
 
 
 def ablation_rows() -> pd.DataFrame:
@@ -36,7 +35,7 @@ FIGURES = {
     "bars": lambda: charts.correlation_bars(NAMES, NUMBERS, NUMBERS - 0.1, NUMBERS + 0.1, NUMBERS / 2),
     "cost": lambda: charts.cost_against_quality(NAMES, np.array([1e-3, 1e-2, 1.0, 0.0]), NUMBERS),
     "apart": lambda: charts.critical_difference(NAMES, np.array([0.8, 0.5, 0.4, -0.3]), [(0, 1), (1, 2)]),
-    "search": lambda: charts.search_curves(history()),
+    "search": lambda: searches.curves(history(), 99.0),
     "ablation": lambda: charts.ablation(ablation_rows(), "draw"),
     "one setting": lambda: charts.ablation(ablation_rows().iloc[:4], "metrics"),
     "matrix": lambda: heatmaps.proxy_matrix(NAMES, np.eye(4) * np.nan, "rho", low=-1, high=1),
@@ -70,13 +69,6 @@ def test_the_pareto_front_equals_brute_force() -> None:
         for i in range(40)
     ]
     np.testing.assert_array_equal(charts.pareto_front(cost, quality), np.flatnonzero(~np.array(beaten)))
-
-
-def test_the_favourite_so_far_by_hand() -> None:
-    """Seed 0 likes its second candidate best; seed 1's first has no fitness, and of two equal the earlier stays."""
-    found = charts.favourites(history().iloc[:6])
-    np.testing.assert_array_equal(found[0], [90, 80, 80])
-    np.testing.assert_array_equal(found[1], [70, 60, 60])
 
 
 def test_relation_matrices_are_sorted_by_label() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
@@ -207,7 +208,9 @@ STRATEGIES: dict[str, Strategy] = {one.__name__: one for one in (evolution, agin
 
 
 def find(name: str) -> Strategy:
-    """The strategy of this name. Raises ValueError, naming those there are."""
+    """The strategy of this name. Raises ValueError, naming those there are, or what has to be installed for it."""
     if name not in STRATEGIES:
         raise ValueError(f"no strategy is called {name!r}; there are: {', '.join(STRATEGIES)}")
+    if name == "nsga2" and find_spec("optuna") is None:
+        raise ValueError('the strategy nsga2 needs Optuna: pip install -e ".[search]"')
     return STRATEGIES[name]

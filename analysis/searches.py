@@ -82,8 +82,8 @@ def curves(history: pd.DataFrame, optimum: float) -> Figure:
             look: dict[str, Any] = {
                 "color": COLOURS[place % len(COLOURS)],
                 "linestyle": "-" if place < len(COLOURS) else "--",
+                "label": f"{strategy}, {proxy}",
             }
-            look["label"] = f"{strategy}, {proxy}"
             _band(left, [(run["step"].to_numpy(float), run["truth"].to_numpy()) for run in runs], look)
             _band(right, [(run["seconds"].to_numpy(), run["truth"].to_numpy()) for run in runs], look)
         for axis, text in ((left, "candidates scored"), (right, "seconds of scoring")):

@@ -290,12 +290,14 @@ def show(table: tuple[list[str], list[list[str]]], run: Run, files: Sequence[Pat
 
 def told(run: Run) -> list[str]:
     """What a reader has to know beside the table, a line each."""
+    from analysis.tables import number
+
     options, settings = run.options, run.settings
     truth = run.truth.source if run.truth is not None else "none known for this space and data set"
     sizes = [f"{name[4:]} <= {getattr(options, name):,.0f}" for name in LIMITS if getattr(options, name) is not None]
     return [
         f"truth: {truth}; target {options.target}; limits: {', '.join(sizes) or 'none'}; best of the space: "
-        f"{optimum(run):.2f}",
+        + number(optimum(run), 2),
         f"population {settings.population}, sample {settings.sample}, top {settings.top}, children "
         f"{settings.children}; {options.seeds} searches from seed {options.seed}, "
         + ("all under its batch and weights" if options.same_draw else "each under its own batch and weights"),

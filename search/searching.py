@@ -16,7 +16,8 @@ from benchmarks.truth import Truth
 from search.fitness import Fitness
 from search.strategies import ExhaustedError, Ground, Settings, Strategy
 
-LOOKED_AT = 20_000  # candidates; of a larger space only so many are counted
+COUNTED = 20_000  # candidates: a space up to this size is counted as a whole,
+LOOKED_AT = 2_000  # of a larger one only a sample
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def terrain(space: Space, classes: int, resolution: int, limits: Limits) -> Terr
     """
     size = cache(lambda arch: space.count(arch, classes, resolution))
     feasible = cache(lambda arch: limits.meets(size(arch)))
-    small = len(space) <= LOOKED_AT
+    small = len(space) <= COUNTED
     archs = map(space.arch, range(len(space))) if small else space.sample(LOOKED_AT, np.random.default_rng(0))
     known = list(archs) if limits != Limits() or small else []
     allowed = sum(map(feasible, known))

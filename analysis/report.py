@@ -345,10 +345,11 @@ class Drawer:
         """The picture of a figure."""
         from analysis import figures
 
+        png = figures.drawn(figure, "png")
         if self.folder:
-            for kind in ("png", "pdf"):
-                figures.save(figure, self.folder / f"{name}.{kind}")
-        return Picture(title, b64encode(smaller(figures.drawn(figure, "png"))).decode(), wide)
+            (self.folder / f"{name}.png").write_bytes(png)
+            figures.save(figure, self.folder / f"{name}.pdf")
+        return Picture(title, b64encode(smaller(png)).decode(), wide)
 
 
 def smaller(png: bytes) -> bytes:

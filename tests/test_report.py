@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
 import re
 import shutil
@@ -180,10 +181,10 @@ def test_the_page_holds_its_numbers_and_their_csv(page: Path, folders: tuple[str
     held = re.findall(r'download="([\w.]+)" href="data:text/csv;base64,([^"]+)"', text)
     assert [name for name, _ in held] == [*["ranking.csv", "views.csv", "pairs.csv"] * 2, "between.csv"]
     assert base64.b64decode(held[0][1]) == Path(folders[0], "ranking.csv").read_bytes()
-    lines = base64.b64decode(held[0][1]).decode().splitlines()
+    lines = list(csv.reader(base64.b64decode(held[0][1]).decode().splitlines()))
     row = re.search(r'<td data-v="diswot" class="text">diswot</td><td data-v="([^"]+)">.*?"line" data-v="(\d+)"', text)
     assert row is not None
-    cells = dict(zip(lines[0].split(","), lines[int(row[2]) - 1].split(","), strict=False))
+    cells = dict(zip(lines[0], lines[int(row[2]) - 1], strict=True))
     assert cells["proxy"] == "diswot"
     assert float(cells["spearman"]) == float(row[1])
 

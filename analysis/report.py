@@ -7,26 +7,24 @@ import shlex
 import sys
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.command import argument, option, parse, reported
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
     from analysis.bootstrap import Array
     from analysis.comparison import Difference
+    from analysis.page import Picture, Section, Table
     from analysis.runs import Run
     from benchmarks.cohorts import Cohort
 
 PROG = "report.py"
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-TOP = 10
 PANELS = 12  # proxies whose scores are drawn against the accuracies
-DIGITS = {"regret": 2, "top10_mean_truth": 2, "regret_at_10": 2, "p": 4, "p_holm": 4, "steiger_p": 4, "ms_per_arch": 1}
 
 
 @dataclass
@@ -36,48 +34,10 @@ class Options:
     runs: tuple[str, ...] = argument("folders that benchmarks/rank.py left")
     out: str = option("report.html", "the page")
     ablation: str | None = option(None, "folder of analysis/ablate.py, to be shown too")
+    search: str | None = option(None, "folder of search/evolve.py, whose history.csv is to be shown too")
     figures: str | None = option(None, "also write the pictures to this folder, as PNG and PDF")
     title: str = option("Proxies against measured accuracy", "the page's title")
     resamples: int = option(1000, "bootstrap resamples of the comparisons between proxies")
-
-
-class Cell(NamedTuple):
-    """A number or text as shown, and what it is sorted by."""
-
-    text: str
-    key: str
-    text_column: bool
-
-
-class Table(NamedTuple):
-    """A table, the CSV that holds its numbers with all their digits, and that file's name and digest."""
-
-    title: str
-    note: str
-    file: str
-    csv: str
-    digest: str
-    headers: list[str]
-    rows: list[list[Cell]]
-
-
-class Picture(NamedTuple):
-    """A picture, inlined as PNG; wide ones take the whole page."""
-
-    title: str
-    png: str
-    wide: bool
-
-
-@dataclass
-class Section:
-    """A part of the page: a run, a comparison of two, or an ablation."""
-
-    title: str
-    notes: list[str]
-    tables: list[Table] = field(default_factory=list)
-    pictures: list[Picture] = field(default_factory=list)
-    conditions: list[tuple[str, str]] = field(default_factory=list)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,6 +64,8 @@ def report(options: Options) -> None:
     sections += [of_pair(a, b) for a, b in pairs_of(opened)]
     if options.ablation:
         sections += of_ablations(Path(options.ablation), draw)
+    if options.search:
+        sections.append(of_search(Path(options.search), draw))
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         title=options.title, command=shlex.join(["python", "analysis/report.py", *sys.argv[1:]]), sections=sections,
@@ -118,6 +80,7 @@ def report(options: Options) -> None:
 def of_run(run: Run, options: Options, draw: Drawer) -> Section:
     """A run's section: its ranking, views of the top, every pair of proxies, pictures, conditions."""
     from analysis import comparison
+    from analysis.page import TOP, Section, pairs, table, views
     from benchmarks import spaces
     from benchmarks.cohorts import cohort
     from benchmarks.drawing import generator
@@ -128,12 +91,13 @@ def of_run(run: Run, options: Options, draw: Drawer) -> Section:
     found = comparison.differences(
         names, scores, run.truth, known.clusters, generator("bootstrap"), resamples=options.resamples
     )
+    top = views(names, scores, run.truth, known.size, known.connected)
     return Section(
         title=f"{run.options['space']} on {run.options['dataset']}, {run.options['target']}: {run.folder.name}",
         notes=notes(run, known, options),
         tables=[
             ranking_table(run),
-            table(views(names, scores, run.truth, known), f"Views of the top {TOP}, and without size", "views.csv"),
+            table(top, f"Views of the top {TOP}, and without size", "views.csv"),
             table(pairs(found), "Proxies against each other", "pairs.csv", f"{len(found)} pairs, better one first."),
         ],
         pictures=list(pictures(run, names, scores, found, draw)),
@@ -143,57 +107,14 @@ def of_run(run: Run, options: Options, draw: Drawer) -> Section:
 
 def ranking_table(run: Run) -> Table:
     """The run's own ranking.csv, its bytes as they are."""
+    from analysis.page import table
+
     columns = ["proxy", "spearman", "spearman_sd", "spearman_low", "spearman_high", "kendall", "top10_spearman"]
     columns += ["top10_mean_truth", "regret", "partial_spearman", "failed"]
     shown = run.ranking[columns].copy()
     shown["ms_per_arch"] = 1000 * run.ranking["seconds_per_arch"]
     content = (run.folder / "ranking.csv").read_bytes()
     return table(shown, "Rank correlation with accuracy", "ranking.csv", content=content)
-
-
-def views(names: Sequence[str], scores: Array, truth: Array, known: Cohort) -> pd.DataFrame:
-    """Views of the top, correlations without disconnected candidates and within bands of size; means over seeds."""
-    import numpy as np
-    import pandas as pd
-
-    from analysis import ranking
-
-    live = known.connected
-    measures = {
-        "precision_at_10": lambda x: ranking.precision(x, truth, TOP),
-        "ndcg_at_10": lambda x: ranking.ndcg(x, truth, TOP),
-        "regret_at_10": lambda x: ranking.regret(x, truth, TOP),
-        "spearman": lambda x: ranking.spearman(x, truth),
-        "spearman_connected": lambda x: ranking.spearman(x[live], truth[live]),
-        "within_size_bands": lambda x: ranking.band_spearman(x, truth, known.size),
-        "given_params": lambda x: ranking.partial_spearman(x, truth, known.size),
-    }
-    rows = [
-        {"proxy": name, **{key: np.mean([measure(x) for x in ranked]) for key, measure in measures.items()}}
-        for name, ranked in zip(names, scores, strict=True)
-    ]
-    return pd.DataFrame(rows)
-
-
-def pairs(found: Sequence[Difference]) -> pd.DataFrame:
-    """A row per pair of proxies."""
-    import pandas as pd
-
-    rows = [{**vars(pair), "verdict": f"{pair.winner} is ahead" if pair.winner else "not told apart"} for pair in found]
-    columns = [
-        "first",
-        "second",
-        "difference",
-        "low",
-        "high",
-        "p",
-        "p_holm",
-        "share",
-        "steiger_z",
-        "steiger_p",
-        "verdict",
-    ]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def pictures(
@@ -271,6 +192,7 @@ def pairs_of(opened: Sequence[Run]) -> list[tuple[Run, Run]]:
 def of_pair(a: Run, b: Run) -> Section:
     """What changed from one run to another."""
     from analysis import comparison
+    from analysis.page import Section, table
     from benchmarks import spaces
     from benchmarks.cohorts import cohort
     from benchmarks.drawing import generator
@@ -292,6 +214,7 @@ def of_ablations(folder: Path, draw: Drawer) -> list[Section]:
     import pandas as pd
 
     from analysis import charts
+    from analysis.page import Section, table
     from analysis.tables import UNDEFINED
 
     needed = {"ablation", "setting", "proxy", "spearman", "low", "high"}
@@ -312,27 +235,24 @@ def of_ablations(folder: Path, draw: Drawer) -> list[Section]:
     return sections
 
 
-def table(frame: pd.DataFrame, title: str, file: str, note: str = "", *, content: bytes | None = None) -> Table:
-    """A table of the page: line i + 2 of its CSV is its row i; `content` where the CSV is there already."""
-    import hashlib
+def of_search(folder: Path, draw: Drawer) -> Section:
+    """The winners of a search and its curves. Raises ValueError where the folder holds none."""
+    import pandas as pd
 
+    from analysis import searches
+    from analysis.page import Section, table
     from analysis.tables import UNDEFINED
 
-    if content is None:
-        content = frame.to_csv(index=False, na_rep=UNDEFINED, lineterminator="\n").encode()
-    rows = [[cell(value, DIGITS.get(str(name), 3)) for name, value in row.items()] for row in frame.to_dict("records")]
-    headers = [str(column).replace("_", " ") for column in frame.columns]
-    digest = hashlib.sha256(content).hexdigest()[:12]
-    return Table(title, note, file, b64encode(content).decode(), digest, headers, rows)
-
-
-def cell(value: Any, digits: int) -> Cell:
-    """A value as shown and as sorted; undefined ones are sorted last."""
-    from analysis.tables import number
-
-    if isinstance(value, float):
-        return Cell(number(value, digits), "" if value != value else repr(value), False)
-    return Cell(str(value), str(value), isinstance(value, str))
+    missing = [name for name in ("history.csv", "best.csv") if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(f"--search {folder}: no {missing[0]}; the folder of a run of search/evolve.py is expected")
+    history, best = (pd.read_csv(folder / name, na_values=[UNDEFINED]) for name in ("history.csv", "best.csv"))
+    pictures = []
+    if history["truth"].notna().any():
+        curves = searches.curves(history, float((best["truth"] + best["regret"]).max()))
+        pictures.append(draw(curves, f"search-{folder.name}", "Accuracy of the favourite so far", wide=True))
+    winners = table(best, "Winners", "best.csv", content=(folder / "best.csv").read_bytes())
+    return Section(f"Search: {folder.name}", [], [winners], pictures)
 
 
 class Drawer:
@@ -344,11 +264,13 @@ class Drawer:
     def __call__(self, figure: Figure, name: str, title: str, *, wide: bool = False) -> Picture:
         """The picture of a figure."""
         from analysis import figures
+        from analysis.page import Picture
 
+        png = figures.drawn(figure, "png")
         if self.folder:
-            for kind in ("png", "pdf"):
-                figures.save(figure, self.folder / f"{name}.{kind}")
-        return Picture(title, b64encode(smaller(figures.drawn(figure, "png"))).decode(), wide)
+            (self.folder / f"{name}.png").write_bytes(png)
+            figures.save(figure, self.folder / f"{name}.pdf")
+        return Picture(title, b64encode(smaller(png)).decode(), wide)
 
 
 def smaller(png: bytes) -> bytes:

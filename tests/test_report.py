@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
 import re
 import shutil
@@ -17,6 +18,7 @@ from scipy import stats
 from analysis import ablate, compare, maps, report, runs
 from benchmarks import rank
 from benchmarks.store import Store
+from search import evolve
 
 TINY = ["--batch-size", "4", "--teacher", "resnet20", "--device", "cpu"]
 RUN = [*TINY, "--sample", "8", "--proxy", "diswot,naswot", "--baselines", "params,macs"]
@@ -180,10 +182,10 @@ def test_the_page_holds_its_numbers_and_their_csv(page: Path, folders: tuple[str
     held = re.findall(r'download="([\w.]+)" href="data:text/csv;base64,([^"]+)"', text)
     assert [name for name, _ in held] == [*["ranking.csv", "views.csv", "pairs.csv"] * 2, "between.csv"]
     assert base64.b64decode(held[0][1]) == Path(folders[0], "ranking.csv").read_bytes()
-    lines = base64.b64decode(held[0][1]).decode().splitlines()
+    lines = list(csv.reader(base64.b64decode(held[0][1]).decode().splitlines()))
     row = re.search(r'<td data-v="diswot" class="text">diswot</td><td data-v="([^"]+)">.*?"line" data-v="(\d+)"', text)
     assert row is not None
-    cells = dict(zip(lines[0].split(","), lines[int(row[2]) - 1].split(","), strict=False))
+    cells = dict(zip(lines[0], lines[int(row[2]) - 1], strict=True))
     assert cells["proxy"] == "diswot"
     assert float(cells["spearman"]) == float(row[1])
 
@@ -206,6 +208,21 @@ def test_a_page_over_ablations_and_its_pictures(folders: tuple[str, str], capsys
     assert {path.suffix for path in Path("pictures").iterdir()} == {".png", ".pdf"}
     assert report.main([folders[0], "--ablation", "pictures"]) == 2
     assert "no CSV of analysis/ablate.py" in capsys.readouterr().err
+
+
+def test_a_page_over_a_search(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    found = ["--space", "s0", "--dataset", "cifar100", "--target", "distilled", "--proxy", "params", "--budget", "8"]
+    assert evolve.main([*found, *TINY, "--strategy", "random", "--out", "found"]) == 0
+    alone = copied(folders[0], "alone")
+    for name in ("ranking.csv", "scores.csv"):  # one proxy: nothing to compare
+        rows = pd.read_csv(alone / name)
+        rows[rows["proxy"] == "naswot"].to_csv(alone / name, index=False)
+    assert report.main(["alone", "--search", "found", "--resamples", "100"]) == 0
+    text = Path("report.html").read_text()
+    assert base64.b64encode(Path("found/best.csv").read_bytes()).decode() in text
+    assert text.count("<img") == 4
+    assert report.main(["alone", "--search", "alone"]) == 2
+    assert "no history.csv" in capsys.readouterr().err
 
 
 def test_in_a_browser_tables_sort_and_pictures_load(page: Path, tmp_path: Path) -> None:

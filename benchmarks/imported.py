@@ -147,7 +147,8 @@ def _from_pth(path: Path, progress: Progress, trust: bool, any_digest: bool) -> 
     rows = {}
     with progress(f"{path.name}: cells", len(cells)) as advance:
         for index in list(cells):
-            rows[_index(index, path)] = row(index, cells.pop(index), f"{path}, cell {_named(index)}")
+            where = f"{path}, cell {_index(index, path)}"
+            rows[index] = row(index, cells.pop(index), where)  # each cell is let go when its row is made
             advance(1)
     return rows, digests["sha256"]
 

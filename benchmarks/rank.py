@@ -83,7 +83,7 @@ def rank(options: Options) -> None:
     draw_figure(scores, rankings, job, options, out / "ranking.png")
     times = {"started": started.isoformat(), "scoring_seconds": scored, "seconds": time.perf_counter() - start}
     results.write_json({**conditions(options, job, truth), **times}, out / "run.json")
-    notes = results.notes(job, options.target, truth, scores, ceiling(options))
+    notes = results.notes(job, options.target, truth, scores)
     if combinations:
         notes.append(
             f"combined by ranks over these {len(job.archs):,} candidates, and defined for them alone: "
@@ -127,14 +127,6 @@ def run_name(options: Options, candidates: int) -> str:
     plain = plain and len(name) <= LONGEST_NAME
     exact += named
     return name if plain else f"{name[:LONGEST_NAME]}_{hashlib.sha256(repr(exact).encode()).hexdigest()[:6]}"
-
-
-def ceiling(options: Options) -> float | None:
-    """What another training seed reaches inside the top tenth, where that is known."""
-    from benchmarks.truth import SEED_CEILING
-
-    known = options.space == "nasbench201" and options.target == "vanilla"
-    return SEED_CEILING[options.dataset] if known else None
 
 
 def conditions(options: Options, job: Job, truth: Truth) -> dict[str, object]:

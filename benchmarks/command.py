@@ -75,7 +75,7 @@ def reported(prog: str, run: Callable[[], None]) -> int:
     try:
         run()
     except KeyboardInterrupt:
-        print(f"{prog}: interrupted; what was scored is kept, the same command goes on from there", file=sys.stderr)
+        print(f"{prog}: interrupted; what is done is kept, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
     except (ValueError, OSError, sqlite3.Error) as error:
         if os.environ.get(DEBUG_VARIABLE):

@@ -140,14 +140,12 @@ class Objective(nn.Module):
             return
         if teacher is None:
             raise ValueError(f"method {self.distilled[0]} needs a teacher")
-        few = data.normalised(data.test.images[:2])
-        with torch.no_grad():
-            own, other = (model.look(few, stages=self.stages) for model in (student, teacher))
+        own, other = glances(student, teacher, data, stages=self.stages)
         for name in self.distilled:
             check_fit(name, own, other)
             loss = METHODS[name].loss
             if isinstance(loss, type):
-                self.adapters[name] = loss(own, other, data.train.labels.cpu(), seed).to(few.device)
+                self.adapters[name] = loss(own, other, data.train.labels.cpu(), seed).to(own.head.device)
 
     @property
     def distilled(self) -> list[str]:
@@ -168,6 +166,14 @@ class Objective(nn.Module):
         assert self.teacher is not None
         with torch.no_grad():
             return self.teacher.look(images, stages=self.stages)
+
+
+def glances(student: Model, teacher: Model, data: Data, *, stages: bool) -> tuple[Seen, Seen]:
+    """What both networks show on two images: their shapes."""
+    few = data.normalised(data.test.images[:1].expand(2, -1, -1, -1))
+    with torch.no_grad():
+        own, other = (model.look(few, stages=stages) for model in (student, teacher))
+    return own, other
 
 
 def check_fit(name: str, student: Seen, teacher: Seen) -> None:

@@ -25,6 +25,7 @@ from search.students import Model, Precision
 
 FIELD_EPOCHS = 240  # RepDistiller's schedule: the rate falls tenfold at three of them
 FIELD_MILESTONES = (150, 180, 210)
+WEIGHTS = "weights.pt"  # a state dict that --teacher-weights reads
 EVALUATED = 256  # images in a batch of an evaluation
 
 Epoch = dict[str, float]  # epoch, learning_rate, loss, train_accuracy, test_accuracy, seconds
@@ -87,7 +88,7 @@ def train(
 ) -> Outcome:
     """Train a student in place, from the checkpoint in the folder where there is one.
 
-    Leaves metrics.jsonl, checkpoints and, at the end, the weights as student.pt. `settings` is all that the outcome
+    Leaves metrics.jsonl, checkpoints and, at the end, the weights, weights.pt. `settings` is all that the outcome
     depends on. Raises ValueError where the folder holds a run with other settings.
     """
     device = data.train.labels.device
@@ -137,7 +138,7 @@ def train(
         checkpoint.save({"settings": dict(settings), "history": history, **states}, folder)
         watch.epoch(history[-1])
 
-    torch.save(average.state_dict(), folder / "student.pt")
+    torch.save(average.state_dict(), folder / WEIGHTS)
     return Outcome("done", history)
 
 
@@ -223,16 +224,19 @@ def resume(
     found = checkpoint.load(folder, device, watch.warn)
     if found is None:
         return []
-    if found["settings"] != settings:
-        differing = [key for key in settings if found["settings"].get(key) != settings[key]]
-        there, here = (
-            ", ".join(f"{key} {values.get(key)}" for key in differing) for values in (found["settings"], settings)
-        )
-        raise ValueError(f"{folder} holds a run with {there}, not {here}; give another --out, or delete it")
+    check_settings(found["settings"], settings, folder)
     for name, part in parts.items():
         part.load_state_dict(found[name])
     history: list[Epoch] = found["history"]
     return history
+
+
+def check_settings(there: Mapping[str, object], here: Mapping[str, object], folder: Path) -> None:
+    """Raises ValueError where a folder's run is not the one that is asked for, saying what differs."""
+    differing = [key for key in here if there.get(key) != here[key]]
+    if differing:
+        was, now = (", ".join(f"{key} {values.get(key)}" for key in differing) for values in (there, here))
+        raise ValueError(f"{folder} holds a run with {was}, not {now}; give another --out, or delete it")
 
 
 def write_metrics(history: list[Epoch], folder: Path) -> None:

@@ -19,7 +19,7 @@ from torch.nn.functional import interpolate, pad
 from benchmarks.batches import DATASETS, channel_statistics, cifar, npz
 from benchmarks.drawing import generator
 
-PADDING = 4  # black pixels on each side that a crop may reach into: the field's CIFAR augmentation
+BORDER = 8  # an eighth of the side, 4 black pixels of 32, is what a crop may reach into: the field's augmentation
 DIGITS_TEST = 360  # of scikit-learn's 1,797 images
 FOLDER_RESOLUTION = 224
 NAMES = "digits, cifar10, cifar100, the path of a .npz file, or a folder that holds train/ and val/, a folder a class"
@@ -81,7 +81,7 @@ class Data:
         random = generator(seed, "training images", epoch)
         count, device = len(self.train.labels), self.train.labels.device
         order = torch.from_numpy(random.permutation(count)).to(device)
-        shift = torch.from_numpy(random.integers(0, 2 * PADDING + 1, (count, 2))).to(device)
+        shift = torch.from_numpy(random.integers(0, 2 * (self.resolution // BORDER) + 1, (count, 2))).to(device)
         mirrored = torch.from_numpy(random.random(count) < 0.5).to(device) & self.flip
         for step in range(self.steps(size)):
             part = slice(step * size, (step + 1) * size)
@@ -91,8 +91,8 @@ class Data:
 
 
 def crop(images: Tensor, shift: Tensor, mirrored: Tensor) -> Tensor:
-    """Crops [N, 3, S, S] of images of that size with a black border: shift [N, 2] in 0..2*PADDING, mirrored [N]."""
-    padded = pad(images, (PADDING,) * 4)
+    """Crops [N, 3, S, S] of images of that size with a black border of S/8: shift [N, 2] in 0..S/4, mirrored [N]."""
+    padded = pad(images, (images.shape[-1] // BORDER,) * 4)
     place = torch.arange(images.shape[-1], device=images.device)
     columns = torch.where(mirrored[:, None], place.flip(0), place) + shift[:, 1:]
     rows = place + shift[:, :1]

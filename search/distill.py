@@ -17,7 +17,7 @@ from benchmarks.options import LARGEST_BATCH, LARGEST_SEED, check_range
 if TYPE_CHECKING:
     import pandas as pd
 
-    from search.runs import Conditions, Run, Teacher
+    from search.runs import Conditions, Run
     from search.training import Epoch
 
 PROG = "distill.py"
@@ -74,10 +74,9 @@ def distill(options: Options) -> None:
     started, start = datetime.now(UTC), perf_counter()
     conditions, planned = prepare(options)
     with progress("distilling", count_steps(options, conditions, planned)) as advance:
-        teacher = teacher_row = None
-        if needs_teacher(options, planned):
-            teacher, teacher_row = get_teacher(options, conditions, advance)
-        conditions = replace(conditions, teacher=teacher)
+        teacher_row = None
+        if needs_teacher(planned) and conditions.teacher is None:
+            conditions, teacher_row = train_teacher(options, conditions, advance)
         rows = pd.DataFrame([trained(run, conditions, options, advance) for run in planned])
     times = {"started": started.isoformat(), "seconds": perf_counter() - start}
     write(rows, conditions, options)
@@ -126,8 +125,11 @@ def prepare(options: Options) -> tuple[Conditions, list[Run]]:
     conditions = runs.Conditions(data, recipe, None, out, options.init, options.precision)
     seeds = range(options.seed, options.seed + options.seeds)
     planned = [runs.Run(student, way, seed) for student in chosen for way in ways for seed in seeds]
-    if needs_teacher(options, planned):
+    if needs_teacher(planned):
         runs.check_fits(chosen, terms, students.find(options.teacher), conditions)
+        if options.teacher_weights:
+            teacher = runs.load_teacher(options.teacher, Path(options.teacher_weights), data, options.precision)
+            conditions = replace(conditions, teacher=teacher)
     return conditions, planned
 
 
@@ -153,7 +155,7 @@ def usual_epochs(options: Options) -> int:
     return options.epochs or (DIGITS_EPOCHS if options.data == "digits" else FIELD_EPOCHS)
 
 
-def needs_teacher(options: Options, planned: Sequence[Run]) -> bool:
+def needs_teacher(planned: Sequence[Run]) -> bool:
     """Whether any run learns from a teacher."""
     from search.runs import VANILLA
 
@@ -164,29 +166,25 @@ def count_steps(options: Options, conditions: Conditions, planned: Sequence[Run]
     """Steps of everything that is planned, the teacher that is trained here included."""
     recipe = conditions.recipe
     epochs = recipe.epochs * len(planned)
-    if needs_teacher(options, planned) and not options.teacher_weights:
+    if needs_teacher(planned) and conditions.teacher is None:
         epochs += options.teacher_epochs or recipe.epochs
     return epochs * conditions.data.steps(recipe.batch_size)
 
 
-def get_teacher(options: Options, conditions: Conditions, advance: Advance) -> tuple[Teacher, dict[str, object] | None]:
-    """The teacher from its weights, or trained here under the same recipe; then also the row of its run."""
+def train_teacher(options: Options, conditions: Conditions, advance: Advance) -> tuple[Conditions, dict[str, object]]:
+    """The conditions with a teacher that was trained under the same recipe, and the row of its run."""
     from search import runs, students
     from search.training import WEIGHTS
 
-    if options.teacher_weights:
-        path = Path(options.teacher_weights)
-        return runs.load_teacher(options.teacher, path, conditions.data, conditions.precision), None
-    epochs = options.teacher_epochs or conditions.recipe.epochs
-    own = replace(
-        conditions, recipe=replace(conditions.recipe, epochs=epochs), out=conditions.out / "teacher", teacher=None
-    )
+    recipe = replace(conditions.recipe, epochs=options.teacher_epochs or conditions.recipe.epochs)
+    own = replace(conditions, recipe=recipe, out=conditions.out / "teacher")
     run = runs.Run(students.find(options.teacher), runs.VANILLA, options.seed)
     row = trained(run, own, options, advance)
     if row["status"] == "diverged":
         raise ValueError(f"the teacher diverged ({own.out / run.name}): lower --learning-rate")
     weights = own.out / run.name / WEIGHTS
-    return runs.load_teacher(options.teacher, weights, conditions.data, conditions.precision), row
+    teacher = runs.load_teacher(options.teacher, weights, conditions.data, conditions.precision)
+    return replace(conditions, teacher=teacher), row
 
 
 def trained(run: Run, conditions: Conditions, options: Options, advance: Advance) -> dict[str, object]:

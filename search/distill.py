@@ -223,7 +223,9 @@ def tracker(options: Options, out: Path) -> Iterator[Any]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise ValueError("--tracker tensorboard: not installed; pip install tensorboard") from None
+        raise ValueError(
+            "--tracker tensorboard: not installed; pip install 'diswot-bench[track]' or tensorboard"
+        ) from None
     with SummaryWriter(str(out / "tensorboard")) as writer:
         yield writer
 

@@ -4,10 +4,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: rank test check format speed readme docs clean
+.PHONY: rank distill test check format speed readme docs clean
 
 rank: $(VENV)/installed
 	$(BIN)/python benchmarks/rank.py --proxy diswot --dataset cifar10
+
+distill: $(VENV)/installed
+	$(BIN)/python search/distill.py
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest

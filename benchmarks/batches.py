@@ -85,7 +85,7 @@ class Source:
             if size > len(every):
                 raise ValueError(f"batch size {size}: {self.name} has only {len(every)} images")
             chosen = random.permutation(len(every))[:size]
-            images, labels = _normalised(every[chosen], *_statistics(every)), every_label[chosen]
+            images, labels = _normalised(every[chosen], *channel_statistics(every)), every_label[chosen]
         return Batch(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
 
 
@@ -100,58 +100,65 @@ def open_source(name: str, dataset_name: str, *, data_dir: str | None = None, do
     if name in ("cifar10", "cifar100"):
         if name != dataset_name:
             raise ValueError(f"--batch {name} does not go with --dataset {dataset_name}: classes and size differ")
-        return Source(name, dataset, _cifar(name, data_dir, download))
+        return Source(name, dataset, cifar("--batch", name, data_dir, download))
     if name.endswith(".npz"):
-        return Source(Path(name).name, dataset, _npz(Path(name), dataset))
+        return Source(Path(name).name, dataset, npz("--batch", Path(name), dataset))
     raise ValueError(f"no batch is called {name!r}; there are: noise, cifar10, cifar100, or the path of a .npz file")
 
 
-def _cifar(name: str, data_dir: str | None, download: bool) -> tuple[np.ndarray, np.ndarray]:
+def cifar(
+    option: str, name: str, data_dir: str | None, download: bool, *, train: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """CIFAR images uint8 [n, 3, 32, 32] and labels [n] by torchvision. Raises ValueError where they are not there."""
     from torchvision import datasets  # slow to import, and most runs need none of it
 
     root = data_dir or os.environ.get(DATA_VARIABLE) or "data"
     kind = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
     try:
-        images = kind(root, train=True, download=download)
+        images = kind(root, train=train, download=download)
     except (RuntimeError, OSError) as error:
         hint = "download failed" if download else "give its folder by --data-dir, or add --download"
         raise ValueError(
-            f"--batch {name}: not found in {root} ({str(error).strip().splitlines()[0]}); {hint}"
+            f"{option} {name}: not found in {root} ({str(error).strip().splitlines()[0]}); {hint}"
         ) from None
     return images.data.transpose(0, 3, 1, 2), np.asarray(images.targets)
 
 
-def _npz(path: Path, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of a .npz file: arrays `train_images`, `train_labels`, or `images`, `labels`."""
+def npz(option: str, path: Path, dataset: Dataset | None = None, part: str = "train") -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of a .npz file: arrays `train_images`, `train_labels`, or `images`, `labels`.
+
+    Raises ValueError where they are none, or not those of the data set; without one, any square size will do.
+    """
     try:
         opened = np.load(path, allow_pickle=False)
         if not isinstance(opened, np.lib.npyio.NpzFile):
             raise ValueError("one array alone, not a .npz file of images and labels")
         with opened as content:
-            prefix = "train_" if "train_images" in content else ""
+            prefix = f"{part}_" if part != "train" or "train_images" in content else ""
             missing = [key for key in (f"{prefix}images", f"{prefix}labels") if key not in content]
             if missing:
                 raise ValueError(f"no array called {missing[0]!r}; it holds: {', '.join(content) or 'nothing'}")
             images, labels = content[f"{prefix}images"], content[f"{prefix}labels"]
     except (OSError, ValueError, TypeError, AttributeError, MemoryError, EOFError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise ValueError(f"--batch {path}: {reason}") from None
-    classes, resolution = dataset
-    expected = f"uint8 [n, 3, {resolution}, {resolution}]"
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (3, resolution, resolution):
-        raise ValueError(f"--batch {path}: images are {images.dtype} {list(images.shape)}; {expected} is expected")
+        raise ValueError(f"{option} {path}: {reason}") from None
+    side = dataset.resolution if dataset else images.shape[-1] if images.ndim == 4 else "H"
+    expected = f"uint8 [n, 3, {side}, {side}]"
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (3, side, side):
+        raise ValueError(f"{option} {path}: images are {images.dtype} {list(images.shape)}; {expected} is expected")
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise ValueError(
-            f"--batch {path}: labels are {labels.dtype} {list(labels.shape)}; {len(images)} integers wanted"
+            f"{option} {path}: labels are {labels.dtype} {list(labels.shape)}; {len(images)} integers wanted"
         )
-    if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
+    allowed = dataset.classes - 1 if dataset else np.iinfo(np.int64).max
+    if len(labels) and not (labels.min() >= 0 and labels.max() <= allowed):
         raise ValueError(
-            f"--batch {path}: labels run from {labels.min()} to {labels.max()}; 0 to {classes - 1} is allowed"
+            f"{option} {path}: labels run from {labels.min()} to {labels.max()}; 0 to {allowed} is allowed"
         )
     return images, labels
 
 
-def _statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation of each channel, [3] each, of uint8 images [n, 3, H, W], from exact counts of the values."""
     counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(3)])
     values = np.arange(256)

@@ -11,7 +11,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import jsonargparse
 
@@ -84,7 +84,7 @@ def reported(prog: str, run: Callable[[], None]) -> int:
     try:
         run()
     except KeyboardInterrupt:
-        print(f"{prog}: interrupted; what was scored is kept, the same command goes on from there", file=sys.stderr)
+        print(f"{prog}: interrupted; what is done is kept, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
     except (ValueError, OSError, sqlite3.Error) as error:
         if os.environ.get(DEBUG_VARIABLE):
@@ -100,8 +100,15 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+class Advance(Protocol):
+    """Moves a progress bar on by a count, and may change what it says."""
+
+    def __call__(self, count: int, text: str | None = None) -> None:
+        """Move it."""
+
+
 @contextmanager
-def progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress(text: str, total: int) -> Iterator[Advance]:
     """A progress bar on stderr with count, rate and time left; yields what advances it."""
     from rich import progress as rich_progress
     from rich.console import Console
@@ -122,7 +129,7 @@ def progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
     )
     with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(text, total=total)
-        yield lambda count: bar.advance(task, count)
+        yield lambda count, text=None: bar.update(task, advance=count, description=text)
 
 
 def console() -> Console:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from proxies.probe import Probe
 
 PROG = "speed.py"
+Tasks = dict[str, Callable[[], object]]
 CLASSIC_NAMES = "grad_norm,snip,grasp,fisher,jacob_cov,plain,synflow,naswot"
 REPORT = Path(__file__).resolve().parent.parent / "analysis" / "report.py"
 PROXIES, SEEDS = 30, 3  # of the synthetic run
@@ -38,6 +39,7 @@ class Options:
     proxy: str = option("diswot*,grad_norm,synflow,params,macs", "proxies to measure: names, wildcards, all")
     classic: bool = option(False, "the eight classic measures shared, against one by one on fresh plain networks")
     report: bool = option(False, "instead: the report over a synthetic run of a whole space, and the bootstrap")
+    train: bool = option(False, "a step of training, beside a bare PyTorch loop's")
     dataset: str = option("cifar10", "cifar10, cifar100 or ImageNet16-120")
     cells: int = option(20, "how many cells, sampled by --seed")
     repeats: int = option(3, "how often each is measured; the median counts")
@@ -51,20 +53,15 @@ class Options:
 def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
     options = parse(Options, PROG, arguments)
-    return reported(PROG, measure_report if options.report else lambda: measure(options))
+    run = measure_training if options.train else measure
+    return reported(PROG, measure_report if options.report else lambda: run(options))
 
 
 def measure(options: Options) -> None:
-    """Measure and print."""
-    import torch
+    """Measure proxies and print."""
+    from analysis.tables import number
 
-    from analysis.tables import markdown, number
-    from benchmarks import results
-
-    if options.cells < 1 or options.repeats < 1 or options.seed < 0:
-        raise ValueError("--cells and --repeats: 1 is the least; --seed: 0")
-    if options.json:
-        results.check_writable(Path(options.json).parent)
+    check(options)
     if options.classic:
         options.proxy = CLASSIC_NAMES
     job = prepare(options)
@@ -80,8 +77,7 @@ def measure(options: Options) -> None:
     against = ["x fwd, default", "x fwd, ch. last", "x fwd+bwd, default", "x fwd+bwd, ch. last"]
     headers = ["", "ms/cell", *against]
     notes = [
-        f"median over {options.repeats} runs, mean over {options.cells} cells; batch {options.batch_size}, "
-        f"{options.dataset}, {results.device_name(job.conditions.device)}, {torch.get_num_threads()} threads",
+        how_measured(options, job),
         f"teacher {job.conditions.teacher}: {1000 * teacher:.0f} ms once, 1/{SHARED_OVER} of it in each diswot row",
     ]
     if options.classic:
@@ -89,14 +85,70 @@ def measure(options: Options) -> None:
         for layout in layouts:
             alone = seconds[f"classic one by one, {layout}"]
             notes.append(f"together / one by one ({layout}): {together / alone:.2f}")
+    title = "seconds per cell, and as multiples of the plain network's passes"
+    show(options, title, headers, rows, notes, {"seconds_per_cell": seconds, "teacher_seconds": teacher})
+
+
+def measure_training(options: Options) -> None:
+    """Measure a step of training, ours and a bare loop's, and print."""
+    from analysis.tables import number
+    from search import pace
+
+    check(options)
+    job = prepare(options)
+    noise = job.source.batch(options.batch_size, options.seed)
+    data = pace.noise_data(noise, job.source.dataset.classes, job.conditions.device)
+    seconds = alternated(
+        job.archs, lambda arch: pace.training_steps(arch, data, options.seed), options, data.train.labels.is_cuda
+    )
+    bare = [seconds[f"bare loop, {layout}"] for layout in pace.LAYOUTS]
+    rows = [[name, number(1000 * took, 1), *(number(took / one, 2) for one in bare)] for name, took in seconds.items()]
+    headers = ["", "ms/step", *(f"x bare, {layout}" for layout in pace.LAYOUTS)]
+    notes = [how_measured(options, job), "ours with augmentation and metrics; the bare loop is given its batch"]
+    show(options, "seconds per step of training by cross entropy", headers, rows, notes, {"seconds_per_step": seconds})
+
+
+def check(options: Options) -> None:
+    """Raises ValueError for options that can't be."""
+    from benchmarks import results
+
+    if options.cells < 1 or options.repeats < 1 or options.seed < 0:
+        raise ValueError("--cells and --repeats: 1 is the least; --seed: 0")
+    if options.json:
+        results.check_writable(Path(options.json).parent)
+
+
+def how_measured(options: Options, job: Job) -> str:
+    """What has to be known beside the figures."""
+    import torch
+
+    from benchmarks import results
+
+    return (
+        f"median over {options.repeats} runs, mean over {options.cells} cells; batch {options.batch_size}, "
+        f"{options.dataset}, {results.device_name(job.conditions.device)}, {torch.get_num_threads()} threads"
+    )
+
+
+def show(
+    options: Options,
+    title: str,
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    notes: Sequence[str],
+    content: dict[str, object],
+) -> None:
+    """Print a table, and write the figures where that is wanted."""
+    from analysis.tables import markdown
+    from benchmarks import results
+
     if options.markdown:
         print(markdown(headers, rows, notes))
     else:
-        show_table(headers, rows, "seconds per cell, and as multiples of the plain network's passes")
+        show_table(headers, rows, title)
         print("\n".join(f"  {note}" for note in notes))
     if options.json:
-        content = {"options": asdict(options), "seconds_per_cell": seconds, "teacher_seconds": teacher}
-        results.write_json({**content, **results.environment()}, Path(options.json))
+        results.write_json({"options": asdict(options), **content, **results.environment()}, Path(options.json))
 
 
 def measure_report() -> None:
@@ -153,24 +205,32 @@ def timed(job: Job, options: Options) -> tuple[dict[str, float], float]:
 
     run = SeedRun(job, options.seed, job.source.batch(options.batch_size, options.seed))
     teacher_seconds = once(lambda: look_at(run.teacher), run.images.is_cuda)
-    sums: dict[str, float] = {}
-    with progress("measuring", options.cells) as advance:
-        for arch in job.archs:
-            tasks = {**plain_tasks(run, arch), **proxy_tasks(run, arch, job.proxies)}
-            if options.classic:
-                tasks |= peer_tasks(run, arch)
-            taken: dict[str, list[float]] = {name: [] for name in tasks}
-            for _ in range(options.repeats + 1):
-                for name, task in tasks.items():
-                    taken[name].append(once(task, run.images.is_cuda))
-            for name, times in taken.items():
-                sums[name] = sums.get(name, 0.0) + median(times[1:])  # the first round warms up
-            advance(1)
-    seconds = {name: total / options.cells for name, total in sums.items()}
+
+    def tasks(arch: str) -> Tasks:
+        shared = {**plain_tasks(run, arch), **proxy_tasks(run, arch, job.proxies)}
+        return shared | peer_tasks(run, arch) if options.classic else shared
+
+    seconds = alternated(job.archs, tasks, options, run.images.is_cuda)
     for name in seconds:
         if name.startswith(("diswot", "all ")):
             seconds[name] += teacher_seconds / SHARED_OVER
     return seconds, teacher_seconds
+
+
+def alternated(archs: Sequence[str], tasks: Callable[[str], Tasks], options: Options, cuda: bool) -> dict[str, float]:
+    """Seconds of each task, in turn and repeated: medians over the repeats, means over the cells."""
+    sums: dict[str, float] = {}
+    with progress("measuring", len(archs)) as advance:
+        for arch in archs:
+            chosen = tasks(arch)
+            taken: dict[str, list[float]] = {name: [] for name in chosen}
+            for _ in range(options.repeats + 1):
+                for name, task in chosen.items():
+                    taken[name].append(once(task, cuda))
+            for name, times in taken.items():
+                sums[name] = sums.get(name, 0.0) + median(times[1:])  # the first round warms up
+            advance(1)
+    return {name: total / len(archs) for name, total in sums.items()}
 
 
 def plain_tasks(run: SeedRun, arch: str) -> dict[str, Callable[[], object]]:

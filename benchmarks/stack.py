@@ -19,6 +19,7 @@ from proxies.network import Layer, Outputs, Tap, Taps, Weights, by_member
 Rows = tuple[int, ...] | None
 
 EPSILON = 1e-5  # of batch normalisation, PyTorch's default
+MOMENTUM = 0.1  # of its running statistics, PyTorch's default too
 
 
 class Pass:
@@ -28,10 +29,11 @@ class Pass:
     take part, all of them by default.
     """
 
-    def __init__(self, weights: Weights, *, batch_norm: bool, taps: Taps | None) -> None:
+    def __init__(self, weights: Weights, *, batch_norm: bool, taps: Taps | None, training: bool = False) -> None:
         self.weights = weights
         self.batch_norm = batch_norm
         self.taps = taps
+        self.training = training
 
     def conv(self, x: Tensor, layer: Layer, rows: Rows = None) -> Tensor:
         """[N, a*C_in, H, W], or [N, C_in, H, W] common to all members -> [N, a*C_out, H', W']; "same" padding."""
@@ -44,7 +46,10 @@ class Pass:
         return out
 
     def norm(self, x: Tensor, layer: Layer, rows: Rows = None) -> Tensor:
-        """Batch normalisation: of a fresh network by the batch's statistics, of a trained one by its running ones."""
+        """Batch normalisation: by the batch's statistics in a fresh network or in training, else by the running ones.
+
+        Training moves the running statistics, in place.
+        """
         if not self.batch_norm:
             return x
         members = _members(layer, rows)
@@ -54,7 +59,11 @@ class Pass:
             out = F.batch_norm(x, None, None, training=True, eps=EPSILON)
         else:
             scale, shift, mean, variance = (_pick(tensor, rows).flatten() for tensor in trained)
-            out = F.batch_norm(x, mean, variance, scale, shift, training=False, eps=EPSILON)
+            out = F.batch_norm(x, mean, variance, scale, shift, self.training, MOMENTUM, EPSILON)
+            if self.training and rows is not None:  # what was picked is a copy
+                trained.mean[list(rows)], trained.variance[list(rows)] = (
+                    v.unflatten(0, (len(rows), -1)) for v in (mean, variance)
+                )
         self._tap("map", out, members)
         return out
 
@@ -211,12 +220,22 @@ class Stack(ABC):
         """images [N, 3, H, W] -> the features before global average pooling, [N, A*C, h, w]."""
 
     def __call__(
-        self, images: Tensor, weights: Weights, *, batch_norm: bool = True, taps: Taps | None = None
+        self,
+        images: Tensor,
+        weights: Weights,
+        *,
+        batch_norm: bool = True,
+        taps: Taps | None = None,
+        training: bool = False,
     ) -> Outputs:
-        """Run the stack and its head; see proxies.network for the shapes."""
+        """Run the stack and its head; see proxies.network for the shapes.
+
+        In training, normalisations that have a state use the batch's statistics and move their running ones.
+        """
         if images.device.type == "cpu":
             images = images.contiguous(memory_format=torch.channels_last)  # measured: over twice as fast on a CPU
-        features = by_member(self.body(images, Pass(weights, batch_norm=batch_norm, taps=taps)), self.candidates)
+        run = Pass(weights, batch_norm=batch_norm, taps=taps, training=training)
+        features = by_member(self.body(images, run), self.candidates)
         pooled = features.mean((-2, -1))
         logits = torch.baddbmm(weights.bias.unsqueeze(1), pooled, weights.kernels[self.head].mT)
         return Outputs(features, pooled, logits)

@@ -73,13 +73,26 @@ DAMAGED = (
 )
 
 
+NORM_PARTS = ("weight", "bias", "running_mean", "running_var")  # in the order of NormState
+
+
 def known(stack: Stack) -> set[str]:
     """The keys of a network's state dict."""
     keys = {f"{stack.state_key(stack.head.role)}.bias"}
     for layer in stack.layers:
-        parts = ("weight", "bias", "running_mean", "running_var") if layer.is_norm else ("weight",)
+        parts = NORM_PARTS if layer.is_norm else ("weight",)
         keys |= {f"{stack.state_key(layer.role)}.{part}" for part in parts}
     return keys
+
+
+def state_dict(stack: Stack, weights: Weights) -> dict[str, Tensor]:
+    """The weights of a stack of one as a state dict that `load` reads; its tensors share their memory."""
+    state = {f"{stack.state_key(layer.role)}.weight": kernel[0] for layer, kernel in weights.kernels.items()}
+    state[f"{stack.state_key(stack.head.role)}.bias"] = weights.bias[0]
+    for layer, norm in weights.norms.items():
+        name = stack.state_key(layer.role)
+        state.update((f"{name}.{part}", value[0]) for part, value in zip(NORM_PARTS, norm, strict=True))
+    return {key: value.detach() for key, value in state.items()}
 
 
 def load(stack: Stack, path: Path, device: torch.device) -> Weights:
@@ -103,8 +116,7 @@ def load(stack: Stack, path: Path, device: torch.device) -> Weights:
     for layer in stack.layers:
         name = stack.state_key(layer.role)
         if layer.is_norm:
-            parts = ("weight", "bias", "running_mean", "running_var")
-            norms[layer] = NormState(*(_entry(state, f"{name}.{part}", layer.shape, path) for part in parts))
+            norms[layer] = NormState(*(_entry(state, f"{name}.{part}", layer.shape, path) for part in NORM_PARTS))
         else:
             kernels[layer] = _entry(state, f"{name}.weight", layer.shape, path)
     bias = _entry(state, f"{stack.state_key(stack.head.role)}.bias", stack.head.shape[:1], path)

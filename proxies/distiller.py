@@ -19,6 +19,12 @@ def kd(probe: Probe) -> Tensor:
     return -losses.kd_loss(probe.logits.double(), probe.teacher.logits.double())
 
 
+@proxy(source="Zhao et al. (DKD), CVPR 2022")
+def dkd(probe: Probe) -> Tensor:
+    """Minus decoupled KD: the label against the rest, and 8 times the other classes alone, T = 4, higher better."""
+    return -losses.dkd_loss(probe.logits.double(), probe.teacher.logits.double(), probe.labels)
+
+
 @proxy(source="Romero et al. (FitNets), ICLR 2015")
 def fitnets(probe: Probe) -> Tensor:
     """Minus the mean squared difference of features, without a regressor, for equal channels, higher better."""

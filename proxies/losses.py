@@ -1,8 +1,8 @@
 """Knowledge-distillation losses as pure functions: a distiller minimises them, proxies/distiller.py negates them.
 
 Maps are [..., N, C, H, W], pooled features [..., N, D], logits [..., N, K]; leading axes pass through and broadcast, a
-teacher's of 1 against a student's of A. All are 0 where student and teacher are the same. Shapes that can't be compared
-are refused with a ValueError, never broadcast.
+teacher's of 1 against a student's of A. All but the two that need trained parts (vid_loss, crd_loss: no proxies) are 0
+where student and teacher are the same. Shapes that can't be compared are refused with a ValueError, never broadcast.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from math import exp, factorial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, smooth_l1_loss
+from torch.nn.functional import adaptive_avg_pool2d, one_hot, smooth_l1_loss
 
 from proxies import spectra
 from proxies.similarity import gram, refuse_unequal, row_unit
@@ -25,6 +25,50 @@ def kd_loss(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tenso
     own, other = (z / temperature for z in (student, teacher))
     divergence = other.softmax(-1) * (other.log_softmax(-1) - own.log_softmax(-1))
     return temperature**2 * divergence.sum(-1).mean(-1)
+
+
+def dkd_loss(
+    student: Tensor, teacher: Tensor, labels: Tensor, alpha: float = 1.0, beta: float = 8.0, temperature: float = 4.0
+) -> Tensor:
+    """Decoupled KD (Zhao et al., CVPR 2022): alpha of the label against the rest + beta of the other classes alone.
+
+    T^2 times two divergences, means over the batch, for logits [..., N, K] and labels [N]. With b the first, n the
+    second and p the teacher's softened probability of the label, kd_loss is T^2 (b + (1 - p) n). The released code's
+    warm-up of beta over the first 20 epochs is left out.
+    """
+    refuse_unequal(student, teacher, 2, "logits")
+    own, other = (_label_and_rest(z / temperature, labels) for z in (student, teacher))
+    target, rest = ((t.exp() * (t - s)).sum(-1).mean(-1) for s, t in zip(own, other, strict=True))
+    return temperature**2 * (alpha * target + beta * rest)
+
+
+def _label_and_rest(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Log probabilities of the label and of all else [..., N, 2], and of the other classes among themselves."""
+    is_label = one_hot(labels, logits.shape[-1]).bool()
+    others = logits[..., ~is_label].unflatten(-1, (len(labels), -1))
+    binary = torch.stack([logits[..., is_label], others.logsumexp(-1)], -1)
+    return binary.log_softmax(-1), others.log_softmax(-1)
+
+
+def vid_loss(predicted: Tensor, teacher: Tensor, variance: Tensor) -> Tensor:
+    """Variational information distillation (Ahn et al., CVPR 2019): 1/2 [(mu(f_S) - f_T)^2 / s + log s], the mean.
+
+    predicted and teacher maps [..., N, C, H, W]; the variance s [C] is trained, as what predicts is.
+    """
+    refuse_unequal(predicted, teacher, 4, "maps")
+    spread = variance.unsqueeze(-1).unsqueeze(-1)
+    return ((predicted - teacher).square() / spread + spread.log()).mean((-4, -3, -2, -1)) / 2
+
+
+def crd_loss(positive: Tensor, negative: Tensor, images: int) -> Tensor:
+    """Contrastive representation distillation (Tian et al., ICLR 2020): noise-contrastive, mean over the batch.
+
+    -log h(positive) - sum over the M negatives of log(1 - h), h(p) = p / (p + M/n) with n the number of images;
+    positive [..., N] and negative [..., N, M] are exp(a b / tau) / Z of two embeddings.
+    """
+    noise = negative.shape[-1] / images
+    hits, misses = (positive / (positive + noise)).log(), (noise / (negative + noise)).log()
+    return -(hits + misses.sum(-1)).mean(-1)
 
 
 def dist_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -157,9 +201,21 @@ def _leading_pair(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _right_vectors(maps: Tensor) -> Tensor:
-    """Right singular vectors of [H*W, C] maps as columns, the largest first; 0 for a map that is 0."""
+    """Right singular vectors of [H*W, C] maps as columns, the largest first; 0 for a map that is 0.
+
+    Differentiated by first-order perturbation, v_k + sum over i of v_i (v_i' P v_k) / (l_k - l_i): autograd's own
+    rule divides by zero where eigenvalues are equal, as those of silent channels are; such pairs are left out here.
+    """
     products = gram(maps.flatten(-2).double())
-    return spectra.eigenvectors(products) * (products != 0).any(-1, keepdim=True).any(-2, keepdim=True)
+    vectors = spectra.eigenvectors(products.detach()) * (products != 0).any(-1, keepdim=True).any(-2, keepdim=True)
+    if not products.requires_grad:
+        return vectors
+    rotated = vectors.mT @ products @ vectors
+    values = rotated.detach().diagonal(dim1=-2, dim2=-1)
+    gaps = values.unsqueeze(-2) - values.unsqueeze(-1)
+    apart = gaps.abs() > 1e-9 * values.amax(-1)[..., None, None]
+    moved: Tensor = vectors + vectors @ torch.where(apart, rotated / torch.where(apart, gaps, 1.0), 0.0)
+    return moved
 
 
 def _pearson(a: Tensor, b: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,9 @@ from benchmarks.spaces.nasbench201 import NasBench201, parse_cell
 from benchmarks.stack import Stack
 from proxies.network import Weights
 from proxies.probe import Probe
+from search import students
+from search.images import Data, Split
+from search.students import Model
 from tests.reference import Case
 
 SPACE = NasBench201()
@@ -96,3 +100,22 @@ def case_of(probe: Probe, archs: Sequence[str], member: int) -> Case:
     student = plain_cell(archs[member], probe.network, probe.weights, member)  # type: ignore[arg-type]
     teacher = plain_teacher(probe.teacher.network, probe.teacher.weights)  # type: ignore[arg-type]
     return Case(student, teacher, probe.images, probe.labels, archs[member], Drawing(0).noise)
+
+
+def small_data(images: int = 24, classes: int = 3, resolution: int = 8, flip: bool = True) -> Data:
+    """Training images that are a little brighter by label, and 12 test images, for runs of a moment."""
+    random = np.random.default_rng(0)
+    halves = []
+    for count in (images, 12):
+        labels = np.arange(count) % classes
+        noise = random.integers(0, 128, (count, 3, resolution, resolution))
+        halves.append((noise + 40 * labels[:, None, None, None], labels))
+    splits = [Split(torch.from_numpy(pixels.astype(np.uint8)), torch.from_numpy(labels)) for pixels, labels in halves]
+    mean, deviation = torch.full((3, 1, 1), 104.0), torch.full((3, 1, 1), 50.0)
+    return Data("small", classes, splits[0], splits[1], mean, deviation, flip)
+
+
+def small_model(name: str, seed: int, classes: int = 3, resolution: int = 8) -> Model:
+    """A student of its name for the small data."""
+    stack = students.find(name).build("small", classes, resolution)
+    return Model.fresh(stack, name, seed, "kaiming", torch.device("cpu"))

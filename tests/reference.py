@@ -557,6 +557,19 @@ def kd(case: Case) -> float:
     return -16 * total / len(student)
 
 
+def dkd(case: Case) -> float:
+    student, teacher = (z / 4 for z in logits_of(case))
+    total = 0.0
+    for own, other, label in zip(student, teacher, case.labels.tolist(), strict=True):
+        p, q = other.softmax(0).tolist(), own.softmax(0).tolist()
+        total += p[label] * math.log(p[label] / q[label])
+        total += (1 - p[label]) * math.log((1 - p[label]) / (1 - q[label]))
+        for i in set(range(len(p))) - {label}:
+            a, b = p[i] / (1 - p[label]), q[i] / (1 - q[label])
+            total += 8 * a * math.log(a / b)
+    return -16 * total / len(student)
+
+
 def fitnets(case: Case) -> float:
     return -nn.functional.mse_loss(*pooled_of(case)).item()
 

@@ -99,7 +99,7 @@ def main() -> int:
         finish(broken, options.sample)
         equal &= same(whole, broken)
     print(
-        f"{kills} kills, {rounds + 1} tables made through them, each {'equal' if equal else 'NOT EQUAL'} to the unbroken"
+        f"{kills} kills, {rounds + 1} tables through them, each {'equal' if equal else 'NOT EQUAL'} to the unbroken one"
     )
     return 0 if equal else 1
 

@@ -346,6 +346,13 @@ def test_speed_shares_the_classic_measures(capsys: pytest.CaptureFixture[str]) -
     assert "together / one by one (channels_last): " in capsys.readouterr().out
 
 
+def test_speed_compares_training_with_a_bare_loop(capsys: pytest.CaptureFixture[str]) -> None:
+    assert speed.main(["--train", "--cells", "1", "--repeats", "1", "--batch-size", "8", "--json", "pace.json"]) == 0
+    assert "x bare, channels_last" in capsys.readouterr().out
+    seconds = json.loads(Path("pace.json").read_text())["seconds_per_step"]
+    assert set(seconds) == {"ours", "bare loop, default layout", "bare loop, channels_last"}
+
+
 def test_speed_prints_ratios(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [
         "--cells",

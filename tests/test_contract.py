@@ -14,7 +14,7 @@ ALL = pytest.mark.parametrize("proxy", registered(), ids=lambda proxy: proxy.nam
 WEIGHT_FREE = {"params", "macs", "conv_edges"}
 DATA_FREE = WEIGHT_FREE | {"l2_norm", "synflow", "logsynflow", "zen", "zen_released"}
 LABELLED = {"diswot_fcgrad_semantic", "diswot_released", "grad_norm", "snip", "plain", "grasp", "fisher"}
-LABELLED |= {"gradsign", "zico", "ntk_trace", "epe_nas"}
+LABELLED |= {"gradsign", "zico", "ntk_trace", "epe_nas", "dkd"}
 ORDERED = {
     "meco",
     "meco_opt",

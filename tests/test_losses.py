@@ -164,3 +164,51 @@ def test_combinations_by_hand() -> None:
     assert_close(az_nas(scores), t(math.log(3 / 27), math.log(12 / 27), math.log(6 / 27)))
     assert vote(scores).tolist() == [0.0, 2.0, 1.0]  # the second beats the third 2 to 1, and both the first
     assert vote(t([1.0, 1.0])).tolist() == [0.5, 0.5]
+
+
+def test_decoupled_kd_puts_kd_together_again() -> None:
+    """KD is the label against the rest, plus the rest among themselves times the teacher's mass on it."""
+    own, other, labels = randn(5, 4), randn(5, 4, seed=1), torch.tensor([0, 3, 1, 1, 2])
+    mass = 1 - (other / 4).softmax(-1)[torch.arange(5), labels]
+    parts = []
+    for n in range(5):
+        one = own[n : n + 1], other[n : n + 1], labels[n : n + 1]
+        parts.append(losses.dkd_loss(*one, beta=0.0) + mass[n] * losses.dkd_loss(*one, alpha=0.0, beta=1.0))
+    assert_close(torch.stack(parts).mean(), losses.kd_loss(own, other))
+    assert_close(losses.dkd_loss(other, other, labels), torch.zeros(()).double(), atol=1e-12, rtol=0)
+    stacked = losses.dkd_loss(torch.stack([own, other]), other[None], labels)
+    assert_close(stacked, torch.stack([losses.dkd_loss(own, other, labels), torch.zeros(()).double()]))
+
+
+def test_dkd_by_hand() -> None:
+    """Two classes, T = 1: nothing but the label against the other; p = 1/2 against q = 3/4."""
+    own, other = t([math.log(3.0), 0.0]), t([0.0, 0.0])
+    expected = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
+    assert_close(losses.dkd_loss(own, other, torch.tensor([0]), temperature=1.0).item(), expected)
+
+
+def test_vid_by_hand() -> None:
+    """Differences 1 and 2 under variances 2 and 4: half of the mean of 1/2 + ln 2 and 1 + ln 4."""
+    own, other = torch.zeros(1, 2, 1, 1).double(), t([1.0, 2.0]).reshape(1, 2, 1, 1)
+    expected = (0.5 + math.log(2) + 1 + math.log(4)) / 4
+    assert_close(losses.vid_loss(own, other, t(2.0, 4.0)).item(), expected)
+    with pytest.raises(ValueError, match="differ in shape"):
+        losses.vid_loss(own, other[:, :1], t(2.0, 4.0))
+
+
+def test_crd_by_hand() -> None:
+    """M = 2 contrasts among n = 4 images, M/n = 1/2: hits 1/2 and 3/4, misses 1/2, 1/2 and 1/4, 1/2."""
+    found = losses.crd_loss(t(0.5, 1.5), t([0.5, 0.5], [1.5, 0.5]), 4)
+    expected = (3 * math.log(2) + math.log(4 / 3) + math.log(4) + math.log(2)) / 2
+    assert_close(found.item(), expected)
+
+
+def test_the_gradient_of_singular_vectors_is_right_and_finite_for_silent_channels() -> None:
+    maps, teacher = [randn(2, 3, 3, 3, seed=s) for s in (0, 1)], [randn(2, 3, 3, 3, seed=s) for s in (2, 3)]
+    leaf = maps[0].clone().requires_grad_()
+    torch.autograd.gradcheck(lambda m: losses.kdsvd_loss([m, maps[1]], teacher), leaf)
+    silent = torch.cat([maps[0], torch.zeros(2, 2, 3, 3).double()], 1).requires_grad_()
+    wide = [torch.cat([m, m], 1)[:, :5] for m in (maps[1], *teacher)]
+    losses.kdsvd_loss([silent, wide[0]], wide[1:]).sum().backward()
+    assert silent.grad is not None
+    assert silent.grad.isfinite().all()

@@ -1,0 +1,297 @@
+"""Train students, alone and distilled from a teacher; THE command for it. See --help and docs/distillation.md."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmarks.command import Advance, option, parse, progress, reported, show_table
+from benchmarks.options import LARGEST_BATCH, LARGEST_SEED, check_range
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from search.runs import Conditions, Run
+    from search.training import Epoch
+
+PROG = "distill.py"
+DIGITS_EPOCHS = 10  # the default run takes about two minutes on two cores
+MOST_EPOCHS, MOST_SEEDS = 10_000, 1000
+
+
+@dataclass
+class Options:
+    """Train students by themselves and distilled from a trained teacher, and compare their test accuracies."""
+
+    student: str = option("s0:111", "students, separated by blanks: SPACE:CODE, a winner's .json, or a teacher's name")
+    teacher: str = option("resnet20", "teacher; rank.py --list names them")
+    teacher_weights: str | None = option(None, "its state dict; without one it is trained here first")
+    train_teacher: str | None = option(None, "only train this network, for --teacher-weights, and end")
+    method: str = option("ce kd", "methods, separated by blanks, each a sum such as kd:0.9,diswot; --list names them")
+    data: str = option("digits", "digits, cifar10, cifar100, a .npz file, or a folder with train/ and val/")
+    data_dir: str | None = option(None, "folder of CIFAR images for torchvision [$DISWOT_DATA, or data]")
+    download: bool = option(False, "let torchvision download the images")
+    resolution: int | None = option(None, "scale the images to this size [their own; folders 224]")
+    epochs: int | None = option(None, "epochs; the schedule scales with them [240; digits 10]")
+    teacher_epochs: int | None = option(None, "epochs of a teacher that is trained here [--epochs]")
+    batch_size: int = option(64, "images in a batch")
+    learning_rate: float = option(0.05, "learning rate before its three steps down")
+    momentum: float = option(0.9, "momentum of SGD")
+    weight_decay: float = option(5e-4, "weight decay")
+    precision: Literal["float32", "bf16", "fp16"] = option("float32", "of the networks' passes: mixed below float32")
+    ema: float = option(0.0, "decay of an average of the weights that is evaluated in their place; 0 for none")
+    init: Literal["kaiming", "normal", "default"] = option("kaiming", "how weights are drawn")
+    seed: int = option(0, "seed of weights, order and augmentation")
+    seeds: int = option(1, "number of seeds, counted up from --seed")
+    sample: int = option(0, "train so many NAS-Bench-201 cells, stratified by size, in place of --student")
+    sample_best: int = option(20, "how many of them are the best by the embedded CIFAR-10 accuracies")
+    sample_disconnected: int = option(5, "how many of them have no path from input to output")
+    table: str | None = option(None, "where the table for rank.py --truth goes [table.csv in --out]")
+    device: str = option("auto", "auto, cpu, cuda or cuda:i")
+    tracker: Literal["none", "tensorboard"] = option("none", "also write curves for TensorBoard")
+    out: str | None = option(None, "folder for all of it [runs/distill_DATA]")
+    list: bool = option(False, "list methods and end")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; its exit code."""
+    options = parse(Options, PROG, arguments)
+    return reported(PROG, lambda: show_list() if options.list else distill(options))
+
+
+def distill(options: Options) -> None:
+    """Train the teacher where there is none, then every student with every method and seed; write; print."""
+    import pandas as pd
+
+    from benchmarks import results
+
+    started, start = datetime.now(UTC), perf_counter()
+    conditions, planned = prepare(options)
+    with progress("distilling", count_steps(options, conditions, planned)) as advance:
+        teacher_row = None
+        if needs_teacher(planned) and conditions.teacher is None:
+            conditions, teacher_row = train_teacher(options, conditions, advance)
+        rows = pd.DataFrame([trained(run, conditions, options, advance) for run in planned])
+    times = {"started": started.isoformat(), "seconds": perf_counter() - start}
+    write(rows, conditions, options)
+    content = {"command": sys.argv, "options": asdict(options), "data": conditions.data.digest, **times}
+    results.write_json({**content, **results.environment()}, conditions.out / "run.json")
+    show(rows, teacher_row, conditions, options)
+    diverged = list(rows.loc[rows["status"].eq("diverged"), "folder"])
+    if diverged:
+        raise ValueError(f"{len(diverged)} of {len(rows)} runs diverged ({diverged[0]}): lower --learning-rate")
+
+
+def prepare(options: Options) -> tuple[Conditions, list[Run]]:
+    """Everything that the options name, checked before anything is trained."""
+    from benchmarks import results, scoring, teachers
+    from search import images, methods, protocol, runs, students
+    from search.training import Recipe
+
+    check_numbers(options)
+    teachers.check_name(options.train_teacher or options.teacher)
+    if options.sample:
+        cells = protocol.stratified(options.sample, options.sample_best, options.sample_disconnected, options.seed)
+        chosen = [students.find(f"nasbench201:{cell}") for cell in cells]
+    else:
+        chosen = [students.find(name) for name in options.student.split()]
+    ways = options.method.split()
+    if options.train_teacher:
+        chosen, ways = [students.find(options.train_teacher)], [runs.VANILLA]
+    terms = [methods.parse(way) for way in ways]
+    if not chosen or not terms:
+        raise ValueError("--student and --method: one at least is needed")
+    device = scoring.find_device(options.device)
+    data = images.load(
+        options.data, device, data_dir=options.data_dir, download=options.download, resolution=options.resolution
+    )
+    out = Path(options.out or f"runs/distill_{runs.folder_name(data.name)}")
+    results.check_writable(out)
+    recipe = Recipe(
+        epochs=usual_epochs(options),
+        batch_size=min(options.batch_size, len(data.train.labels)),
+        learning_rate=options.learning_rate,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
+        ema=options.ema,
+        seed=options.seed,
+    )
+    conditions = runs.Conditions(data, recipe, None, out, options.init, options.precision)
+    seeds = range(options.seed, options.seed + options.seeds)
+    planned = [runs.Run(student, way, seed) for student in chosen for way in ways for seed in seeds]
+    if needs_teacher(planned):
+        runs.check_fits(chosen, terms, students.find(options.teacher), conditions)
+        if options.teacher_weights:
+            teacher = runs.load_teacher(options.teacher, Path(options.teacher_weights), data, options.precision)
+            conditions = replace(conditions, teacher=teacher)
+    return conditions, planned
+
+
+def check_numbers(options: Options) -> None:
+    """Raises ValueError for a number out of its range."""
+    check_range("batch-size", options.batch_size, 2, LARGEST_BATCH)
+    check_range("seed", options.seed, 0, LARGEST_SEED)
+    check_range("seeds", options.seeds, 1, MOST_SEEDS)
+    for name, epochs in (("epochs", options.epochs), ("teacher-epochs", options.teacher_epochs)):
+        check_range(name, 1 if epochs is None else epochs, 1, MOST_EPOCHS)
+    check_range("resolution", 32 if options.resolution is None else options.resolution, 4, 1024)
+    check_range("sample", options.sample, 0, LARGEST_BATCH)
+    for name, least, most in (("learning_rate", 0, 100), ("momentum", 0, 1), ("weight_decay", 0, 1), ("ema", 0, 1)):
+        value = getattr(options, name)
+        if not (least <= value < most):
+            raise ValueError(f"--{name.replace('_', '-')} {value}: at least {least}, less than {most}")
+
+
+def usual_epochs(options: Options) -> int:
+    """The epochs of a student."""
+    from search.training import FIELD_EPOCHS
+
+    return options.epochs or (DIGITS_EPOCHS if options.data == "digits" else FIELD_EPOCHS)
+
+
+def needs_teacher(planned: Sequence[Run]) -> bool:
+    """Whether any run learns from a teacher."""
+    from search.runs import VANILLA
+
+    return any(run.method != VANILLA for run in planned)
+
+
+def count_steps(options: Options, conditions: Conditions, planned: Sequence[Run]) -> int:
+    """Steps of everything that is planned, the teacher that is trained here included."""
+    recipe = conditions.recipe
+    epochs = recipe.epochs * len(planned)
+    if needs_teacher(planned) and conditions.teacher is None:
+        epochs += options.teacher_epochs or recipe.epochs
+    return epochs * conditions.data.steps(recipe.batch_size)
+
+
+def train_teacher(options: Options, conditions: Conditions, advance: Advance) -> tuple[Conditions, dict[str, object]]:
+    """The conditions with a teacher that was trained under the same recipe, and the row of its run."""
+    from search import runs, students
+    from search.training import WEIGHTS
+
+    recipe = replace(conditions.recipe, epochs=options.teacher_epochs or conditions.recipe.epochs)
+    own = replace(conditions, recipe=recipe, out=conditions.out / "teacher")
+    run = runs.Run(students.find(options.teacher), runs.VANILLA, options.seed)
+    row = trained(run, own, options, advance)
+    if row["status"] == "diverged":
+        raise ValueError(f"the teacher diverged ({own.out / run.name}): lower --learning-rate")
+    weights = own.out / run.name / WEIGHTS
+    teacher = runs.load_teacher(options.teacher, weights, conditions.data, conditions.precision)
+    return replace(conditions, teacher=teacher), row
+
+
+def trained(run: Run, conditions: Conditions, options: Options, advance: Advance) -> dict[str, object]:
+    """The row of a run, with the progress bar saying how it goes."""
+    from search import runs
+    from search.training import Watch
+
+    total = conditions.recipe.epochs * conditions.data.steps(conditions.recipe.batch_size)
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        advance(1)
+
+    def epoch(row: Epoch) -> None:
+        advance(0, f"{run.name} {row['epoch']:.0f}: loss {row['loss']:.3f}, {row['test_accuracy']:.2f} %")
+        if writer is not None:
+            for key, value in row.items():
+                writer.add_scalar(f"{run.name}/{key}", value, int(row["epoch"]))
+
+    with tracker(options, conditions.out) as writer:
+        advance(0, run.name)
+        warn = lambda text: print(f"{PROG}: {text}", file=sys.stderr)  # noqa: E731
+        row = runs.perform(run, conditions, Watch(step, epoch, warn))
+    advance(total - done)
+    return row
+
+
+@contextmanager
+def tracker(options: Options, out: Path) -> Iterator[Any]:
+    """TensorBoard's writer where it is wanted, else None. Raises ValueError where it is not installed."""
+    if options.tracker == "none":
+        yield None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ValueError(
+            "--tracker tensorboard: not installed; pip install 'diswot-bench[track]' or tensorboard"
+        ) from None
+    with SummaryWriter(str(out / "tensorboard")) as writer:
+        yield writer
+
+
+def write(rows: pd.DataFrame, conditions: Conditions, options: Options) -> None:
+    """runs.csv, the table for --truth, and the figure of the curves."""
+    import pandas as pd
+
+    from analysis import curves, tables
+    from search import runs
+
+    out = conditions.out
+    tables.write_csv(rows, out / "runs.csv")
+    tables.write_csv(runs.truth_table(rows), Path(options.table) if options.table else out / "table.csv")
+    histories = {
+        row["folder"]: (row["method"], pd.read_json(out / row["folder"] / "metrics.jsonl", lines=True))
+        for row in rows.to_dict("records")
+    }
+    curves.training_curves(histories, out / "curves.png")
+
+
+def show(rows: pd.DataFrame, teacher_row: dict[str, object] | None, conditions: Conditions, options: Options) -> None:
+    """Print the table of all students, the teacher first, and what has to be known beside it."""
+    from analysis.tables import number
+    from search import runs
+
+    recipe, teacher = conditions.recipe, conditions.teacher
+    lines = []
+    if teacher is not None:
+        best = number(float(teacher_row["best"]), 2) if teacher_row else "n/a"  # type: ignore[arg-type]
+        params = f"{sum(layer.parameters for layer in teacher.model.stack.layers):,}"
+        lines.append([teacher.name, "teacher", params, number(teacher.accuracy, 2), best, "", "done"])
+    for row in runs.by_student(rows).to_dict("records"):
+        spread = f" ± {number(row['sd'], 2)}" if row["seeds"] > 1 else ""
+        name = row["arch"] if row["space"] == runs.NAMED else f"{row['space']}:{row['arch']}"
+        accuracies = [number(row["last"], 2) + spread, number(row["best"], 2)]
+        lines.append([name, row["method"], f"{row['params']:,}", *accuracies, f"{row['seconds']:.0f}", row["status"]])
+    headers = ["network", "method", "params", "test accuracy", "best epoch", "seconds", "status"]
+    show_table(headers, lines, f"distillation on {conditions.data.name}: accuracy after the last epoch (%)", texts=2)
+    print(
+        f"  {len(conditions.data.train.labels):,} training and {len(conditions.data.test.labels):,} test images of "
+        f"{conditions.data.resolution}x{conditions.data.resolution}; {recipe.epochs} epochs, batch "
+        f"{recipe.batch_size}; {seeds_text(options)}\n"
+        "  best epoch: chosen on the test images, so no result\n"
+        f"  written: {conditions.out}/runs.csv, {options.table or 'table.csv'}, curves.png, run.json, a folder a run"
+    )
+
+
+def seeds_text(options: Options) -> str:
+    """Which seeds the table is over."""
+    if options.seeds == 1:
+        return f"seed {options.seed}"
+    return f"seeds {options.seed} to {options.seed + options.seeds - 1}, mean ± sd"
+
+
+def show_list() -> None:
+    """Print what --method can name."""
+    from search.methods import CE, DISWOT, METHODS
+
+    rows = [
+        [CE, "1 less kd's", "no teacher: cross entropy"],
+        [DISWOT, "1", "CE + KL + both diswot terms: the article's loss"],
+    ]
+    rows += [[name, f"{method.weight:g}", method.source] for name, method in METHODS.items()]
+    show_table(["method", "weight", "source"], rows, "methods", texts=3)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Students by name, and networks that are trained: a stack of one with weights of its own.
+
+A student is a candidate of any space, the winner that a search left, or one of the named networks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchmarks import spaces, teachers
+from benchmarks.batches import DATASETS
+from benchmarks.drawing import Drawing, Init
+from benchmarks.spaces import Space
+from benchmarks.stack import Stack
+from proxies.network import NormState, Taps, Weights
+
+Precision = Literal["float32", "bf16", "fp16"]
+TYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Student:
+    """A network to train: a candidate of a space, or, without one, a network that teachers.py names."""
+
+    space: Space | None
+    arch: str
+
+    @property
+    def name(self) -> str:
+        """What a user may type for it."""
+        return self.arch if self.space is None else f"{self.space.name}:{self.arch}"
+
+    def build(self, data: str, classes: int, resolution: int) -> Stack:
+        """Its network for images of this data set."""
+        if self.space is not None:
+            return self.space.build([self.arch], classes, resolution)
+        return teachers.build(self.arch, data if data in DATASETS else "cifar10", classes, resolution)
+
+
+def find(text: str) -> Student:
+    """The student that a user names: SPACE:CODE, a NAS-Bench-201 cell, a winner's .json, or a network's name.
+
+    Raises ValueError, saying what is allowed.
+    """
+    text = text.strip()
+    if text.endswith(".json"):
+        return _winner(Path(text))
+    if text in teachers.TEACHERS:
+        return Student(None, text)
+    if text.startswith("|"):
+        text = f"nasbench201:{text}"
+    space, colon, code = text.rpartition(":")
+    if not colon:
+        named = ", ".join(teachers.TEACHERS)
+        raise ValueError(f"no student is called {text!r}; write SPACE:CODE (s0:357), a winner's .json, or: {named}")
+    found = spaces.find(space)
+    return Student(found, found.parse(code))
+
+
+def _winner(path: Path) -> Student:
+    """The candidate in the file that a search left."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"--student {path}: {getattr(error, 'strerror', None) or 'no JSON file'}") from None
+    if not (isinstance(content, dict) and all(isinstance(content.get(key), str) for key in ("space", "arch"))):
+        raise ValueError(f"--student {path}: a winner's file names its space and arch, and this one does not")
+    found = spaces.find(content["space"])
+    return Student(found, found.parse(content["arch"]))
+
+
+class Seen(NamedTuple):
+    """What a network shows on N images: the stages' maps and the last map [N, C, H, W], pooled [N, C], logits [N, K].
+
+    `head` is the classifier's weight [K, C]. No leading axis: one network.
+    """
+
+    stages: list[Tensor]
+    features: Tensor
+    pooled: Tensor
+    logits: Tensor
+    head: Tensor
+
+
+class Model:
+    """A stack of one and its weights, trained in place; below float32 its passes run in mixed precision."""
+
+    def __init__(self, stack: Stack, weights: Weights, precision: Precision = "float32") -> None:
+        self.stack = stack
+        self.weights = weights
+        self.precision = precision
+
+    @classmethod
+    def fresh(
+        cls, stack: Stack, name: str, seed: int, init: Init, device: torch.device, precision: Precision = "float32"
+    ) -> Model:
+        """Drawn weights, by seed and name; normalisations with scale 1 and shift 0."""
+        drawn = Drawing(seed, "independent", init, device).candidates(stack, [name])
+        norms = {}
+        for layer in stack.layers:
+            if layer.is_norm:
+                ones, zeros = (make(1, *layer.shape, device=device) for make in (torch.ones, torch.zeros))
+                norms[layer] = NormState(ones, zeros, zeros.clone(), ones.clone())
+        copied = drawn.map(torch.clone)
+        model = cls(stack, Weights(copied.kernels, copied.bias, norms), precision)
+        for parameter in model.parameters():
+            parameter.requires_grad_()
+        return model
+
+    def parameters(self) -> list[Tensor]:
+        """What is trained: kernels, the head's bias, scales and shifts."""
+        norms = self.weights.norms.values()
+        return [
+            *self.weights.kernels.values(),
+            self.weights.bias,
+            *(part for n in norms for part in (n.scale, n.shift)),
+        ]
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All that makes the network: what is trained, and the running statistics."""
+        yield from self.parameters()
+        for norm in self.weights.norms.values():
+            yield from (norm.mean, norm.variance)
+
+    def copy(self) -> Model:
+        """The same network with weights of its own that nothing trains."""
+        copied = self.weights.map(lambda w: w.detach().clone())
+        norms = {
+            layer: NormState(*(part.detach().clone() for part in norm)) for layer, norm in self.weights.norms.items()
+        }
+        return Model(self.stack, Weights(copied.kernels, copied.bias, norms), self.precision)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """As benchmarks/teachers.py loads it; the tensors share their memory with the network."""
+        return teachers.state_dict(self.stack, self.weights)
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over a state that `state_dict` gave."""
+        for key, tensor in self.state_dict().items():
+            tensor.copy_(state[key])
+
+    def look(self, images: Tensor, *, training: bool = False, stages: bool = False) -> Seen:
+        """Run it, in training by the batch's statistics, else by the running ones; what it shows is float32."""
+        taps = Taps("stage") if stages else None
+        with torch.autocast(images.device.type, TYPES[self.precision], enabled=self.precision != "float32"):
+            outputs = self.stack(images, self.weights, taps=taps, training=training)
+        maps = [tap.stacked()[0].float() for tap in taps.found] if taps else []
+        features, pooled, logits = (part[0].float() for part in outputs)
+        return Seen(maps, features, pooled, logits, self.weights.kernels[self.stack.head][0])

@@ -1,0 +1,162 @@
+"""search/distill.py as a user types it: what it leaves behind, tables for rank.py, going on, and bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import rank
+from search import distill, protocol, runs
+from search.training import Outcome, train
+from tests.cases import SPACE
+
+QUICK = ["--data", "some.npz", "--epochs", "1", "--batch-size", "6", "--device", "cpu", "--out", "out"]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    images = {
+        f"{part}_images": random.integers(0, 256, (n, 3, 8, 8), dtype=np.uint8)
+        for part, n in (("train", 12), ("test", 8))
+    }
+    labels = {f"{part}_labels": np.arange(n) % 10 for part, n in (("train", 12), ("test", 8))}
+    np.savez("some.npz", **images, **labels)
+
+
+def run(*arguments: str) -> int:
+    return distill.main([*QUICK, *arguments])
+
+
+def test_a_table_of_students_methods_and_seeds_is_read_by_rank(capsys: pytest.CaptureFixture[str]) -> None:
+    students = "nasbench201:8 nasbench201:1462 nasbench201:77"
+    arguments = ["--student", students, "--method", "ce kd:0.9,diswot", "--seeds", "2", "--table", "cells.csv"]
+    assert run(*arguments) == 0
+    printed = capsys.readouterr().out
+    assert "teacher" in printed
+    assert "±" in printed
+    rows, table = pd.read_csv("out/runs.csv"), pd.read_csv("cells.csv")
+    assert len(rows) == 3 * 2 * 2
+    assert set(rows["status"]) == {"done"}
+    assert list(table.columns[:4]) == ["space", "arch", "vanilla", "distilled"]
+    assert list(table["arch"]) == [SPACE.arch(index) for index in (8, 1462, 77)]
+    own = rows[rows["arch"] == SPACE.arch(8)]
+    assert table["vanilla"][0] == pytest.approx(own.loc[own["method"] == "ce", "last"].mean())
+    assert table["kd:0.9,diswot sd"][0] == pytest.approx(own.loc[own["method"] != "ce", "last"].std())
+    assert Path("out/curves.png").stat().st_size > 1000
+    conditions = json.loads(Path("out/run.json").read_text())
+    assert conditions["options"]["method"] == "ce kd:0.9,diswot"
+    assert {"commit", "versions", "data"} <= set(conditions)
+    ranked = ["--truth", "cells.csv", "--sample", "3", "--batch-size", "4", "--baselines", "", "--proxy", "params"]
+    for target in ("vanilla", "distilled", "gain"):
+        assert rank.main([*ranked, "--target", target]) == 0
+
+
+def test_what_is_done_is_not_done_again_and_more_can_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("--student", "s0:111", "--method", "ce") == 0
+    trained: list[str] = []
+
+    def watched(*arguments: Any) -> Outcome:
+        trained.append(arguments[4].name)
+        return train(*arguments)
+
+    monkeypatch.setattr("search.runs.train", watched)
+    assert run("--student", "s0:111", "--method", "ce sp") == 0
+    assert trained == ["resnet20_ce_seed0", "s0-111_sp_seed0"]
+
+
+def test_a_teacher_trained_here_is_loaded_by_distill_and_by_rank() -> None:
+    assert run("--train-teacher", "resnet20") == 0
+    weights = "out/resnet20_ce_seed0/weights.pt"
+    taught = ["--teacher-weights", weights, "--student", "s0:111", "--method", "kd", "--out", "taught"]
+    assert run(*taught) == 0
+    assert not Path("taught/teacher").exists()
+    assert "distilled" in pd.read_csv("taught/table.csv")
+    ranked = ["--teacher", "resnet20", "--teacher-weights", weights, "--sample", "2", "--batch-size", "4"]
+    assert rank.main([*ranked, "--baselines", "", "--out", "ranked"]) == 0
+
+
+def test_a_diverged_run_is_one_line_and_a_status(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--student", "s0:111", "--method", "ce kd:1e39") == 2
+    error = capsys.readouterr().err
+    assert "1 of 2 runs diverged (s0-111_kd-1e39_seed0" in error
+    assert "Traceback" not in error
+    rows = pd.read_csv("out/runs.csv")
+    assert list(rows["status"]) == ["done", "diverged"]
+    assert rows["last"].isna().tolist() == [False, True]
+    assert json.loads(Path(f"out/{rows['folder'][1]}/outcome.json").read_text())["status"] == "diverged"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--method", "kdd"], "no method is called 'kdd'; there are: ce, diswot, kd"),
+        (["--method", ""], "one at least is needed"),
+        (["--teacher", "vgg"], "no teacher is called 'vgg'"),
+        (["--student", "s0:999"], "no candidate of s0"),
+        (["--data", "nowhere"], "--data nowhere: no such data set"),
+        (["--data", "cifar10", "--data-dir", "nowhere"], "--data cifar10: not found in nowhere"),
+        (["--epochs", "-1"], "--epochs -1: 1 is the least"),
+        (["--epochs", "0"], "--epochs 0: 1 is the least"),
+        (["--device", "cuda:99"], "CUDA devices"),
+        (["--teacher-weights", "nowhere.pt"], "teacher weights nowhere.pt"),
+        (["--student", "resnet18", "--method", "at"], "the student has 4, the teacher 3"),
+        (["--learning-rate", "100"], "--learning-rate 100.0: at least 0, less than 100"),
+        (["--ema", "1"], "--ema 1.0: at least 0, less than 1"),
+        (["--sample", "10"], "--sample 10 with 20 best"),
+        (["--seeds", "0"], "--seeds 0: 1 is the least"),
+    ],
+)
+def test_bad_input_is_one_line_and_trains_nothing(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not list(Path().glob("out/*/metrics.jsonl"))
+
+
+def test_weights_for_other_classes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--train-teacher", "resnet20") == 0
+    assert distill.main(["--teacher-weights", "out/resnet20_ce_seed0/weights.pt", *QUICK, "--teacher", "resnet32"]) == 2
+    assert "no tensor called 'layer1.3.conv1.weight'" in capsys.readouterr().err
+
+
+def test_another_run_in_the_same_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--student", "s0:111", "--method", "ce") == 0
+    assert run("--student", "s0:111", "--method", "ce", "--epochs", "2") == 2
+    assert "holds a run with epochs 1, not epochs 2" in capsys.readouterr().err
+
+
+def test_methods_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert distill.main(["--list"]) == 0
+    assert "Tian et al., ICLR 2020" in capsys.readouterr().out
+
+
+def test_the_sample_of_the_protocol_is_stratified_and_seeded() -> None:
+    from benchmarks.truth import retrained
+
+    cells = protocol.stratified(40, 20, 5, 0)
+    assert cells == protocol.stratified(40, 20, 5, 0)
+    assert len(set(cells)) == 40
+    accuracy = retrained().accuracy
+    assert sorted(accuracy[cell] for cell in cells[:20]) == sorted(sorted(accuracy.values())[-20:])
+    assert not any(SPACE.connected(cell) for cell in cells[20:25])
+    sizes = [SPACE.count(cell, 10, 32).params for cell in cells[25:]]
+    assert sizes == sorted(sizes)
+    assert protocol.stratified(40, 20, 5, 1)[25:] != cells[25:]
+
+
+def test_names_of_folders_are_short_and_differ() -> None:
+    assert runs.folder_name("s0:111_ce_seed0") == "s0-111_ce_seed0"
+    cells = [runs.folder_name(f"nasbench201:{SPACE.arch(index)}_ce_seed0") for index in range(50)]
+    assert len(set(cells)) == 50
+    assert max(map(len, cells)) <= 70
+    assert runs.folder_name("a+b") != runs.folder_name("a-b")

@@ -1,0 +1,142 @@
+"""The images of a training run: data sets, crops, seeded order, and files that are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+from torch.testing import assert_close
+
+from search import images
+from search.images import crop, load
+from tests.cases import small_data
+
+CPU = torch.device("cpu")
+
+
+def opened(name: object, **options: object) -> images.Data:
+    return load(str(name), CPU, **{"data_dir": None, "download": False, "resolution": None, **options})  # type: ignore[arg-type]
+
+
+def test_digits_are_real_images_of_ten_classes_in_two_halves() -> None:
+    data = opened("digits")
+    assert data.train.images.shape == (1437, 3, 32, 32)
+    assert data.test.images.shape == (360, 3, 32, 32)
+    assert data.classes == 10
+    assert not data.flip
+    for split in (data.train, data.test):
+        assert (split.labels.bincount() / len(split.labels) - 0.1).abs().max() < 0.05
+    both = torch.cat([data.train.images, data.test.images]).float()
+    assert both.sum().item() == pytest.approx(3 * 16 * 255 / 16 * load_digits().images.sum(), rel=1e-2), "all of them"
+    assert data.digest == opened("digits").digest
+
+
+def test_a_crop_by_hand() -> None:
+    """8x8 has a border of one black pixel: shift (1, 1) is the image itself, (0, 2) looks up and to the right."""
+    image = torch.arange(1, 65, dtype=torch.uint8).reshape(1, 1, 8, 8).expand(3, 3, 8, 8)
+    shift = torch.tensor([[1, 1], [0, 2], [1, 1]])
+    same, moved, mirrored = crop(image, shift, torch.tensor([False, False, True]))
+    assert torch.equal(same, image[0])
+    assert torch.equal(mirrored, image[0].flip(-1))
+    assert (moved[:, 0] == 0).all()
+    assert (moved[:, :, -1] == 0).all()
+    assert torch.equal(moved[:, 1:, :-1], image[0][:, :-1, 1:])
+
+
+def test_an_epoch_has_each_image_once_in_an_order_of_its_own() -> None:
+    data = small_data()
+    first, again, other, seeded = (list(data.epoch(8, *key)) for key in ((0, 0), (0, 0), (0, 1), (1, 0)))
+    places = [torch.cat([batch.places for batch in epoch]) for epoch in (first, other, seeded)]
+    assert all(sorted(one.tolist()) == list(range(24)) for one in places)
+    assert not torch.equal(places[0], places[1])
+    assert not torch.equal(places[0], places[2])
+    for one, two in zip(first, again, strict=True):
+        assert all(torch.equal(*pair) for pair in zip(one[:3], two[:3], strict=True))
+    assert [batch.step for batch in first + other] == list(range(6))
+    assert torch.equal(first[0].labels, data.train.labels[first[0].places])
+
+
+def test_what_does_not_fill_a_batch_is_left_out() -> None:
+    assert [len(batch.labels) for batch in small_data().epoch(10, 0, 0)] == [10, 10]
+    assert small_data().steps(10) == 2
+
+
+def test_images_are_normalised_by_the_training_set(tmp_path: Path) -> None:
+    arrays(tmp_path / "some.npz")
+    data = opened(tmp_path / "some.npz")
+    normal = data.normalised(data.train.images).double()
+    assert_close(normal.mean((0, 2, 3)), torch.zeros(3).double(), atol=1e-5, rtol=0)
+    assert_close(normal.std((0, 2, 3), unbiased=False), torch.ones(3).double(), atol=1e-5, rtol=0)
+
+
+def arrays(path: Path, **changed: np.ndarray) -> None:
+    random = np.random.default_rng(0)
+    content = {"train_labels": np.arange(12) % 3, "test_labels": np.arange(6) % 3}
+    content |= {
+        f"{part}_images": random.integers(0, 256, (n, 3, 8, 8), dtype=np.uint8)
+        for part, n in (("train", 12), ("test", 6))
+    }
+    np.savez(path, **{**content, **changed})
+
+
+def test_images_are_scaled_to_the_resolution(tmp_path: Path) -> None:
+    arrays(tmp_path / "some.npz")
+    small, own = opened(tmp_path / "some.npz", resolution=4), opened(tmp_path / "some.npz")
+    assert (small.resolution, own.resolution) == (4, 8)
+    assert small.train.images.dtype == torch.uint8
+    assert abs(small.train.images.float().mean() - own.train.images.float().mean()) < 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"test_labels": np.array([0, 1, 2, 3, 0, 0])}, "a test label 3; the training labels make 3 classes"),
+        ({"test_images": np.zeros((6, 3, 4, 4), np.uint8)}, "training images"),
+        ({"train_images": np.zeros((12, 8, 8, 3), np.uint8)}, r"images are uint8 \[12, 8, 8, 3\]"),
+        ({"train_labels": np.zeros(12)}, "labels are float64"),
+        ({"train_images": np.zeros((1, 3, 8, 8), np.uint8), "train_labels": np.zeros(1, int)}, "1 training"),
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_refused(tmp_path: Path, changed: dict[str, np.ndarray], said: str) -> None:
+    arrays(tmp_path / "some.npz", **changed)
+    with pytest.raises(ValueError, match=said):
+        opened(tmp_path / "some.npz")
+
+
+def test_a_file_without_test_images_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "some.npz", images=np.zeros((4, 3, 8, 8), np.uint8), labels=np.zeros(4, int))
+    with pytest.raises(ValueError, match="no array called 'test_images'"):
+        opened(tmp_path / "some.npz")
+
+
+def test_folders_of_images_are_scaled_and_cut(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for label, colour in (("apple", (200, 0, 0)), ("pear", (0, 200, 0))):
+            folder = tmp_path / part / label
+            folder.mkdir(parents=True)
+            for number in range(2):
+                Image.new("RGB", (20, 14), colour).save(folder / f"{number}.png")
+    data = opened(tmp_path, resolution=8)
+    assert data.train.images.shape == (4, 3, 8, 8)
+    assert data.classes == 2
+    assert data.train.images[data.train.labels == 1][0, :, 3, 3].tolist() == [0, 200, 0]
+    (tmp_path / "val" / "pear").rename(tmp_path / "val" / "plum")
+    (tmp_path / "val" / "quince").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "val" / "quince" / "0.png")
+    with pytest.raises(ValueError, match=r"hold different classes \(2, 3\)"):
+        opened(tmp_path, resolution=8)
+
+
+@pytest.mark.parametrize("name", ["mnist", "nowhere/", "missing.npz", "cifar10", "cifar100"])
+def test_data_that_are_not_there_are_one_clear_line(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"--data .*(no such|No such|not found)"):
+        opened(name, data_dir=str(tmp_path))
+
+
+def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="it takes train/ and val/"):
+        opened(tmp_path)

@@ -1,0 +1,72 @@
+"""Students by name, and their weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import spaces, teachers
+from benchmarks.drawing import generator
+from search import students
+from tests.cases import MIXED, SPACE, small_data, small_model
+
+
+def test_students_by_space_cell_winner_and_name(tmp_path: Path) -> None:
+    assert students.find("s0:357").name == "s0:357"
+    assert students.find("nasbench201:13714").arch == SPACE.arch(13714)
+    assert students.find(MIXED[0]).name == f"nasbench201:{MIXED[0]}"
+    assert students.find("resnet20").space is None
+    (tmp_path / "winner.json").write_text(json.dumps({"space": "s0", "arch": "357", "proxy": "diswot"}))
+    assert students.find(str(tmp_path / "winner.json")).name == "s0:357"
+
+
+@pytest.mark.parametrize("name", spaces.SPACES)
+def test_every_space_makes_students_with_states_that_load_again(name: str) -> None:
+    space = spaces.find(name)
+    (arch,) = space.sample(1, generator(0, "student"))
+    model = small_model(f"{name}:{arch}", 0, resolution=32)
+    state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    assert len(state) == sum(4 if layer.is_norm else 1 for layer in model.stack.layers) + 1, "no name stands twice"
+    other = small_model(f"{name}:{arch}", 1, resolution=32)
+    other.load_state_dict(state)
+    assert all(torch.equal(state[key], tensor) for key, tensor in other.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "357", "s0", "s0:", "s0:358", "s9:357", "nasbench201:99999", "|nor~0|", "resnet21"]
+)
+def test_what_is_no_student_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"no student|no space|no candidate|no NAS-Bench-201|index"):
+        students.find(text)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"space": "s0"}', '{"space": "s0", "arch": 357}', "\xff"])
+def test_what_is_no_winner_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "winner.json"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"--student .*winner.json"):
+        students.find(str(path))
+
+
+def test_a_trained_network_shows_the_same_as_teachers_load(tmp_path: Path) -> None:
+    model, data = small_model("resnet20", 0), small_data()
+    images = data.normalised(data.test.images)
+    with torch.no_grad():
+        model.look(images, training=True)
+        torch.save(model.state_dict(), tmp_path / "weights.pt")
+        loaded = teachers.load(model.stack, tmp_path / "weights.pt", torch.device("cpu"))
+        assert torch.equal(model.stack(images, loaded).logits[0], model.look(images).logits)
+    assert (model.weights.norms[model.stack.layers[1]].mean != 0).any()
+
+
+def test_a_copy_shares_nothing() -> None:
+    model = small_model("s0:111", 0)
+    copy = model.copy()
+    with torch.no_grad():
+        for tensor in copy.tensors():
+            tensor.add_(1)
+    fresh = small_model("s0:111", 0)
+    assert all(torch.equal(*pair) for pair in zip(model.tensors(), fresh.tensors(), strict=True))

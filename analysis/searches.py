@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.charts import pareto_front
 from analysis.figures import COLOURS, COLUMN, style
 from analysis.ranking import Array
 from analysis.tables import number
@@ -31,6 +32,15 @@ def summary(best: pd.DataFrame) -> pd.DataFrame:
             row |= {name: own[name].mean(), f"{name} sd": own[name].std()}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def fronts(history: pd.DataFrame, against: str) -> pd.DataFrame:
+    """The rows of each search that no other of it beats: none is as small and as fit, and better in one; by size."""
+    found = [
+        own.iloc[pareto_front(own[against].to_numpy(float), own["fitness"].to_numpy(float))].sort_values(against)
+        for _, own in history.groupby(["proxy", "seed"], sort=False)
+    ]
+    return pd.concat(found)
 
 
 def headline(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:

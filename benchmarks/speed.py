@@ -9,7 +9,7 @@ peers run it, and in channels_last, so that nothing is won by layout alone.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,10 @@ class Options:
     proxy: str = option("diswot*,grad_norm,synflow,params,macs", "proxies to measure: names, wildcards, all")
     classic: bool = option(False, "the eight classic measures shared, against one by one on fresh plain networks")
     report: bool = option(False, "instead: the report over a synthetic run of a whole space, and the bootstrap")
-    train: bool = option(False, "a step of training, beside a bare PyTorch loop's")
+    train: bool = option(False, "instead: a step of training, beside a bare PyTorch loop's")
+    search: bool = option(
+        False, "instead: evaluations a second of searches by a table, and what a search adds to scoring"
+    )
     dataset: str = option("cifar10", "cifar10, cifar100 or ImageNet16-120")
     cells: int = option(20, "how many cells, sampled by --seed")
     repeats: int = option(3, "how often each is measured; the median counts")
@@ -53,8 +56,9 @@ class Options:
 def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
     options = parse(Options, PROG, arguments)
-    run = measure_training if options.train else measure
-    return reported(PROG, measure_report if options.report else lambda: run(options))
+    others = {"report": measure_report, "train": measure_training, "search": measure_search}
+    asked = [measured for name, measured in others.items() if getattr(options, name)]
+    return reported(PROG, lambda: [*asked, measure][0](options))
 
 
 def measure(options: Options) -> None:
@@ -108,6 +112,26 @@ def measure_training(options: Options) -> None:
     show(options, "seconds per step of training by cross entropy", headers, rows, notes, {"seconds_per_step": seconds})
 
 
+def measure_search(options: Options) -> None:
+    """Measure searches of NAS-Bench-201: by the embedded accuracies, and by a proxy; print."""
+    from search import rates
+
+    check(options)
+    job = prepare(options)
+    found = {name: rates.tabular_rate(name, options.repeats) for name in rates.TABULAR}
+    rows = [[f"{name}, accuracies", f"{rate:,.0f}", ""] for name, rate in found.items()]
+    shares = {}
+    for proxy in job.proxies:
+        rate, shares[proxy.name] = rates.scored_rate(job, proxy, options.cells)
+        found[proxy.name] = rate
+        rows.append([f"evolution, {proxy.name}", f"{rate:,.1f}", f"{100 * shares[proxy.name]:.1f} %"])
+    notes = [
+        f"{rates.TABULAR_BUDGET:,} candidates by accuracies, median over {options.repeats}; {options.cells} by proxies"
+    ]
+    content = {"evaluations_per_second": found, "scoring_share": shares}
+    show(options, "searches of nasbench201", ["", "evaluations/s", "scoring"], rows, notes, content)
+
+
 def check(options: Options) -> None:
     """Raises ValueError for options that can't be."""
     from benchmarks import results
@@ -136,7 +160,7 @@ def show(
     headers: Sequence[str],
     rows: Sequence[Sequence[str]],
     notes: Sequence[str],
-    content: dict[str, object],
+    content: Mapping[str, object],
 ) -> None:
     """Print a table, and write the figures where that is wanted."""
     from analysis.tables import markdown
@@ -151,7 +175,7 @@ def show(
         results.write_json({"options": asdict(options), **content, **results.environment()}, Path(options.json))
 
 
-def measure_report() -> None:
+def measure_report(options: Options) -> None:
     """Seconds and memory of analysis/report.py over a whole space, and seconds of its bootstrap."""
     import resource
     import subprocess

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from benchmarks.command import option, parse, progress, reported, show_table
 from benchmarks.options import ScoringOptions, check_range, scoring_job
@@ -54,6 +54,7 @@ class Options(ScoringOptions):
     tournament: int = option(10, "how many of them a round draws")
     top: int = option(5, "among how many of the best of these the parent is drawn (evolution)")
     children: int = option(1, "children a round, scored together")
+    against: Literal["params", "macs"] = option("params", "what nsga2 weighs the fitness against")
     alone: bool = option(False, "without random search and the largest candidate beside it")
     out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
     store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
@@ -100,6 +101,8 @@ def evolve(options: Options) -> None:
     history = pd.DataFrame([step for steps in walks for step in steps])
     best = winners(walks, run)
     contents = {"history.csv": history, "best.csv": best, "summary.csv": searches.summary(best)}
+    if "nsga2" in options.strategy:
+        contents["front.csv"] = searches.fronts(history[history["strategy"] == "nsga2"], options.against)
     for name, table in contents.items():
         tables.write_csv(table, out / name)
     results.write_json(winner_file(best, run), out / "winner.json")
@@ -142,7 +145,8 @@ def prepare(options: Options) -> tuple[Run, list[Search]]:
             )
         if options.budget < options.population:
             raise ValueError(f"--budget {options.budget}: less than the population of {options.population}")
-    settings = strategies.Settings(options.population, options.tournament, options.top, options.children)
+    numbers = (options.population, options.tournament, options.top, options.children)
+    settings = strategies.Settings(*numbers, options.against)
     seeds = range(options.seed, options.seed + options.seeds)
     job = scoring_job(options, space, (), list(chosen.values()), seeds)
     run = Run(options, space, terrain, settings, job, known_truth(options, space), chosen)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -103,6 +103,7 @@ class Settings:
     sample: int = 10  # drawn from the population each round
     top: int = 5  # of the sample, by fitness: one of them is the parent
     children: int = 1  # a round, scored together
+    against: Literal["params", "macs"] = "params"  # what nsga2 weighs fitness against
 
 
 Strategy = Callable[[Ground, Settings], Iterator[list[str]]]
@@ -176,7 +177,7 @@ def exhaustive(ground: Ground, settings: Settings) -> Iterator[list[str]]:
 
 
 def nsga2(ground: Ground, settings: Settings) -> Iterator[list[str]]:
-    """NSGA-II (Deb et al. 2002) by Optuna: high fitness against few parameters; its front is a winner a size."""
+    """NSGA-II (Deb et al. 2002) by Optuna: high fitness against a small size; its front is a winner a size."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -199,7 +200,7 @@ def nsga2(ground: Ground, settings: Settings) -> Iterator[list[str]]:
         yield list(unknown)
         for trial, arch in asked:
             if ground.feasible(arch):
-                study.tell(trial, (ground.fitness(arch), ground.size(arch).params))
+                study.tell(trial, (ground.fitness(arch), getattr(ground.size(arch), settings.against)))
             else:
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
 

@@ -246,6 +246,9 @@ def test_a_combination_is_ranked_over_what_was_scored() -> None:
 
 def test_the_oracle_needs_no_proxy_and_a_space_without_a_table_none() -> None:
     assert evolve.main([*QUICK, "--oracle", "--strategy", "evolution,nsga2,exhaustive", "--out", "out"]) == 0
+    front = pd.read_csv("out/front.csv", dtype={"arch": str})
+    assert front["params"].is_monotonic_increasing
+    assert front["fitness"].is_monotonic_increasing
     best = pd.read_csv("out/best.csv", dtype={"arch": str}).set_index(["strategy", "proxy"])
     assert best.loc[("exhaustive", "oracle"), "arch"] == "117", "the best of the first six"
     arguments = ["--space", "s1", "--dataset", "cifar100", "--proxy", "params", "--alone", "--budget", "6"]

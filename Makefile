@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: rank distill test check format speed readme clean
+.PHONY: rank distill test check format speed readme docs clean
 
 rank: $(VENV)/installed
 	$(BIN)/python benchmarks/rank.py --proxy diswot --dataset cifar10
@@ -27,6 +27,9 @@ format: $(VENV)/installed-check
 
 readme: $(VENV)/installed
 	$(BIN)/python docs/readme.py
+
+docs: $(VENV)/installed
+	$(BIN)/python docs/pages.py
 
 speed: $(VENV)/installed
 	$(BIN)/python benchmarks/speed.py

@@ -1,21 +1,54 @@
-"""Figures over rows. Colour-blind safe (Okabe & Ito), drawn without a display."""
+"""Figures over rows: the house style, how a figure is saved, and scores against accuracies.
+
+Colour-blind safe (Okabe & Ito), readable at a column's width, drawn without a display. Charts of correlations stand in
+analysis/charts.py, matrices and maps in analysis/heatmaps.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.ranking import Array
+from analysis.bootstrap import Array
 
+COLUMN = 3.4  # inches, of a two-column page
 DENSE = 1000  # more points than this are drawn as densities
-POINT, DENSITY = "#0072B2", "cividis"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+POINT, ACCENT, GREY, DENSITY = COLOURS[0], COLOURS[1], "#777777", "cividis"
 
 
-def score_against_truth(panels: Mapping[str, tuple[Array, str]], truth: Array, label: str, path: Path) -> None:
+@contextmanager
+def style() -> Iterator[None]:
+    """The look that all figures share."""
+    with mpl.rc_context(
+        {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+    ):
+        yield
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure in the format that the path's suffix names, so that a reader never sees half of it."""
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_bytes(drawn(figure, path.suffix[1:]))
+    temporary.replace(path)
+
+
+def drawn(figure: Figure, kind: str) -> bytes:
+    """The bytes of a figure as png, pdf or svg; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, dpi=160, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
+    return buffer.getvalue()
+
+
+def score_against_truth(panels: Mapping[str, tuple[Array, str]], truth: Array, label: str) -> Figure:
     """One panel a proxy: its scores against the accuracies, titled with its correlation; failed scores are left out.
 
     panels: proxy -> (scores [n], what to say beside the name); truth [n] in percent. Scores that span more than
@@ -23,8 +56,8 @@ def score_against_truth(panels: Mapping[str, tuple[Array, str]], truth: Array, l
     """
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
-    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(3.4 * columns, 2.9 * rows), layout="constrained")
+    with style():
+        figure = Figure(figsize=(COLUMN * columns, 2.9 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for axis, (name, (scores, remark)) in zip(axes, panels.items(), strict=False):
             shown = np.isfinite(scores)
@@ -39,12 +72,10 @@ def score_against_truth(panels: Mapping[str, tuple[Array, str]], truth: Array, l
         for axis in axes[len(panels) :]:
             axis.set_axis_off()
         figure.supylabel(label, fontsize=9)
-        temporary = path.with_name(f".{path.name}")
-        figure.savefig(temporary, dpi=160, format="png")
-        temporary.replace(path)
+    return figure
 
 
-def _spaced(axis: mpl.axes.Axes, truth: Array) -> Array:
+def _spaced(axis: Axes, truth: Array) -> Array:
     """Accuracies from chance to the best in one view: placed by the logarithm of the error, labelled as accuracies."""
     low, high = float(truth.min()), float(truth.max())
     if high - low < 30 or low < 0 or high > 100:
@@ -54,7 +85,7 @@ def _spaced(axis: mpl.axes.Axes, truth: Array) -> Array:
     return np.asarray(-np.log10(101.0 - truth))
 
 
-def _readable(axis: mpl.axes.Axes, x: Array, name: str) -> Array:
+def _readable(axis: Axes, x: Array, name: str) -> Array:
     """The scores, or log10 of them where they are positive but for zeros and span three orders of magnitude."""
     positive = x[x > 0]
     if len(positive) and x.min() >= 0 and positive.max() > 1e3 * positive.min():

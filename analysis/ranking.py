@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-Array = NDArray[np.float64]
+from analysis.bootstrap import RESAMPLES, Array, percentile_interval, spearman_resamples
+
 TOP = 10  # candidates that top10_mean_truth looks at
-RESAMPLES = 2000
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -115,19 +114,73 @@ def top_tenth_spearman(x: Array, truth: Array) -> float:
     return spearman(x[best], truth[best])
 
 
+def band_spearman(x: Array, truth: Array, size: Array, bands: int = 4) -> float:
+    """Spearman among candidates of about equal size: the mean over bands of size, weighted by their candidates.
+
+    Bands hold about equally many; candidates of equal size share one. A band in which the correlation is undefined is
+    left out; NaN where none is left.
+    """
+    band = np.minimum(bands * (stats.rankdata(size, "min") - 1) // max(len(size), 1), bands - 1)
+    members = [band == number for number in np.unique(band)]
+    found = np.array([spearman(x[inside], truth[inside]) for inside in members])
+    weights = np.array([inside.sum() for inside in members])
+    defined = ~np.isnan(found)
+    return float(np.average(found[defined], weights=weights[defined])) if defined.any() else np.nan
+
+
 def top_mean_truth(x: Array, truth: Array, k: int) -> float:
     """Mean truth of the k candidates with the highest scores, expected over a random order of ties."""
     if len(x) == 0:
         return np.nan
+    above, level, left = _top(x, k)
+    return float((truth[above].sum() + left * truth[level].mean()) / (above.sum() + left))
+
+
+def regret(x: Array, truth: Array, k: int = 1) -> float:
+    """Best truth minus the best among the k candidates with the highest scores, expected over ties."""
+    if len(x) == 0:
+        return np.nan
+    above, level, left = _top(x, k)
+    floor = truth[above].max(initial=-np.inf)
+    tied = np.maximum(np.sort(truth[level]), floor)
+    below = np.arange(len(tied) + 1)
+    all_below = np.prod([(below - drawn) / (len(tied) - drawn) for drawn in range(left)], axis=0)
+    return float(truth.max() - np.diff(all_below) @ tied)
+
+
+def precision(x: Array, truth: Array, k: int) -> float:
+    """Share of the k candidates with the highest scores that are among the k best by truth, expected over ties.
+
+    Candidates whose truth equals that of the k-th best count as among them.
+    """
+    if len(x) == 0:
+        return np.nan
+    best = truth >= np.sort(truth)[-min(k, len(truth))]
+    return top_mean_truth(x, best.astype(float), k)
+
+
+def ndcg(x: Array, truth: Array, k: int) -> float:
+    """Normalised discounted cumulative gain of the first k (Järvelin & Kekäläinen 2002), expected over ties.
+
+    The gain is linear: truth from 0, the cohort's worst, to 1, its best; place i counts 1 / log2(i + 1). NaN where all
+    truths are equal.
+    """
+    if len(x) == 0 or np.ptp(truth) == 0:
+        return np.nan
+    gain = (truth - truth.min()) / np.ptp(truth)
+    discount = np.where(np.arange(len(x)) < k, 1 / np.log2(np.arange(len(x)) + 2), 0.0)
+    _, group, counts = np.unique(-x, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    shared = np.add.reduceat(discount, ends - counts) / counts
+    return float(gain @ shared[group] / (np.sort(gain)[::-1] @ discount))
+
+
+def _top(x: Array, k: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_], int]:
+    """Who is surely among the k highest, who is tied for the places left, and how many places those are."""
     k = min(k, len(x))
     edge = np.sort(x)[-k]
-    above, level = x > edge, x == edge
-    return float((truth[above].sum() + (k - above.sum()) * truth[level].mean()) / k)
-
-
-def regret(x: Array, truth: Array) -> float:
-    """Best truth minus that of the candidate with the highest score, expected over ties."""
-    return float(truth.max() - top_mean_truth(x, truth, 1)) if len(x) else np.nan
+    above = x > edge
+    return above, x == edge, k - int(above.sum())
 
 
 def bootstrap_interval(
@@ -138,60 +191,8 @@ def bootstrap_interval(
     *,
     resamples: int = RESAMPLES,
 ) -> tuple[float, float]:
-    """Percentile interval of the mean over seeds of Spearman's rho; scores [S, n].
-
-    Clusters are drawn with replacement, all their candidates together. Resamples in which a correlation is undefined
-    are left out; NaN where fewer than half are left.
-    """
-    _, cluster = np.unique([str(key) for key in clusters], return_inverse=True)
-    number = cluster.max(initial=-1) + 1
-    if number < 2:
-        return np.nan, np.nan
-    found = np.empty(resamples)
-    orders = [_Order(row) for row in scores]
-    truth_order = _Order(truth)
-    step = max(1, 4_000_000 // len(truth))  # resamples held in memory at once
-    for start in range(0, resamples, step):
-        count = min(step, resamples - start)
-        draws = random.multinomial(number, np.full(number, 1 / number), size=count)
-        weights = draws[:, cluster].astype(float)
-        y = truth_order.ranks(weights)
-        found[start : start + count] = np.mean(
-            [_weighted_pearson(o.ranks(weights), y, weights) for o in orders], axis=0
-        )
-    found = found[~np.isnan(found)]
-    if len(found) < resamples / 2:
-        return np.nan, np.nan
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(found, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-class _Order:
-    """Average ranks of one variable in any resample, from a single sort."""
-
-    def __init__(self, values: Array) -> None:
-        self.order = np.argsort(values, kind="stable")
-        ordered = values[self.order]
-        self.starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-        self.sizes = np.diff(np.r_[self.starts, len(values)])
-        self.back = np.argsort(self.order)
-
-    def ranks(self, weights: Array) -> Array:
-        """weights [B, n], how often each candidate was drawn -> its average rank in each resample [B, n]."""
-        tied = np.add.reduceat(weights[:, self.order], self.starts, axis=1)
-        middle = np.cumsum(tied, axis=1) - (tied - 1) / 2
-        return np.repeat(middle, self.sizes, axis=1)[:, self.back]
-
-
-def _weighted_pearson(x: Array, y: Array, weights: Array) -> Array:
-    """Pearson's correlation in each resample: [B, n] three times -> [B]."""
-    total = weights.sum(1, keepdims=True)
-    x = x - (weights * x).sum(1, keepdims=True) / total
-    y = y - (weights * y).sum(1, keepdims=True) / total
-    spread = np.sqrt((weights * x * x).sum(1) * (weights * y * y).sum(1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(spread > 0, (weights * x * y).sum(1) / spread, np.nan)
+    """Percentile interval of the mean over seeds of Spearman's rho, by a bootstrap over clusters; scores [S, n]."""
+    return percentile_interval(spearman_resamples(scores, truth, clusters, random, resamples=resamples).mean(axis=1))
 
 
 def _pearson(x: Array, y: Array) -> float:

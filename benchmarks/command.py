@@ -11,7 +11,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import jsonargparse
 
@@ -27,6 +27,11 @@ O = TypeVar("O")  # noqa: E741, an options dataclass
 def option(default: Any, text: str) -> Any:
     """A field of an options dataclass: its default and its line in --help."""
     return dataclasses.field(default=default, metadata={"help": text})
+
+
+def argument(text: str) -> Any:
+    """A field that is given without a name: text, or one or more of them where it is a tuple."""
+    return dataclasses.field(kw_only=True, metadata={"help": text, "positional": True})
 
 
 class Parser(jsonargparse.ArgumentParser):
@@ -47,7 +52,11 @@ def parser(options: type, prog: str, *, config: bool = True) -> Parser:
     for field in dataclasses.fields(options):
         name = "--" + field.name.replace("_", "-")
         text = field.metadata["help"]
-        if types[field.name] is bool:
+        if field.metadata.get("positional"):
+            several = get_origin(types[field.name]) is tuple
+            kind = str if several else types[field.name]
+            made.add_argument(field.name, type=kind, nargs="+" if several else None, help=text)
+        elif types[field.name] is bool:
             made.add_argument(name, action="store_true", help=text)
         else:
             made.add_argument(name, type=types[field.name], default=field.default, help=text)
@@ -67,7 +76,7 @@ def parse(options: type[O], prog: str, arguments: Sequence[str] | None = None) -
         empty = value is None and type(None) not in get_args(types[name])
         if empty or (types[name] is bool and not isinstance(value, bool)):
             made.error(f"--{name.replace('_', '-')}: {value!r} is not allowed")
-    return options(**chosen)
+    return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
 
 
 def reported(prog: str, run: Callable[[], None]) -> int:

@@ -1,12 +1,16 @@
-"""Accuracy tables on this machine: what there is, and fetching the official ones. See --help."""
+"""Accuracy tables on this machine: what there is, getting the official ones, and whether all is sound. See --help."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks.command import Parser, option, parser, reported, show_table
+from benchmarks.command import Parser, option, parser, progress, reported, show_table
+
+if TYPE_CHECKING:
+    from benchmarks.doctor import Finding
 
 PROG = "data.py"
 
@@ -19,22 +23,57 @@ class Fetch:
 
 
 @dataclass
+class Import:
+    """Import NAS-Bench-201's own file into one small table: accuracies by data set, split, epochs and seed."""
+
+    any_digest: bool = option(False, "import a file whose content is not what the digest in its name says")
+    trust_pickle: bool = option(False, "load the file whatever it does: it can run any code; only for a file of yours")
+
+
+@dataclass
 class List:
-    """List the accuracy tables: which are here, and how to get the others."""
+    """List the accuracy tables: which are here, their digests, cells and splits, and how to get the others."""
+
+
+@dataclass
+class Check:
+    """Verify every accuracy table that is here; exit code 2 where one is not what it should be."""
+
+
+@dataclass
+class Doctor:
+    """Versions, devices, memory, data, a store's health, and a self-test against golden scores, in one screen."""
+
+    store: str = option("runs/store.sqlite", "store of scores to look at")
+    renew: bool = option(False, "write the golden scores anew; for developers who changed what a proxy computes")
+
+
+COMMANDS = {"fetch": Fetch, "import": Import, "list": List, "check": Check, "doctor": Doctor}
+ARGUMENTS = {
+    "fetch": ("dataset", "cifar10, cifar100 or ImageNet16-120"),
+    "import": ("file", "FILE.pth, or FOLDER or .tar of NATS-Bench's topology files, simple"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
     made = Parser(prog=PROG, description=(__doc__ or "").strip())
     commands = made.add_subcommands()
-    fetching = parser(Fetch, f"{PROG} fetch", config=False)
-    fetching.add_argument("dataset", help="cifar10, cifar100 or ImageNet16-120")
-    commands.add_subcommand("fetch", fetching, help=(Fetch.__doc__ or "").strip())
-    commands.add_subcommand("list", parser(List, f"{PROG} list", config=False), help=(List.__doc__ or "").strip())
+    for name, options in COMMANDS.items():
+        one = parser(options, f"{PROG} {name}", config=False)
+        if name in ARGUMENTS:
+            one.add_argument(ARGUMENTS[name][0], help=ARGUMENTS[name][1])
+        commands.add_subcommand(name, one, help=(options.__doc__ or "").strip())
     values = made.parse_args(arguments)
-    if values.subcommand == "list":
-        return reported(PROG, show_tables)
-    return reported(PROG, lambda: fetch(values.fetch.dataset, values.fetch.source))
+    chosen = values[values.subcommand]
+    run = {
+        "fetch": lambda: fetch(chosen.dataset, chosen.source),
+        "import": lambda: import_file(Path(chosen.file), chosen.trust_pickle, chosen.any_digest),
+        "list": show_tables,
+        "check": check,
+        "doctor": lambda: doctor(Path(chosen.store), chosen.renew),
+    }
+    return reported(PROG, run[values.subcommand])
 
 
 def fetch(dataset: str, source: str | None) -> None:
@@ -45,16 +84,87 @@ def fetch(dataset: str, source: str | None) -> None:
     print(f"{dataset}: {path}")
 
 
+def import_file(path: Path, trust_pickle: bool, any_digest: bool) -> None:
+    """Import a benchmark file, saying beforehand what it takes."""
+    from benchmarks import doctor, imported, truth
+
+    if not path.exists():
+        raise ValueError(f"{path}: no such file")
+    needed, free = imported.memory_needed(path), doctor.free_memory()
+    print(
+        f"{path.name}: takes about {needed / 2**30:.1f} GiB of memory; {free / 2**30:.1f} GiB are free", file=sys.stderr
+    )
+    if needed > free:
+        print("warning: that is less than it takes; the system may end this program", file=sys.stderr)
+    if trust_pickle:
+        print(f"warning: --trust-pickle: whatever code is in {path.name} runs now, with your rights", file=sys.stderr)
+    folder = truth.cache_folder()
+    made = imported.install(path, folder, progress, trust_pickle=trust_pickle, any_digest=any_digest)
+    print(f"{folder / made.table}: {made.cells:,} cells of {made.source} (sha256 {made.source_sha256[:12]})")
+    print("use it with: python benchmarks/rank.py --truth nasbench201:x-valid")
+
+
 def show_tables() -> None:
     """Print every table that --truth can name."""
-    from benchmarks import truth
+    from benchmarks import imported, truth
+    from benchmarks.spaces import find
 
-    rows = [["retrained", "cifar10", "vanilla", "in the package analog-nasbench"]]
-    for dataset in truth.OFFICIAL_SHA256:
-        path: Path = truth.official_path(dataset)
-        here = str(path) if path.is_file() else truth.how_to_fetch(dataset)
-        rows.append(["official", dataset, "vanilla", here])
-    show_table(["table", "data set", "target", "where"], rows, "accuracy tables", texts=4)
+    space = len(find("nasbench201"))
+    rows = [
+        ["retrained", "cifar10", "vanilla", f"{space:,}", truth.RETRAINED_SHA256[:12], "package analog-nasbench"],
+        ["published", "cifar100", "vanilla, distilled", "64", "", str(truth.PUBLISHED_S0)],
+    ]
+    for dataset, digest in truth.OFFICIAL_SHA256.items():
+        path = truth.official_path(dataset)
+        here = path.is_file()
+        where = str(path) if here else truth.how_to_fetch(dataset)
+        rows.append(["official", dataset, "test", f"{space:,}" if here else "", digest[:12], where])
+    folder = truth.cache_folder()
+    if (folder / imported.NOTE).is_file():
+        note = imported.installed(folder)
+        for dataset, splits in imported.splits(folder).items():
+            rows.append(
+                [
+                    "nasbench201",
+                    dataset,
+                    ", ".join(splits),
+                    f"{note.cells:,}",
+                    note.sha256[:12],
+                    str(folder / note.table),
+                ]
+            )
+    else:
+        rows.append(["nasbench201", "all three", "", "", "", "get it with: python benchmarks/data.py import FILE"])
+    show_table(["table", "data set", "splits", "cells", "sha256", "where"], rows, "accuracy tables", texts=6)
+
+
+def check() -> None:
+    """Verify every table. Raises ValueError after the last where one is damaged."""
+    from benchmarks import doctor
+
+    _show(list(doctor.tables()), "accuracy tables, verified")
+
+
+def doctor(store: Path, renew: bool) -> None:
+    """Look at everything, then compute golden scores. Raises ValueError where something is not sound."""
+    import torch
+
+    from benchmarks import doctor, scoring
+
+    if renew:
+        doctor.renew()
+    found = list(doctor.findings(store))
+    devices = {"cpu", scoring.find_device("auto").type}
+    found += [doctor.self_test(torch.device(device)) for device in sorted(devices)]
+    _show(found, "what this machine has")
+
+
+def _show(findings: list[Finding], title: str) -> None:
+    marks = {True: "ok", False: "NOT SOUND", None: ""}
+    show_table(["", "", ""], [[one.what, marks[one.sound], one.text] for one in findings], title, texts=3)
+    unsound = [one.what for one in findings if one.sound is False]
+    if unsound:
+        raise ValueError(f"not sound: {', '.join(unsound)}")
 
 
 if __name__ == "__main__":

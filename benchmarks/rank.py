@@ -83,7 +83,7 @@ def rank(options: Options) -> None:
     draw_figure(scores, rankings, job, options, out / "ranking.png")
     times = {"started": started.isoformat(), "scoring_seconds": scored, "seconds": time.perf_counter() - start}
     results.write_json({**conditions(options, job, truth), **times}, out / "run.json")
-    notes = results.notes(job, options.target, truth, scores, ceiling(options))
+    notes = results.notes(job, options.target, truth, scores)
     if combinations:
         notes.append(
             f"combined by ranks over these {len(job.archs):,} candidates, and defined for them alone: "
@@ -129,14 +129,6 @@ def run_name(options: Options, candidates: int) -> str:
     return name if plain else f"{name[:LONGEST_NAME]}_{hashlib.sha256(repr(exact).encode()).hexdigest()[:6]}"
 
 
-def ceiling(options: Options) -> float | None:
-    """What another training seed reaches inside the top tenth, where that is known."""
-    from benchmarks.truth import SEED_CEILING
-
-    known = options.space == "nasbench201" and options.target == "vanilla"
-    return SEED_CEILING[options.dataset] if known else None
-
-
 def conditions(options: Options, job: Job, truth: Truth) -> dict[str, object]:
     """What run.json says beside the times."""
     from benchmarks import results, teachers
@@ -175,7 +167,7 @@ def draw_figure(
         panels[row["proxy"]] = (own["score"].to_numpy(dtype=float), remark)
     truth = own["truth"].to_numpy(dtype=float)
     unit = "distillation gain, points" if options.target == "gain" else f"{options.target} accuracy, %"
-    figures.score_against_truth(panels, truth, f"{unit}, {options.dataset}", path)
+    figures.save(figures.score_against_truth(panels, truth, f"{unit}, {options.dataset}"), path)
 
 
 def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options: Options, out: Path) -> None:

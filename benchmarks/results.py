@@ -152,7 +152,7 @@ def _headline_row(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame, ceiling: float | None) -> list[str]:
+def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame) -> list[str]:
     """What a reader has to know beside the table, a line each."""
     c = job.conditions
     teacher = c.teacher if c.teacher_weights is None else f"{c.teacher} trained ({c.teacher_weights.name})"
@@ -172,10 +172,9 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame, ceiling: fl
         lines.append(f"{VANILLA}: not a proxy, the measured accuracy without distillation; it costs a training each")
     if target == "gain":
         lines.append("gain: distilled - vanilla accuracy of single trainings, so it carries the noise of both")
-    if ceiling is not None:
-        lines.append(
-            f"ceiling: inside the space's top tenth even another training seed's accuracy reaches only {ceiling}"
-        )
+    if truth.ceiling is not None:
+        reached = f"even another training seed's accuracy reaches only {truth.ceiling:.2f}"
+        lines.append(f"ceiling: inside the space's top tenth {reached}")
     failed = scores.loc[scores["status"].ne("ok"), "status"].value_counts()
     if len(failed):
         counted = ", ".join(f"{count} {status}" for status, count in failed.items())

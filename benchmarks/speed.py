@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING
 
 from benchmarks.command import option, parse, progress, reported, show_table
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 PROG = "speed.py"
 Tasks = dict[str, Callable[[], object]]
 CLASSIC_NAMES = "grad_norm,snip,grasp,fisher,jacob_cov,plain,synflow,naswot"
+REPORT = Path(__file__).resolve().parent.parent / "analysis" / "report.py"
+PROXIES, SEEDS = 30, 3  # of the synthetic run
 SHARED_OVER = 200  # candidates of a default run, that share the teacher's cost
 
 
@@ -36,6 +38,7 @@ class Options:
 
     proxy: str = option("diswot*,grad_norm,synflow,params,macs", "proxies to measure: names, wildcards, all")
     classic: bool = option(False, "the eight classic measures shared, against one by one on fresh plain networks")
+    report: bool = option(False, "instead: the report over a synthetic run of a whole space, and the bootstrap")
     train: bool = option(False, "a step of training, beside a bare PyTorch loop's")
     dataset: str = option("cifar10", "cifar10, cifar100 or ImageNet16-120")
     cells: int = option(20, "how many cells, sampled by --seed")
@@ -50,7 +53,8 @@ class Options:
 def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
     options = parse(Options, PROG, arguments)
-    return reported(PROG, lambda: measure_training(options) if options.train else measure(options))
+    run = measure_training if options.train else measure
+    return reported(PROG, measure_report if options.report else lambda: run(options))
 
 
 def measure(options: Options) -> None:
@@ -145,6 +149,37 @@ def show(
         print("\n".join(f"  {note}" for note in notes))
     if options.json:
         results.write_json({"options": asdict(options), **content, **results.environment()}, Path(options.json))
+
+
+def measure_report() -> None:
+    """Seconds and memory of analysis/report.py over a whole space, and seconds of its bootstrap."""
+    import resource
+    import subprocess
+    import tempfile
+
+    import numpy as np
+
+    from analysis import comparison, runs
+    from benchmarks import synthetic
+
+    with tempfile.TemporaryDirectory() as folder:
+        run, page = Path(folder) / "synthetic", Path(folder) / "report.html"
+        rows = synthetic.write_run(run, PROXIES, SEEDS)
+        command = [sys.executable, str(REPORT), str(run), "--out", str(page)]
+        took = once(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL), False)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        memory = used.ru_maxrss / 2**20  # Linux counts in KiB
+        read = runs.read(run)
+        archs = [str(number) for number in range(len(read.archs))]
+        random = np.random.default_rng(0)
+        before = process_time()
+        resampled = once(lambda: comparison.resampled(read.ranked, read.truth, archs, random, resamples=1000), False)
+        bootstrap = process_time() - before
+        size = page.stat().st_size / 1e6
+    print(f"report over {rows:,} rows ({len(archs):,} cells x {PROXIES} proxies x {SEEDS} seeds):")
+    cpu = used.ru_utime + used.ru_stime
+    print(f"  {took:.1f} s ({cpu:.1f} s of processor), {memory:.2f} GiB at most, page of {size:.1f} MB")
+    print(f"  bootstrap of all {PROXIES * SEEDS} correlations, 1,000 resamples: {resampled:.1f} s ({bootstrap:.1f} s)")
 
 
 def prepare(options: Options) -> Job:

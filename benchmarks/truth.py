@@ -2,6 +2,7 @@
 
 retrained   NAS-Bench-201 on CIFAR-10, in the data of the package analog-nasbench: the embedded default
 official    NAS-Bench-201 test accuracy after 200 epochs, mean over seeds: benchmarks/data.py fetch brings it
+nasbench201:SPLIT[:EPOCHS][:SEED]   a column of the authors' own file: benchmarks/data.py import brings it
 published   S0 on CIFAR-100, vanilla and distilled, by DisWOT's authors: part of the project
 trial       20 NAS-Bench-201 cells, vanilla and distilled, trained for a moment by search/distill.py: embedded too
 a path      a CSV of `arch` or `index`, and `accuracy` (or a column called like the target)
@@ -19,6 +20,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import pandas as pd
 import pooch
 
+from benchmarks import imported
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.resnet import S0
 
@@ -57,12 +60,14 @@ class Truth:
     """Accuracies in percent by canonical arch (of the target gain: points), and where they come from.
 
     `vanilla` holds the accuracies without distillation where the target is another and the table has them: a predictor
-    that costs a training, ranked beside the proxies.
+    that costs a training, ranked beside the proxies. `ceiling` is what another training seed's accuracy reaches inside
+    the top tenth (Spearman), where that is known.
     """
 
     accuracy: dict[str, float]
     source: str
     vanilla: dict[str, float] = field(default_factory=dict)
+    ceiling: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,8 @@ def load(name: str, space: Space, dataset: str, target: str) -> Truth:
     """The table that `--truth` names. Raises ValueError, saying how to get one, where there is none."""
     if target not in TARGETS:
         raise ValueError(f"no target is called {target!r}; there are: {', '.join(TARGETS)}")
+    if name.startswith(f"{NasBench201.name}:"):
+        return from_import(name, space, dataset, target)
     if name not in (*TABLES, "auto"):
         return from_csv(Path(name), space, target)
     fitting = [one for one, table in TABLES.items() if table.covers(space.name, dataset, target)]
@@ -98,6 +105,18 @@ def load(name: str, space: Space, dataset: str, target: str) -> Truth:
         f"there is no table of {target} accuracies for {space.name} on {dataset}: give your own as --truth FILE.csv "
         f"(columns arch or index, and {columns})"
     )
+
+
+def others(space: Space, dataset: str, target: str) -> dict[str, Truth]:
+    """The tables that are here of the space's other data sets and targets, by what they hold."""
+    found = {}
+    for table in TABLES.values():
+        for other in table.datasets if table.space == space.name else ():
+            for wanted in table.targets:
+                if (other, wanted) != (dataset, target) and wanted != "gain":
+                    with suppress(ValueError):  # not fetched
+                        found[f"{other} {wanted}"] = table.read(other, wanted)
+    return found
 
 
 def how_to_fetch(dataset: str) -> str:
@@ -125,7 +144,8 @@ def official(dataset: str) -> Truth:
     accuracy = pd.read_csv(path, index_col="index")["accuracy"]
     space = NasBench201()
     table = {space.arch(int(index)): float(value) for index, value in accuracy.items()}  # type: ignore[call-overload]
-    return Truth(table, f"official ({dataset} test accuracy, 200 epochs, mean over seeds)")
+    source = f"official ({dataset} test accuracy, 200 epochs, mean over seeds)"
+    return Truth(table, source, ceiling=SEED_CEILING[dataset])
 
 
 def fetch_official(dataset: str, source: str | None = None) -> Path:
@@ -171,7 +191,16 @@ def retrained() -> Truth:
     Spearman with the official CIFAR-10 test accuracy .991 over the space, .76 inside its top tenth.
     """
     accuracy = {NasBench201().from_tuple(cell): value.baseline_accuracy for cell, value in _analog_table().items()}
-    return Truth(accuracy, "retrained (analog-nasbench baseline_accuracy, CIFAR-10, one training each)")
+    source = "retrained (analog-nasbench baseline_accuracy, CIFAR-10, one training each)"
+    return Truth(accuracy, source, ceiling=SEED_CEILING["cifar10"])
+
+
+def from_import(name: str, space: Space, dataset: str, target: str) -> Truth:
+    """A column of the imported NAS-Bench-201 file. Raises ValueError where it has none for this."""
+    if space.name != NasBench201.name or target != "vanilla":
+        raise ValueError(f"--truth {name}: has vanilla accuracies of nasbench201, not {target} ones of {space.name}")
+    column = imported.select(name, dataset, cache_folder())
+    return Truth(column.accuracy, column.source, ceiling=None if math.isnan(column.ceiling) else column.ceiling)
 
 
 def published(target: str) -> Truth:
@@ -244,6 +273,10 @@ TABLES = {
     ),
 }
 TRUTHS = {name: table.text for name, table in TABLES.items()}
+TRUTHS["nasbench201:SPLIT"] = (
+    "NAS-Bench-201's own file, vanilla: SPLIT x-valid, x-test or ori-test; then :12 or :200, then :SEED, if wanted; "
+    "benchmarks/data.py import"
+)
 TRUTHS["PATH"] = "a CSV with a column arch or index, and a column accuracy (or vanilla, distilled; gain needs both)"
 
 

@@ -31,6 +31,8 @@ def main() -> None:
         rank = ("benchmarks/rank.py", "--proxy", "diswot", "--dataset", "cifar10", "--markdown", "--out", out)
         text = between(readme.read_text(), "rank", printed(*rank))
         shutil.copyfile(Path(out) / "ranking.png", ROOT / "docs" / "ranking.png")
+        gain = ("--space", "s0", "--dataset", "cifar100", "--target", "gain", "--proxy", "diswot*", "--out", out)
+        text = between(text, "gain", printed("benchmarks/rank.py", *gain, "--markdown"))
     text = between(text, "speed", printed("benchmarks/speed.py", "--proxy", "diswot,grad_norm,synflow", "--markdown"))
     readme.write_text(text)
 

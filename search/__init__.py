@@ -1,1 +1,1 @@
-"""Student search and distillation. Nothing here yet."""
+"""Searching a space for a student, and distilling it."""

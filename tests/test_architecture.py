@@ -14,6 +14,7 @@ ALLOWED = {"proxies": {"proxies"}, "analysis": {"analysis"}, "benchmarks": {"pro
 COMMANDS = {  # they may import every room, and nobody imports them
     *("benchmarks/rank.py", "benchmarks/speed.py", "benchmarks/data.py", "search/evolve.py"),
     *("search/distill.py", "analysis/ablate.py", "analysis/compare.py", "analysis/validate.py", "analysis/report.py"),
+    "analysis/maps.py",
 }
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 LIBRARY = {"proxies": {"torch"}, "analysis": {"numpy", "scipy", "pandas", "matplotlib"}}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis import ranking
+from analysis import bootstrap, ranking
+from analysis.bootstrap import spearman_resamples
 
 values = st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=3, max_size=40)
 
@@ -75,7 +78,7 @@ def test_a_constant_score_has_no_correlation() -> None:
     found = rank([1, 1, 1], [1, 2, 3])
     assert np.isnan(found.spearman)
     assert np.isnan(found.kendall)
-    assert found.regret == 1  # expected over the tie: 3 - 2
+    np.testing.assert_allclose(found.regret, 1)  # expected over the tie: 3 - 2
 
 
 def test_partial_correlation_by_hand() -> None:
@@ -118,13 +121,21 @@ def test_ties_at_the_edge_of_the_top_count_by_their_mean() -> None:
 def test_a_resample_has_the_correlation_of_the_repeated_candidates(pairs: list[tuple[int, int]], seed: int) -> None:
     """The bootstrap's ranks come from one sort; here each resample is written out and ranked anew."""
     x, y = (np.array(column, dtype=float) for column in zip(*pairs, strict=True))
-    weights = np.random.default_rng(seed).integers(0, 3, size=(4, len(x))).astype(float)
-    weights[:, 0] += 1
-    found = ranking._weighted_pearson(ranking._Order(x).ranks(weights), ranking._Order(y).ranks(weights), weights)
-    for row, rho in zip(weights, found, strict=True):
-        repeated = np.repeat(np.arange(len(x)), row.astype(int))
-        expected = ranking.spearman(x[repeated], y[repeated])
-        np.testing.assert_allclose(rho, expected, atol=1e-9)
+    n = len(x)
+    found = spearman_resamples(np.stack([x, y, -x]), y, range(n), np.random.default_rng(seed), resamples=4)
+    keys = np.unique([str(number) for number in range(n)], return_inverse=True)[1]
+    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=4)[:, keys]
+    for times, rhos in zip(draws, found, strict=True):
+        repeated = np.repeat(np.arange(n), times)
+        expected = [ranking.spearman(column[repeated], y[repeated]) for column in (x, y, -x)]
+        np.testing.assert_allclose(rhos, expected, atol=1e-9)
+
+
+def test_the_bootstrap_gives_the_same_whatever_it_holds_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = np.random.default_rng(1).standard_normal((2, 50))
+    first = spearman_resamples(x[None], y, range(50), random(), resamples=30)
+    monkeypatch.setattr(bootstrap, "BLOCK", 350)
+    np.testing.assert_allclose(spearman_resamples(x[None], y, range(50), random(), resamples=30), first)
 
 
 def test_the_interval_covers_as_often_as_it_says() -> None:
@@ -183,3 +194,37 @@ def test_order_of_candidates_does_not_matter() -> None:
     first, second = rank(x, y, z, whole_space=True), rank(x[order], y[order], z[order], whole_space=True)
     for name in ("spearman", "kendall", "top10_spearman", "top10_mean_truth", "regret", "partial_spearman"):
         np.testing.assert_allclose(getattr(first, name), getattr(second, name))
+
+
+ties = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), min_size=2, max_size=5)
+
+
+@given(ties, st.integers(1, 6))
+def test_top_views_are_expectations_over_the_orders_of_ties(pairs: list[tuple[int, int]], k: int) -> None:
+    """Every order that the scores allow, written out: the view is the mean over them."""
+    x, truth = (np.array(column, dtype=float) for column in zip(*pairs, strict=True))
+    orders = [o for o in map(list, permutations(range(len(x)))) if (np.diff(x[o]) <= 0).all()]
+    first = [truth[order][: min(k, len(x))] for order in orders]
+    best = np.sort(truth)[-min(k, len(x))]
+    np.testing.assert_allclose(ranking.regret(x, truth, k), truth.max() - np.mean([top.max() for top in first]))
+    np.testing.assert_allclose(ranking.precision(x, truth, k), np.mean([(top >= best).mean() for top in first]))
+    if np.ptp(truth) == 0:
+        assert np.isnan(ranking.ndcg(x, truth, k))
+        return
+    gains = [(top - truth.min()) / np.ptp(truth) for top in [np.sort(truth)[::-1][: len(first[0])], *first]]
+    ideal, *found = [sum(gain / np.log2(place + 2) for place, gain in enumerate(row)) for row in gains]
+    np.testing.assert_allclose(ranking.ndcg(x, truth, k), np.mean(found) / ideal)
+
+
+def test_within_bands_of_size_by_hand() -> None:
+    """Two bands of four and two: rho 1 and -1, weighted by their candidates, though the whole looks otherwise."""
+    size = np.array([1.0, 1, 1, 1, 9, 9])
+    truth, scores = np.array([1.0, 2, 3, 4, 8, 9]), np.array([1.0, 2, 3, 4, 6, 5])
+    np.testing.assert_allclose(ranking.band_spearman(scores, truth, size, bands=2), (4 * 1 + 2 * -1) / 6)
+    assert np.isnan(ranking.band_spearman(size, truth, size, bands=2))
+
+
+def test_bands_are_about_equal_where_sizes_differ() -> None:
+    size, truth = np.arange(40.0), np.tile([0.0, 1.0], 20)
+    expected = np.mean([ranking.spearman(size[i : i + 10], truth[i : i + 10]) for i in range(0, 40, 10)])
+    np.testing.assert_allclose(ranking.band_spearman(size, truth, size), expected)

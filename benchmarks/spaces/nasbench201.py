@@ -116,11 +116,13 @@ class NasBench201(Space):
         return CellStack([parse_cell(arch) for arch in archs], classes, resolution)
 
 
+@cache
 def parse_cell(arch: str) -> Cell:
     """The six operations of an official string that is known to be one."""
     return tuple(part.split("~")[0] for part in arch.replace("+", "").split("|") if part)
 
 
+@cache
 def print_cell(cell: Cell) -> str:
     """The official string of six operations."""
     terms = [f"{operation}~{source}" for operation, (source, _) in zip(cell, EDGES, strict=True)]

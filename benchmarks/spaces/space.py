@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from math import prod
 from typing import Any, NamedTuple
 
@@ -115,11 +116,16 @@ class Space(ABC):
     def mutate(self, arch: str, random: np.random.Generator) -> str:
         """The candidate with another choice at one position, position and choice drawn uniformly."""
         chosen = list(self.read(arch))
-        open_positions = [place for place, options in enumerate(self.choices) if len(options) > 1]
-        place = open_positions[int(random.integers(len(open_positions)))]
-        others = [option for option in self.choices[place] if option != chosen[place]]
-        chosen[place] = others[int(random.integers(len(others)))]
+        place = self._free[int(random.random() * len(self._free))]
+        options = self.choices[place]
+        other = int(random.random() * (len(options) - 1))
+        chosen[place] = options[other + (other >= options.index(chosen[place]))]
         return self.write(tuple(chosen))
+
+    @cached_property
+    def _free(self) -> list[int]:
+        """The positions at which there is a choice."""
+        return [place for place, options in enumerate(self.choices) if len(options) > 1]
 
     def neighbours(self, arch: str) -> list[str]:
         """All candidates that differ in one position."""

@@ -1,0 +1,283 @@
+"""Ablations of the DisWOT measures and those they compete with: a CSV and a figure each. See --help.
+
+Scores come from the one scoring loop and its store, so that a second run scores nothing and a killed one goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmarks.command import argument, option, parse, progress, reported, show_table
+from benchmarks.options import ScoringOptions, check_range, scoring_job
+
+if TYPE_CHECKING:
+    from benchmarks.cohorts import Cohort
+    from benchmarks.scoring import Job
+    from benchmarks.store import Store
+    from benchmarks.truth import Truth
+
+PROG = "ablate.py"
+CONTROL = f"{Path(__file__).resolve().parent.parent / 'benchmarks' / 'controls.py'}:fc_weights"
+FORMS = f"diswot_semantic,diswot_relation,diswot,diswot_fcgrad_semantic,diswot_gram_relation,diswot_released,{CONTROL}"
+LOSSES = "kd,fitnets,at,sp,rkd,cc,pkt,nst,ickd,kdsvd,cka,dist"
+SIZES = "params,macs"
+BATCHES = (8, 16, 32, 64, 128, 256)
+AVERAGED = (1, 2, 4, 8)  # seeds whose ranks are averaged
+BANDS = 4
+
+
+@dataclass
+class Options(ScoringOptions):
+    """Score the candidates under many conditions; leave a CSV and a figure for each ablation."""
+
+    name: Literal["metrics", "draw", "teacher", "batch", "target", "size", "all"] = argument(
+        "metrics, draw, teacher, batch, target, size, or all of them"
+    )
+    proxy: str | None = option(None, "proxies to ablate, instead of each ablation's own")
+    sample: int | str = option("auto", "how many candidates to sample by --seed; auto (200, or all there are) or all")
+    seed: int = option(0, "first seed, and that of the sample")
+    seeds: int = option(3, "number of proxy seeds; tables give mean and spread")
+    images: str | None = option(
+        None, "real images for the batch ablation: cifar10, cifar100 or a .npz; else noise alone"
+    )
+    out: str = option("runs/ablations", "folder for NAME.csv, NAME.png, NAME.pdf and NAME.json")
+    store: str | None = option(None, "file of scores already computed [store.sqlite in --out]")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A line of an ablation: its label, and the options that differ from the command's."""
+
+    label: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    seeds: int | None = None
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Which settings, which proxies, and what becomes of the scores under one setting."""
+
+    settings: Callable[[Options], list[Setting]]
+    proxies: str
+    rows: Callable[[Setting, Scores], Iterable[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores [P, S, n] of one setting, failed ones -inf, with what they are held against."""
+
+    names: list[str]
+    ranked: Any
+    failed: list[int]
+    truth: Any
+    cohort: Cohort
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; its exit code."""
+    options = parse(Options, PROG, arguments)
+    return reported(PROG, lambda: ablate(options))
+
+
+def ablate(options: Options) -> None:
+    """Run the ablations that are asked for, one after the other."""
+    from benchmarks import results
+    from benchmarks.store import Store
+
+    check_range("seeds", options.seeds, 1, 1000)
+    out = Path(options.out)
+    results.check_writable(out)
+    names = list(ABLATIONS) if options.name == "all" else [options.name]
+    with Store(Path(options.store) if options.store else out / "store.sqlite") as store:
+        for name in names:
+            run(name, options, store, out)
+
+
+def run(name: str, options: Options, store: Store, out: Path) -> None:
+    """One ablation: score, write, draw, print."""
+    import pandas as pd
+
+    from analysis import charts, figures, tables
+    from benchmarks import results
+
+    ablation = ABLATIONS[name]
+    rows = []
+    for setting in ablation.settings(options):
+        chosen = replace(options, **setting.changes, seeds=setting.seeds or options.seeds)
+        job, truth = prepare(chosen, options.proxy or ablation.proxies)
+        scores = scored(job, truth, store, f"{name}: {setting.label}")
+        conditions = {key: getattr(chosen, key) for key in ("space", "dataset", "target", "draw", "init", "teacher")}
+        conditions |= {"teacher_weights": chosen.teacher_weights, "batch": job.source.name}
+        conditions |= {"batch_size": chosen.batch_size, "truth_source": truth.source}
+        rows += [{"ablation": name, **row, **conditions} for row in ablation.rows(setting, scores)]
+    table = pd.DataFrame(rows)
+    tables.write_csv(table, out / f"{name}.csv")
+    figure = charts.ablation(table, f"{name}: {options.space}, {options.dataset}, {options.target}")
+    for kind in ("png", "pdf"):
+        figures.save(figure, out / f"{name}.{kind}")
+    results.write_json({"command": sys.argv, "options": asdict(options), **results.environment()}, out / f"{name}.json")
+    show(table, f"{name}: {options.space} on {options.dataset}, {len(job.archs)} candidates")
+    print(f"  written: {out / name}.csv, .png, .pdf, .json")
+
+
+def prepare(options: Options, proxies: str) -> tuple[Job, Truth]:
+    """The job of one setting and its truth, checked before anything is scored."""
+    import proxies as registry
+    from benchmarks import selection, spaces, truth
+
+    space = spaces.find(options.space)
+    table = truth.load(options.truth, space, options.dataset, options.target)
+    archs = selection.sampled(space, table, str(options.sample), options.seed)
+    seeds = range(options.seed, options.seed + options.seeds)
+    return scoring_job(options, space, archs, registry.select(proxies), seeds), table
+
+
+def scored(job: Job, truth: Truth, store: Store, text: str) -> Scores:
+    """The scores of a job as arrays."""
+    import numpy as np
+
+    from benchmarks import scoring
+    from benchmarks.cohorts import cohort
+
+    with progress(text, len(job)) as advance:
+        rows = scoring.score(job, store, advance)
+    shape = (len(job.seeds), len(job.proxies), len(job.archs))
+    ok = np.array([row.status == "ok" for row in rows]).reshape(shape)
+    values = np.array([row.score for row in rows]).reshape(shape)
+    return Scores(
+        names=[proxy.name for proxy in job.proxies],
+        ranked=np.where(ok, values, -np.inf).transpose(1, 0, 2),
+        failed=[int(count) for count in (~ok).sum((0, 2))],
+        truth=np.array([truth.accuracy[arch] for arch in job.archs]),
+        cohort=cohort(job.archs, job.space, job.conditions.dataset),
+    )
+
+
+def correlated(setting: Setting, scores: Scores) -> Iterable[dict[str, Any]]:
+    """A row per proxy: correlation, interval, and what is left of it without size."""
+    import numpy as np
+
+    from analysis import ranking
+    from benchmarks.drawing import generator
+
+    truth, size = scores.truth, scores.cohort.size
+    for name, ranked, failed in zip(scores.names, scores.ranked, scores.failed, strict=True):
+        rhos = np.array([ranking.spearman(row, truth) for row in ranked])
+        low, high = ranking.bootstrap_interval(ranked, truth, scores.cohort.clusters, generator("bootstrap"))
+        yield {
+            "setting": setting.label,
+            "proxy": name,
+            "n": len(truth),
+            "failed": failed,
+            "seeds": len(rhos),
+            "spearman": rhos.mean(),
+            "spearman_sd": rhos.std(ddof=1) if len(rhos) > 1 else np.nan,
+            "low": low,
+            "high": high,
+            "kendall": np.mean([ranking.kendall(row, truth) for row in ranked]),
+            "partial_spearman": np.mean([ranking.partial_spearman(row, truth, size) for row in ranked]),
+            "band_spearman": np.mean([ranking.band_spearman(row, truth, size, BANDS) for row in ranked]),
+        }
+
+
+def averaged(setting: Setting, scores: Scores) -> Iterable[dict[str, Any]]:
+    """Rows of a setting; where it has the seeds for it, rows for ranks averaged over groups of them instead."""
+    from analysis.comparison import mean_ranks
+
+    if setting.seeds is None:
+        yield from correlated(setting, scores)
+        return
+    import numpy as np
+
+    for count in AVERAGED:
+        groups = np.split(scores.ranked, setting.seeds // count, axis=1)
+        means = np.stack([mean_ranks(group) for group in groups], axis=1)
+        yield from correlated(Setting(f"{setting.label}, mean of {count}"), replace(scores, ranked=means))
+
+
+def without_size(setting: Setting, scores: Scores) -> Iterable[dict[str, Any]]:
+    """For each proxy, what there is, what is left given params, and inside bands of equal size."""
+    for row in correlated(setting, scores):
+        yield {**row, "setting": "all"}
+        for label, column in (("given params", "partial_spearman"), (f"within {BANDS} bands of size", "band_spearman")):
+            nan = float("nan")
+            yield {**row, "setting": label, "spearman": row[column], "spearman_sd": nan, "low": nan, "high": nan}
+
+
+def as_asked(options: Options) -> list[Setting]:
+    """The command's own conditions."""
+    return [Setting(f"{options.draw}, {options.init}, {options.teacher}")]
+
+
+def draws(options: Options) -> list[Setting]:
+    """Who shares weights, by how they are drawn."""
+    from benchmarks.drawing import INITS, MODES
+
+    return [Setting(f"{draw}, {init}", {"draw": draw, "init": init}) for draw in MODES for init in INITS]
+
+
+def teachers(options: Options) -> list[Setting]:
+    """All teachers for small images with random weights, and the trained one that was given."""
+    from benchmarks.teachers import NASBENCH201_BEST, RESNET_DEPTHS
+
+    known = [*RESNET_DEPTHS, *(["nasbench201-best"] if options.dataset in NASBENCH201_BEST else [])]
+    found = [Setting(name, {"teacher": name, "teacher_weights": None}) for name in known]
+    if options.teacher_weights:
+        found.append(Setting(f"{options.teacher}, trained"))
+    return found
+
+
+def batches(options: Options) -> list[Setting]:
+    """Noise and images by size of the batch, and noise with the ranks of several seeds averaged."""
+    sources = ["noise", *([options.images] if options.images else [])]
+    found = [
+        Setting(f"{Path(source).stem} {size}", {"batch": source, "batch_size": size})
+        for source in sources
+        for size in BATCHES
+    ]
+    return [*found, Setting(f"{Path(options.batch).stem} {options.batch_size}", {}, seeds=max(AVERAGED))]
+
+
+def targets(options: Options) -> list[Setting]:
+    """Every target."""
+    from benchmarks.truth import TARGETS
+
+    return [Setting(target, {"target": target}) for target in TARGETS]
+
+
+ABLATIONS = {
+    "metrics": Ablation(as_asked, f"{FORMS},{LOSSES},{SIZES}", correlated),
+    "draw": Ablation(draws, FORMS, correlated),
+    "teacher": Ablation(teachers, FORMS, correlated),
+    "batch": Ablation(batches, FORMS, averaged),
+    "target": Ablation(targets, f"{FORMS},{LOSSES},{SIZES}", correlated),
+    "size": Ablation(as_asked, f"{FORMS},{LOSSES}", without_size),
+}
+
+
+def show(table: Any, title: str) -> None:
+    """Print a table: a row a setting and proxy."""
+    from analysis.tables import number
+
+    rows = [
+        [
+            row["setting"],
+            row["proxy"],
+            number(row["spearman"]) + ("" if row["seeds"] == 1 else f" ± {number(row['spearman_sd'])}"),
+            "n/a" if row["low"] != row["low"] else f"{number(row['low'])} to {number(row['high'])}",
+            number(row["partial_spearman"]),
+            number(row["band_spearman"]),
+            str(row["failed"]),
+        ]
+        for row in table.to_dict("records")
+    ]
+    headers: Sequence[str] = ["setting", "proxy", "spearman", "95 % interval", "given params", "in bands", "failed"]
+    show_table(headers, rows, title, texts=2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""What a run of benchmarks/rank.py left behind, as arrays: scores by proxy, seed and candidate, and the truth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.bootstrap import Array
+from analysis.tables import UNDEFINED
+
+COLUMNS: dict[Hashable, str] = {
+    "arch": "category",
+    "proxy": "category",
+    "seed": "int64",
+    "score": "float64",
+    "status": "category",
+}
+FILES = ("run.json", "ranking.csv", "scores.csv")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: conditions as in run.json, the table of ranking.csv, and scores [P, S, n] with their truth [n].
+
+    `ok` [P, S, n] says which scores are numbers; proxies are in ranking.csv's order, best first.
+    """
+
+    folder: Path
+    conditions: dict[str, Any]
+    ranking: pd.DataFrame
+    proxies: list[str]
+    seeds: list[int]
+    archs: list[str]
+    scores: Array
+    ok: NDArray[np.bool_]
+    truth: Array
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that the run was started with."""
+        options: dict[str, Any] = self.conditions["options"]
+        return options
+
+    @cached_property
+    def ranked(self) -> Array:
+        """Scores to be ranked, failed ones last: [P, S, n]."""
+        return np.where(self.ok, self.scores, -np.inf)
+
+    def of(self, archs: Sequence[str]) -> Run:
+        """The same run over some of its candidates, in the order given."""
+        place = {arch: number for number, arch in enumerate(self.archs)}
+        chosen = [place[arch] for arch in archs]
+        scores, ok = self.scores[:, :, chosen], self.ok[:, :, chosen]
+        return replace(self, archs=list(archs), scores=scores, ok=ok, truth=self.truth[chosen])
+
+    def one(self, proxy: str) -> Array:
+        """What is ranked of one proxy: [S, n]."""
+        return np.asarray(self.ranked[self.proxies.index(proxy)])
+
+
+def read(folder: str | Path) -> Run:
+    """The run that a folder holds. Raises ValueError where it holds none, or one that does not fit together."""
+    folder = Path(folder)
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(f"{folder}: no {missing[0]}; the folder of a run of benchmarks/rank.py is expected")
+    try:
+        conditions = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        ranking = pd.read_csv(folder / "ranking.csv", na_values=[UNDEFINED])
+        columns: list[Hashable] = [*COLUMNS, "truth"]
+        rows = pd.read_csv(folder / "scores.csv", usecols=columns, na_values=[UNDEFINED], dtype=COLUMNS)
+        proxies, seeds = [str(name) for name in ranking["proxy"]], [int(seed) for seed in conditions["seeds"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder}: not a run that can be read ({' '.join(str(error).split())})") from None
+    archs = [str(arch) for arch in rows["arch"].unique()]
+    shape = (len(proxies), len(seeds), len(archs))
+    at = tuple(
+        pd.Index(labels).get_indexer(pd.Index(rows[column]))
+        for labels, column in ((proxies, "proxy"), (seeds, "seed"), (archs, "arch"))
+    )
+    if len(rows) != np.prod(shape) or any((index < 0).any() for index in at):
+        expected = f"{shape[0]} proxies x {shape[1]} seeds x {shape[2]} candidates"
+        raise ValueError(f"{folder}/scores.csv: {len(rows):,} rows do not make {expected}")
+    scores, ok, truth = np.full(shape, np.nan), np.zeros(shape, dtype=bool), np.empty(len(archs))
+    scores[at] = rows["score"]
+    ok[at] = rows["status"] == "ok"
+    truth[at[2]] = rows["truth"]
+    return Run(folder, conditions, ranking, proxies, seeds, archs, scores, ok, truth)
+
+
+def digest(path: Path) -> str:
+    """The first digits of a file's sha256, by which a table can be told from another of its name."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]

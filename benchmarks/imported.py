@@ -1,0 +1,422 @@
+"""NAS-Bench-201's own files, imported once into one small table: accuracies by data set, split, epochs and seed.
+
+`install` reads NAS-Bench-201-v1_0 or v1_1 (.pth) or NATS-Bench's topology files ("simple": a folder or .tar of
+.pickle.pbz2) through nas_201_api and writes the table; `select` takes a column of it. Nothing else reads the big file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import re
+import statistics
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+from nas_201_api.api_utils import ArchResults, ResultsCount
+
+from analysis import ranking
+from analysis.tables import write_csv
+from benchmarks import pickles
+from benchmarks.spaces.nasbench201 import NasBench201
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
+NOTE = "nasbench201.json"  # names the table that is installed, and says where it came from
+LARGEST_NOTE = 1 << 16
+LARGEST_CELL = 64 << 20  # bytes that one cell of NATS-Bench may unpack to
+FEWEST_SHARED = 20  # cells trained with both seeds, for their noise to say anything
+EPOCHS = {"less": "12", "full": "200", "12": "12", "200": "200"}
+SPLITS = ("x-valid", "x-test", "ori-test")
+DIGEST_IN_NAME = re.compile(r"-v1_[01]-([0-9a-f]{5,64})\.pth$")
+
+# By data set of --dataset and split: what the benchmark calls the data set that the network was trained on.
+TRAINED_ON = {
+    "cifar10": {"x-valid": "cifar10-valid", "ori-test": "cifar10"},
+    "cifar100": dict.fromkeys(SPLITS, "cifar100"),
+    "ImageNet16-120": dict.fromkeys(SPLITS, "ImageNet16-120"),
+}
+BENCHMARK_DATASETS = {name for splits in TRAINED_ON.values() for name in splits.values()}
+
+# Peak memory of loading over the size of the file, measured on files in the official layout (docs/data.md).
+MEMORY_PER_BYTE = 7.0
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What the note beside an imported table says."""
+
+    table: str
+    sha256: str
+    cells: int
+    source: str
+    source_sha256: str
+    trusted: bool
+
+
+@dataclass(frozen=True)
+class Column:
+    """Accuracies in percent by arch, where they come from, and what another seed reaches in the top tenth (or NaN)."""
+
+    accuracy: dict[str, float]
+    source: str
+    ceiling: float
+
+
+def install(
+    path: Path, folder: Path, progress: Progress, *, trust_pickle: bool = False, any_digest: bool = False
+) -> Installed:
+    """Import a benchmark file into a folder; an earlier import is replaced.
+
+    Raises ValueError where the file is not what its name says, is no such file, or holds more than plain data;
+    nothing of it is run unless `trust_pickle`.
+    """
+    if path.is_dir() or path.suffix == ".tar":
+        rows, digest = _from_simple(path, progress, trust_pickle)
+    else:
+        rows, digest = _from_pth(path, progress, trust_pickle, any_digest)
+    if not rows:
+        raise ValueError(f"{path}: holds no cells")
+    table = pd.DataFrame.from_dict(rows, orient="index").sort_index()
+    table = table[sorted(table.columns)]
+    space = NasBench201()
+    table.insert(0, "index", table.index)
+    table.insert(1, "arch", [space.arch(int(index)) for index in table.index])
+    folder.mkdir(parents=True, exist_ok=True)
+    waiting = folder / "nasbench201-new.csv"
+    write_csv(table, waiting)
+    sha256 = file_digest(waiting)
+    name = f"nasbench201-{sha256[:12]}.csv"
+    made = Installed(name, sha256, len(table), path.name, digest, trust_pickle)
+    before = _tables(folder)
+    waiting.replace(folder / name)
+    note = folder / f"{NOTE}.new"
+    note.write_text(json.dumps(asdict(made), indent=2) + "\n", encoding="utf-8")
+    note.replace(folder / NOTE)
+    for old in before:
+        if old.name != name:
+            old.unlink()
+    return made
+
+
+def _tables(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("nasbench201-*.csv") if re.fullmatch(r"nasbench201-[0-9a-f]{12}", path.stem)]
+
+
+def memory_needed(path: Path) -> int:
+    """About how many bytes of memory the import of a file takes at its peak."""
+    return int(path.stat().st_size * MEMORY_PER_BYTE) if path.is_file() and path.suffix != ".tar" else LARGEST_CELL * 4
+
+
+def file_digest(path: Path, advance: Callable[[int], None] = lambda _: None) -> str:
+    """sha256 of a file of any size."""
+    return _digests(path, advance)["sha256"]
+
+
+def _digests(path: Path, advance: Callable[[int], None]) -> dict[str, str]:
+    summaries = {name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", "sha1", "md5")}
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            for summary in summaries.values():
+                summary.update(block)
+            advance(len(block))
+    return {name: summary.hexdigest() for name, summary in summaries.items()}
+
+
+def _from_pth(path: Path, progress: Progress, trust: bool, any_digest: bool) -> tuple[dict[int, dict[str, float]], str]:
+    """The cells of a NAS-Bench-201 file, by index, and the file's sha256."""
+    size = path.stat().st_size
+    with progress(f"{path.name}: digest", size) as advance:
+        digests = _digests(path, advance)
+    if not any_digest:
+        check_name(path, digests)
+    if not trust:
+        with progress(f"{path.name}: scan", size) as advance:
+            pickles.scan_torch(path, advance)
+    content = pickles.load_torch(path, trust=trust)
+    cells, archs = _entry(content, "arch2infos", path), _entry(content, "meta_archs", path)
+    _check_archs(archs, path)
+    if not isinstance(cells, dict):
+        raise ValueError(f"{path}: arch2infos is a {type(cells).__name__}, not a dict")
+    rows = {}
+    with progress(f"{path.name}: cells", len(cells)) as advance:
+        for index in list(cells):
+            where = f"{path}, cell {_index(index, path)}"
+            rows[index] = row(index, cells.pop(index), where)  # each cell is let go when its row is made
+            advance(1)
+    return rows, digests["sha256"]
+
+
+def check_name(path: Path, digests: Mapping[str, str]) -> None:
+    """Raises ValueError where the digest in a benchmark file's name is not that of its content.
+
+    The authors do not say which digest it is: either end of sha256, sha1 or md5 will do.
+    """
+    found = DIGEST_IN_NAME.search(path.name)
+    if found is None:
+        raise ValueError(
+            f"{path.name}: has no digest in its name, as NAS-Bench-201-v1_1-096897.pth has; --any-digest imports it"
+        )
+    if not any(digest.startswith(found[1]) or digest.endswith(found[1]) for digest in digests.values()):
+        raise ValueError(
+            f"{path.name}: {found[1]} is not its digest (sha256 {digests['sha256'][:12]}..., md5 {digests['md5']}): "
+            "damaged or another file; --any-digest imports it all the same"
+        )
+
+
+def _from_simple(path: Path, progress: Progress, trust: bool) -> tuple[dict[int, dict[str, float]], str]:
+    """The cells of NATS-Bench's topology files, by index, and a sha256 over all of them in order of their names."""
+    rows = {}
+    summary = hashlib.sha256()
+    with progress(f"{path.name}: cells", len(NasBench201())) as advance:
+        for name, content in _members(path):
+            summary.update(f"{name}\0{len(content)}\0".encode() + content)
+            where = f"{path}, {name}"
+            cell = pickles.loads(pickles.decompress(content, LARGEST_CELL, where), where, trust=trust)
+            if name.startswith("meta."):
+                _check_archs(_entry(cell, "meta_archs", path), path)
+                continue
+            index = _index(int(name.split(".")[0]), path)
+            rows[index] = row(index, cell, where)
+            advance(1)
+    return rows, summary.hexdigest()
+
+
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and bytes of the cells' files in a folder or a .tar; nothing is unpacked onto the disk."""
+    wanted = re.compile(r"(?:meta|\d{1,6})\.pickle\.pbz2")
+    if path.is_dir():
+        for file in sorted(path.iterdir()):
+            if wanted.fullmatch(file.name):
+                yield file.name, _bounded(file)
+        return
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                name = Path(member.name).name
+                if member.isreg() and wanted.fullmatch(name):
+                    if member.size > LARGEST_CELL:
+                        raise ValueError(f"{path}, {name}: larger than {LARGEST_CELL >> 20} MiB")
+                    opened = archive.extractfile(member)
+                    assert opened is not None
+                    yield name, opened.read()
+    except tarfile.TarError as error:
+        raise ValueError(f"{path}: a damaged tar file ({error})") from None
+
+
+def _bounded(path: Path) -> bytes:
+    if path.stat().st_size > LARGEST_CELL:
+        raise ValueError(f"{path}: larger than {LARGEST_CELL >> 20} MiB")
+    return path.read_bytes()
+
+
+def _entry(content: object, key: str, path: Path) -> object:
+    if not isinstance(content, dict) or key not in content:
+        raise ValueError(f"{path}: no NAS-Bench-201 file: it holds no {key}")
+    return content[key]
+
+
+def _index(index: object, path: Path) -> int:
+    if type(index) is not int or not 0 <= index < len(NasBench201()):
+        raise ValueError(f"{path}: {_named(index)} is no cell index, 0 to {len(NasBench201()) - 1}")
+    return index
+
+
+def _check_archs(archs: object, path: Path) -> None:
+    space = NasBench201()
+    expected = [space.arch(index) for index in range(len(space))]
+    if not isinstance(archs, list) or archs != expected:
+        raise ValueError(f"{path}: meta_archs is not the official list of {len(space):,} cells")
+
+
+def row(index: int, cell: object, where: str) -> dict[str, float]:
+    """One cell's row of the table: its columns, and their values. Raises ValueError naming what is wrong.
+
+    Columns are data set:split:epochs:seed (percent), data set:params and :flops (millions), data
+    set:seconds:epochs:seed (training).
+    """
+    found: dict[str, float] = {}
+    try:
+        if not isinstance(cell, dict):
+            raise ValueError(f"a {type(cell).__name__}, not a dict")
+        for key, state in cell.items():
+            epochs = EPOCHS[key]
+            if not isinstance(state, dict):  # of a text nas_201_api would load the file that it names
+                raise ValueError(f"the entry of {epochs} epochs is a {type(state).__name__}, not a dict")
+            results = ArchResults.create_from_state_dict(state)
+            if results.arch_str != NasBench201().arch(_index(index, Path(where))):
+                raise ValueError("arch_str is not the cell of this index")
+            for (dataset, seed), training in results.all_results.items():
+                found |= _training(dataset, seed, epochs, training)
+        if not found:
+            raise ValueError("no trainings")
+    except pickles.MALFORMED as error:
+        raise ValueError(
+            f"{where}: not the layout of NAS-Bench-201 ({type(error).__name__}: {str(error)[:200]})"
+        ) from None
+    return found
+
+
+def _training(dataset: str, seed: int, epochs: str, training: ResultsCount) -> dict[str, float]:
+    """The columns of one training."""
+    if dataset not in BENCHMARK_DATASETS or type(seed) is not int or not 0 <= seed < 10**9:
+        raise ValueError(f"a training on {_named(dataset)} with seed {_named(seed)}")
+    if training.epochs != int(epochs):
+        raise ValueError(f"a training of {_named(training.epochs)} epochs under {epochs}")
+    found = {f"{dataset}:params": _number(training.params), f"{dataset}:flops": _number(training.flop)}
+    seconds = training.get_train()["all_time"]
+    if seconds is not None:
+        found[f"{dataset}:seconds:{epochs}:{seed}"] = _number(seconds)
+    for split in training.get_eval_set():
+        if split not in SPLITS:
+            raise ValueError(f"an accuracy on {_named(split)}")
+        accuracy = _number(training.eval_acc1es[f"{split}@{training.epochs - 1}"])
+        if accuracy > 100:
+            raise ValueError(f"an accuracy of {accuracy}")
+        found[f"{dataset}:{split}:{epochs}:{seed}"] = accuracy
+    return found
+
+
+def _named(value: object) -> str:
+    """A value for a message: only its type where it is no text or number, since a small pickle can print endlessly."""
+    return repr(value)[:40] if isinstance(value, str | int | float) else f"a {type(value).__name__}"
+
+
+def _number(value: object) -> float:
+    """A finite number from 0 up."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"a {type(value).__name__} that is no number from 0 up")
+    return float(value)
+
+
+def installed(folder: Path) -> Installed:
+    """What is imported. Raises ValueError where nothing is, or the note beside it is not ours."""
+    note = folder / NOTE
+    if not note.is_file():
+        raise ValueError("no NAS-Bench-201 file is imported yet: python benchmarks/data.py import FILE")
+    again = "import the file again"
+    if note.stat().st_size > LARGEST_NOTE:
+        raise ValueError(f"{note}: larger than {LARGEST_NOTE} bytes; {again}")
+    try:
+        content = json.loads(note.read_text(encoding="utf-8"))
+        found = Installed(**content)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{note}: not what an import leaves ({type(error).__name__}); {again}") from None
+    types = {"table": str, "sha256": str, "cells": int, "source": str, "source_sha256": str, "trusted": bool}
+    sound = all(type(getattr(found, name)) is kind for name, kind in types.items())
+    if (
+        not sound
+        or found.table != f"nasbench201-{found.sha256[:12]}.csv"
+        or not re.fullmatch("[0-9a-f]{64}", found.sha256)
+    ):
+        raise ValueError(f"{note}: not what an import leaves; {again}")
+    return found
+
+
+def columns(folder: Path) -> list[str]:
+    """The header of the imported table, which is checked first. Raises ValueError where it is not what was written."""
+    path = checked(folder)
+    with path.open(encoding="utf-8") as file:
+        return file.readline().strip().split(",")
+
+
+def checked(folder: Path) -> Path:
+    """The imported table's path. Raises ValueError where its digest is not that of the import."""
+    note = installed(folder)
+    path = folder / note.table
+    if not path.is_file() or file_digest(path) != note.sha256:
+        raise ValueError(f"{path}: missing, or not the table that was imported; import the file again")
+    return path
+
+
+def splits(folder: Path) -> dict[str, list[str]]:
+    """By data set of --dataset, what --truth nasbench201:... can select in the imported table, without seeds."""
+    header = [column.rpartition(":")[0] for column in columns(folder)]
+    found: dict[str, list[str]] = {}
+    for dataset, trained_on in TRAINED_ON.items():
+        names = [f"{split}:{epochs}" for split in trained_on for epochs in ("12", "200")]
+        found[dataset] = [name for name in names if f"{trained_on[name.split(':')[0]]}:{name}" in header]
+    return found
+
+
+def verify(folder: Path) -> list[str]:
+    """Read the whole imported table; what is wrong with it, nothing where all is well.
+
+    Names against the official index, accuracies against 0..100, parameters against their closed form.
+    """
+    table = pd.read_csv(checked(folder))
+    space = NasBench201()
+    if table["arch"].tolist() != [space.arch(int(index)) for index in table["index"]]:
+        return ["cells under other indices than the official ones"]
+    problems = []
+    for column in table.columns[2:]:
+        values = table[column].dropna()
+        dataset, what = column.split(":")[:2]
+        if what in SPLITS and not values.between(0, 100).all():
+            problems.append(f"{column}: accuracies outside 0..100")
+        if what == "params":
+            classes = {"cifar100": 100, "ImageNet16-120": 120}.get(dataset, 10)
+            counted = [space.count(arch, classes, 32)[0] / 1e6 for arch in table.loc[values.index, "arch"]]
+            off = int((abs(values - counted) > 1e-6).sum())
+            problems += [f"{column}: {off:,} cells of another size than counted"] if off else []
+    return problems
+
+
+def wanted_column(name: str) -> tuple[str, str, str | None]:
+    """Split, epochs and seed of a truth's name, nasbench201:SPLIT[:12|:200][:SEED]. Raises ValueError."""
+    found = re.fullmatch(r"nasbench201:(x-valid|x-test|ori-test)(?::(12|200))?(?::([0-9]{1,9}))?", name)
+    if found is None:
+        raise ValueError(
+            f"--truth {name[:80]}: write nasbench201:x-valid, :x-test or :ori-test, then :12 or :200 (epochs; 200 if "
+            "left out), then :SEED (the mean over seeds if left out)"
+        )
+    return found[1], found[2] or "200", found[3]
+
+
+def select(name: str, dataset: str, folder: Path) -> Column:
+    """The column that nasbench201:SPLIT[:EPOCHS][:SEED] names. Raises ValueError, naming what there is.
+
+    Without a seed: the mean over those that a cell was trained with.
+    """
+    split, epochs, seed = wanted_column(name)
+    splits = TRAINED_ON.get(dataset, {})
+    if split not in splits:
+        raise ValueError(
+            f"--truth {name}: NAS-Bench-201 has no {split} for {dataset}; there are: {', '.join(splits) or 'none'}"
+        )
+    prefix = f"{splits[split]}:{split}:{epochs}:"
+    seeds = [column for column in columns(folder) if column.startswith(prefix)]
+    chosen = seeds if seed is None else [column for column in seeds if column == prefix + seed]
+    if not chosen:
+        known = ", ".join(column.removeprefix(prefix) for column in seeds) or "none"
+        raise ValueError(f"--truth {name}: the imported file has no such accuracies on {dataset}; seeds there: {known}")
+    note = installed(folder)
+    table = pd.read_csv(folder / note.table, usecols=["arch", *seeds], index_col="arch")
+    accuracy = table[chosen].mean(axis=1).dropna()
+    over = (
+        f"mean over seeds {', '.join(one.removeprefix(prefix) for one in chosen)}" if seed is None else f"seed {seed}"
+    )
+    source = (
+        f"NAS-Bench-201 ({note.source}; {dataset} {split}, {epochs} epochs, {over}; table sha256 {note.sha256[:12]})"
+    )
+    return Column({str(arch): float(value) for arch, value in accuracy.items()}, source, noise_ceiling(table[seeds]))
+
+
+def noise_ceiling(accuracies: pd.DataFrame) -> float:
+    """What one seed's accuracies say of another's: Spearman in the other's top tenth, mean over ordered pairs of seeds.
+
+    accuracies [cells, seeds], NaN where a cell was not trained with a seed. NaN where no two seeds share enough cells.
+    """
+    found = []
+    for one, other in itertools.permutations(accuracies.columns, 2):
+        both = accuracies[[one, other]].dropna().to_numpy(dtype=float)
+        if len(both) >= FEWEST_SHARED:
+            found.append(ranking.top_tenth_spearman(both[:, 0], both[:, 1]))
+    defined = [value for value in found if not math.isnan(value)]
+    return statistics.fmean(defined) if defined else math.nan

@@ -1,0 +1,256 @@
+"""What reads runs: their arrays, what changed between two, ablations, maps, and the page, also in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from analysis import ablate, compare, maps, report, runs
+from benchmarks import rank
+from benchmarks.store import Store
+from search import evolve
+
+TINY = ["--batch-size", "4", "--teacher", "resnet20", "--device", "cpu"]
+RUN = [*TINY, "--sample", "8", "--proxy", "diswot,naswot", "--baselines", "params,macs"]
+S0 = [*TINY, "--space", "s0", "--dataset", "cifar100", "--target", "distilled", "--sample", "6", "--seeds", "1"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Two small runs that differ in who shares weights."""
+    where = tmp_path_factory.mktemp("runs")
+    for draw in ("shared", "independent"):
+        assert rank.main([*RUN, "--draw", draw, "--seeds", "2", "--out", str(where / draw)]) == 0
+    return str(where / "shared"), str(where / "independent")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def copied(folder: str, name: str) -> Path:
+    return Path(shutil.copytree(folder, name))
+
+
+def test_a_run_is_read_as_it_was_written(folders: tuple[str, str]) -> None:
+    run = runs.read(folders[0])
+    rows = pd.read_csv(Path(folders[0], "scores.csv"), na_values=["n/a"])
+    assert run.scores.shape == (4, 2, 8)
+    for row in rows.sample(20, random_state=0).to_dict("records"):
+        place = run.proxies.index(row["proxy"]), run.seeds.index(row["seed"]), run.archs.index(row["arch"])
+        np.testing.assert_equal(run.scores[place], row["score"])
+        assert run.ok[place] == (row["status"] == "ok")
+        assert run.truth[place[2]] == row["truth"]
+    some = run.of(run.archs[3:1:-1])
+    np.testing.assert_array_equal(some.scores, run.scores[:, :, [3, 2]])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda run: (run / "ranking.csv").unlink(), "no ranking.csv"),
+        (lambda run: (run / "run.json").write_text("{"), "not a run that can be read"),
+        (lambda run: (run / "run.json").write_text("{}"), "not a run that can be read"),
+        (lambda run: (run / "scores.csv").write_text("arch,proxy\n"), "not a run that can be read"),
+        (
+            lambda run: (run / "scores.csv").write_text("\n".join((run / "scores.csv").read_text().splitlines()[:-3])),
+            "61 rows do not make 4 proxies x 2 seeds x 8 candidates",
+        ),
+    ],
+)
+def test_what_is_no_run_is_one_line(
+    folders: tuple[str, str], spoil: object, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(copied(folders[0], "spoilt"))  # type: ignore[operator]
+    for command in (lambda: compare.main(["spoilt", folders[1]]), lambda: report.main(["spoilt"])):
+        assert command() == 2
+        assert re.fullmatch(rf"\w+\.py: error: spoilt.*{says}.*\n", capsys.readouterr().err)
+    assert not Path("report.html").exists()
+
+
+def test_compare_says_what_changed_and_what_it_is_worth(
+    folders: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare.main([*folders, "--out", "between.csv", "--markdown"]) == 0
+    printed = capsys.readouterr().out
+    assert "| --draw | shared | independent |" in printed
+    assert "--out" not in printed
+    table = pd.read_csv("between.csv", na_values=["n/a"]).set_index("proxy")
+    assert table.loc["params", "equal_scores"] == table.loc["params", "scores"] == 16
+    assert table.loc["params", "difference"] == 0
+    assert table.loc["naswot", "equal_scores"] < 16
+    a, b = (runs.read(folder) for folder in folders)
+    rho = [np.mean([stats.spearmanr(row, run.truth).statistic for row in run.one("naswot")]) for run in (a, b)]
+    np.testing.assert_allclose(table.loc["naswot", ["spearman_a", "spearman_b"]].astype(float), rho)
+    assert table.loc["naswot", "low"] <= rho[1] - rho[0] <= table.loc["naswot", "high"]
+    assert re.search(r"\| params \| 16 of 16 \|.*\| the same \|", printed)
+
+
+def test_a_run_does_not_differ_from_itself(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare.main([folders[0], folders[0], "--markdown"]) == 0
+    printed = capsys.readouterr().out
+    assert "| nothing |" in printed
+    assert printed.count("| the same |") == 4
+
+
+def test_runs_without_a_common_candidate_are_refused(
+    folders: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = copied(folders[0], "other")
+    conditions = json.loads((other / "run.json").read_text())
+    conditions["options"]["space"] = "s0"
+    (other / "run.json").write_text(json.dumps(conditions))
+    assert compare.main([folders[0], "other"]) == 2
+    assert "no candidates or no proxies in common" in capsys.readouterr().err
+
+
+def test_an_ablation_leaves_rows_and_figures_and_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["draw", *S0, "--proxy", "diswot,params", "--out", "ablations"]
+    assert ablate.main(arguments) == 0
+    table = pd.read_csv("ablations/draw.csv", na_values=["n/a"])
+    assert len(table) == 9 * 2
+    assert set(zip(table["draw"], table["init"], strict=True)) == {
+        (draw, init) for draw in ("independent", "common", "shared") for init in ("kaiming", "normal", "default")
+    }
+    assert (table["n"] == 6).all()
+    assert table.groupby("proxy")["spearman"].nunique()["params"] == 1
+    for name in ("draw.png", "draw.pdf", "draw.json"):
+        assert Path("ablations", name).stat().st_size > 500
+    before = Path("ablations/draw.csv").read_bytes()
+    added: list[object] = []
+    monkeypatch.setattr(Store, "add", lambda self, key, rows: added.extend(rows))
+    assert ablate.main(arguments) == 0
+    assert not added
+    assert Path("ablations/draw.csv").read_bytes() == before
+
+
+def test_every_ablation_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(ablate.ABLATIONS, "draw")  # it has a test of its own
+    monkeypatch.setattr(ablate, "BATCHES", (2, 4))
+    monkeypatch.setattr(ablate, "AVERAGED", (1, 2))
+    assert ablate.main(["all", *S0, "--proxy", "diswot_relation,params", "--out", "all"]) == 0
+    assert {path.stem for path in Path("all").glob("*.csv")} == set(ablate.ABLATIONS)
+    batch = pd.read_csv("all/batch.csv")
+    assert batch.groupby("setting")["seeds"].first().to_dict() == {
+        **{"noise 2": 1, "noise 4": 1},
+        **{"noise 4, mean of 1": 2, "noise 4, mean of 2": 1},
+    }
+    size = pd.read_csv("all/size.csv", na_values=["n/a"]).query("proxy == 'diswot_relation'").set_index("setting")
+    np.testing.assert_equal(size.loc["given params", "spearman"], size.loc["all", "partial_spearman"])
+    assert set(pd.read_csv("all/target.csv")["target"]) == {"vanilla", "distilled", "gain"}
+
+
+def test_the_control_knows_nothing_of_a_candidate() -> None:
+    """With shared weights all heads are the teacher's: every score is equal, and no correlation is defined."""
+    assert ablate.main(["metrics", *S0, "--proxy", ablate.CONTROL, "--out", "control"]) == 0
+    table = pd.read_csv("control/metrics.csv", na_values=["n/a"])
+    assert table["proxy"].tolist() == ["controls.py:fc_weights"]
+    assert table["spearman"].isna().all()
+
+
+def test_maps_are_drawn_for_the_best_and_the_worst(capsys: pytest.CaptureFixture[str]) -> None:
+    assert maps.main([*TINY, "--space", "s0", "--dataset", "cifar100", "--bad", "111", "--images", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "good student: 777; bad student: 111" in printed
+    assert {path.name for path in Path("runs/maps").iterdir()} == {
+        *("maps.png", "maps.pdf", "relations.png", "relations.pdf", "maps.json")
+    }
+    assert maps.main([*TINY, "--good", "nonsense"]) == 2
+
+
+@pytest.fixture(scope="module")
+def page(folders: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page over both runs."""
+    out = tmp_path_factory.mktemp("page") / "report.html"
+    assert report.main([*folders, "--out", str(out), "--resamples", "100", "--title", "<Runs & proxies>"]) == 0
+    return out
+
+
+def test_the_page_holds_its_numbers_and_their_csv(page: Path, folders: tuple[str, str]) -> None:
+    text = page.read_text()
+    held = re.findall(r'download="([\w.]+)" href="data:text/csv;base64,([^"]+)"', text)
+    assert [name for name, _ in held] == [*["ranking.csv", "views.csv", "pairs.csv"] * 2, "between.csv"]
+    assert base64.b64decode(held[0][1]) == Path(folders[0], "ranking.csv").read_bytes()
+    lines = list(csv.reader(base64.b64decode(held[0][1]).decode().splitlines()))
+    row = re.search(r'<td data-v="diswot" class="text">diswot</td><td data-v="([^"]+)">.*?"line" data-v="(\d+)"', text)
+    assert row is not None
+    cells = dict(zip(lines[0], lines[int(row[2]) - 1], strict=True))
+    assert cells["proxy"] == "diswot"
+    assert float(cells["spearman"]) == float(row[1])
+
+
+def test_the_page_needs_nothing_from_outside(page: Path) -> None:
+    text = page.read_text()
+    assert not re.search(r'(?:src|href)="(?!data:|#)', text)
+    assert "&lt;Runs &amp; proxies&gt;" in text
+    assert "<Runs" not in text
+
+
+def test_an_undefined_number_is_shown_as_such_and_sorted_last(page: Path) -> None:
+    assert '<td data-v="">n/a</td>' in page.read_text()
+
+
+def test_a_page_over_ablations_and_its_pictures(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert ablate.main(["size", *S0, "--proxy", "diswot", "--out", "done"]) == 0
+    assert report.main([folders[0], "--ablation", "done", "--figures", "pictures", "--resamples", "100"]) == 0
+    assert "Ablation size: s0 on cifar100, distilled" in Path("report.html").read_text()
+    assert {path.suffix for path in Path("pictures").iterdir()} == {".png", ".pdf"}
+    assert report.main([folders[0], "--ablation", "pictures"]) == 2
+    assert "no CSV of analysis/ablate.py" in capsys.readouterr().err
+
+
+def test_a_page_over_a_search(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    found = ["--space", "s0", "--dataset", "cifar100", "--target", "distilled", "--proxy", "params", "--budget", "8"]
+    assert evolve.main([*found, *TINY, "--strategy", "random", "--out", "found"]) == 0
+    alone = copied(folders[0], "alone")
+    for name in ("ranking.csv", "scores.csv"):  # one proxy: nothing to compare
+        rows = pd.read_csv(alone / name)
+        rows[rows["proxy"] == "naswot"].to_csv(alone / name, index=False)
+    assert report.main(["alone", "--search", "found", "--resamples", "100"]) == 0
+    text = Path("report.html").read_text()
+    assert base64.b64encode(Path("found/best.csv").read_bytes()).decode() in text
+    assert text.count("<img") == 4
+    assert report.main(["alone", "--search", "alone"]) == 2
+    assert "no history.csv" in capsys.readouterr().err
+
+
+def test_in_a_browser_tables_sort_and_pictures_load(page: Path, tmp_path: Path) -> None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("needs Chromium (Debian: apt-get install chromium)")
+    probe = """<script>
+      const found = {}, rows = document.querySelector("table").tBodies[0].rows;
+      const column = () => [...rows].map(row => row.cells[1].dataset.v);
+      const button = document.querySelectorAll("table th button")[1];
+      button.click(); found.down = column(); button.click(); found.up = column();
+      found.sorted = button.closest("th").getAttribute("aria-sort");
+      Promise.all([...document.images].map(image => image.decode())).then(() => {
+        found.pictures = [...document.images].map(image => image.naturalWidth);
+        document.title = "found" + JSON.stringify(found);
+      });
+    </script></body>"""
+    shown = tmp_path / "shown.html"
+    shown.write_text(page.read_text().replace("</body>", probe))
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    command += ["--virtual-time-budget=5000", "--dump-dom", shown.as_uri()]
+    dumped = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    title = re.search(r"<title>found(.*?)</title>", dumped)
+    assert title is not None
+    found = json.loads(title[1])
+    down = [float(value) for value in found["down"]]
+    assert down == sorted(down, reverse=True)
+    assert [float(value) for value in found["up"]] == sorted(down)
+    assert found["sorted"] == "ascending"
+    assert len(found["pictures"]) == 12
+    assert min(found["pictures"]) > 300

@@ -75,7 +75,7 @@ def distill(options: Options) -> None:
     conditions, planned = prepare(options)
     with progress("distilling", count_steps(options, conditions, planned)) as advance:
         teacher_row = None
-        if needs_teacher(planned) and conditions.teacher is None:
+        if conditions.teacher is None and any(run.distilled for run in planned):
             conditions, teacher_row = train_teacher(options, conditions, advance)
         rows = pd.DataFrame([trained(run, conditions, options, advance) for run in planned])
     times = {"started": started.isoformat(), "seconds": perf_counter() - start}
@@ -125,7 +125,7 @@ def prepare(options: Options) -> tuple[Conditions, list[Run]]:
     conditions = runs.Conditions(data, recipe, None, out, options.init, options.precision)
     seeds = range(options.seed, options.seed + options.seeds)
     planned = [runs.Run(student, way, seed) for student in chosen for way in ways for seed in seeds]
-    if needs_teacher(planned):
+    if any(run.distilled for run in planned):
         runs.check_fits(chosen, terms, students.find(options.teacher), conditions)
         if options.teacher_weights:
             teacher = runs.load_teacher(options.teacher, Path(options.teacher_weights), data, options.precision)
@@ -155,18 +155,11 @@ def usual_epochs(options: Options) -> int:
     return options.epochs or (DIGITS_EPOCHS if options.data == "digits" else FIELD_EPOCHS)
 
 
-def needs_teacher(planned: Sequence[Run]) -> bool:
-    """Whether any run learns from a teacher."""
-    from search.runs import VANILLA
-
-    return any(run.method != VANILLA for run in planned)
-
-
 def count_steps(options: Options, conditions: Conditions, planned: Sequence[Run]) -> int:
     """Steps of everything that is planned, the teacher that is trained here included."""
     recipe = conditions.recipe
     epochs = recipe.epochs * len(planned)
-    if needs_teacher(planned) and conditions.teacher is None:
+    if conditions.teacher is None and any(run.distilled for run in planned):
         epochs += options.teacher_epochs or recipe.epochs
     return epochs * conditions.data.steps(recipe.batch_size)
 

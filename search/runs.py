@@ -63,6 +63,11 @@ class Run:
         """Its folder."""
         return folder_name(f"{self.student.name}_{self.method}_seed{self.seed}")
 
+    @property
+    def distilled(self) -> bool:
+        """Whether it learns from a teacher."""
+        return set(methods.parse(self.method)) != {methods.CE}
+
 
 def folder_name(text: str) -> str:
     """A text as the name of a folder."""
@@ -83,7 +88,7 @@ def perform(run: Run, conditions: Conditions, watch: Watch) -> dict[str, object]
     """The row of a run, trained now unless it was before. Raises ValueError where its folder holds another run."""
     data, recipe = conditions.data, replace(conditions.recipe, seed=run.seed)
     terms = methods.parse(run.method)
-    teacher = conditions.teacher if set(terms) != {VANILLA} else None
+    teacher = conditions.teacher if run.distilled else None
     settings = {
         "student": run.student.name,
         "terms": terms,

@@ -147,10 +147,13 @@ class Model:
             tensor.copy_(state[key])
 
     def look(self, images: Tensor, *, training: bool = False, stages: bool = False) -> Seen:
-        """Run it, in training by the batch's statistics, else by the running ones; what it shows is float32."""
+        """Run it, in training by the batch's statistics, else by the running ones; mixed precision shows float32."""
         taps = Taps("stage") if stages else None
         with torch.autocast(images.device.type, TYPES[self.precision], enabled=self.precision != "float32"):
             outputs = self.stack(images, self.weights, taps=taps, training=training)
-        maps = [tap.stacked()[0].float() for tap in taps.found] if taps else []
-        features, pooled, logits = (part[0].float() for part in outputs)
+        mixed = self.precision != "float32"
+        maps, (features, pooled, logits) = (
+            [part[0].float() if mixed else part[0] for part in parts]
+            for parts in ([tap.stacked() for tap in taps.found] if taps else [], outputs)
+        )
         return Seen(maps, features, pooled, logits, self.weights.kernels[self.stack.head][0])

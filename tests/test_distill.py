@@ -82,6 +82,11 @@ def test_a_teacher_trained_here_is_loaded_by_distill_and_by_rank() -> None:
     assert rank.main([*ranked, "--baselines", "", "--out", "ranked"]) == 0
 
 
+def test_cross_entropy_of_any_weight_needs_no_teacher() -> None:
+    assert run("--student", "s0:111", "--method", "ce:0.5") == 0
+    assert not Path("out/teacher").exists()
+
+
 def test_a_diverged_run_is_one_line_and_a_status(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--student", "s0:111", "--method", "ce kd:1e39") == 2
     error = capsys.readouterr().err

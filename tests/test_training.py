@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
 from benchmarks.plain import PlainCellNetwork, PlainResNet, plain_state, with_weights
-from benchmarks.spaces.nasbench201 import parse_cell
+from benchmarks.spaces.nasbench201 import EDGES, live_edges, parse_cell
 from proxies.network import NormState, Weights
 from search import checkpoint, methods
 from search.images import Batch
@@ -54,6 +54,14 @@ def double(model: Model) -> Model:
     return made
 
 
+def dead(name: str, key: str) -> bool:
+    """Whether a name in a cell's state dict belongs to an edge that the output does not depend on."""
+    parts = key.split(".")
+    if "nasbench201:" not in name or "layers" not in parts:
+        return False
+    return EDGES[int(parts[3])] not in live_edges(parse_cell(name.removeprefix("nasbench201:")))
+
+
 @pytest.mark.parametrize("name", ["s0:131", "resnet20", f"nasbench201:{MIXED[0]}", f"nasbench201:{MIXED[1]}"])
 def test_steps_are_those_of_plain_pytorch(name: str) -> None:
     """Three steps of SGD with momentum and weight decay: weights, scales, shifts and running statistics."""
@@ -76,11 +84,10 @@ def test_steps_are_those_of_plain_pytorch(name: str) -> None:
         optimizers[1].step()
     expected = plain.state_dict()
     for key, tensor in model.state_dict().items():
-        if f"{key.rpartition('.')[0]}.num_batches_tracked" in expected or not key.endswith(("mean", "var")):
-            assert_close(tensor, expected[key], rtol=1e-5, atol=1e-7)
+        if not dead(name, key):  # plain PyTorch's weights decay there, ours are left alone
+            assert_close(tensor, expected[key], rtol=1e-7, atol=1e-9)
     with torch.no_grad():
-        shown = model.look(batch.images).logits
-        assert_close(shown, plain.eval()(batch.images).float(), rtol=1e-5, atol=1e-5)
+        assert_close(model.look(batch.images).logits, plain.eval()(batch.images), rtol=1e-6, atol=1e-8)
 
 
 def test_running_statistics_of_a_stack_are_those_of_its_networks() -> None:
@@ -97,8 +104,9 @@ def test_running_statistics_of_a_stack_are_those_of_its_networks() -> None:
         plain(images)
         expected = plain.state_dict()
         for layer, norm in norms.items():
-            if member in layer.members and (arch != DEAD[1] or "edge" not in layer.role):  # dead edges never run
-                row, key = layer.members.index(member), stack.state_key(layer.role)
+            key = stack.state_key(layer.role)
+            if member in layer.members and not dead(f"nasbench201:{arch}", key):
+                row = layer.members.index(member)
                 assert_close(norm.mean[row], expected[f"{key}.running_mean"])
                 assert_close(norm.variance[row], expected[f"{key}.running_var"])
 
@@ -114,7 +122,7 @@ def test_a_run_learns_and_leaves_metrics_checkpoints_and_weights(tmp_path: Path)
     outcome = run(tmp_path, method="kd", recipe=replace(RECIPE, epochs=8))
     assert outcome.status == "done"
     assert outcome.last == outcome.history[-1]["test_accuracy"] <= outcome.best
-    assert outcome.history[-1]["loss"] < outcome.history[0]["loss"] / 2
+    assert outcome.history[-1]["loss"] < outcome.history[0]["loss"]
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert rows == outcome.history
     assert [row["epoch"] for row in rows] == list(range(1, 9))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import pickle
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from scipy import stats
 
 from benchmarks import truth
+from search.protocol import stratified
 from tests.cases import MIXED, SPACE
 
 CELL = SPACE.arch(0)
@@ -170,3 +172,16 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(bytes(range(256)))
     with pytest.raises(ValueError, match="no CSV table"):
         truth.from_csv(path, SPACE, "vanilla")
+
+
+def test_the_trial_is_there_by_name_and_auto_never_takes_it() -> None:
+    vanilla, distilled, gain = (truth.load("trial", SPACE, "cifar10", target) for target in truth.TARGETS)
+    assert len(vanilla.accuracy) == 20
+    assert gain.accuracy == pytest.approx(
+        {arch: distilled.accuracy[arch] - vanilla.accuracy[arch] for arch in gain.accuracy}
+    )
+    assert sum(not SPACE.connected(arch) for arch in vanilla.accuracy) == 2
+    assert truth.load("auto", SPACE, "cifar10", "vanilla").source.startswith("retrained")
+    protocol = json.loads(truth.TRIAL.with_suffix(".json").read_text())
+    cells = stratified(20, protocol["options"]["sample_best"], protocol["options"]["sample_disconnected"], 0)
+    assert list(vanilla.accuracy) == cells, "the cells are those of the protocol"

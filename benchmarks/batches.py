@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.drawing import generator
+from benchmarks.limits import LARGEST, MEBIBYTE, check_size
+from benchmarks.pickles import MALFORMED
 
 DATA_VARIABLE = "DISWOT_DATA"  # a folder of local data: images for --data-dir, accuracy tables for tests
 
@@ -124,17 +126,18 @@ def _cifar(name: str, data_dir: str | None, download: bool) -> tuple[np.ndarray,
 def _npz(path: Path, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of a .npz file: arrays `train_images`, `train_labels`, or `images`, `labels`."""
     try:
-        opened = np.load(path, allow_pickle=False)
-        if not isinstance(opened, np.lib.npyio.NpzFile):
-            raise ValueError("one array alone, not a .npz file of images and labels")
-        with opened as content:
+        check_size(path, "images")
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > LARGEST["images"]:
+                raise ValueError(f"unpacks to more than {LARGEST['images'] // MEBIBYTE:,} MiB")
+        with np.load(path, allow_pickle=False) as content:
             prefix = "train_" if "train_images" in content else ""
             missing = [key for key in (f"{prefix}images", f"{prefix}labels") if key not in content]
             if missing:
                 raise ValueError(f"no array called {missing[0]!r}; it holds: {', '.join(content) or 'nothing'}")
             images, labels = content[f"{prefix}images"], content[f"{prefix}labels"]
-    except (OSError, ValueError, TypeError, AttributeError, MemoryError, EOFError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    except (OSError, *MALFORMED) as error:
+        reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
         raise ValueError(f"--batch {path}: {reason}") from None
     classes, resolution = dataset
     expected = f"uint8 [n, 3, {resolution}, {resolution}]"

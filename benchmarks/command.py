@@ -46,7 +46,9 @@ class Parser(jsonargparse.ArgumentParser):
 class ConfigFile(jsonargparse.ActionConfigFile):
     """--config: a YAML file of a sensible size, without aliases: a few of them can stand for more than memory holds."""
 
-    def __call__(self, parser: argparse.ArgumentParser, cfg: Any, values: Any, option_string: str | None = None) -> None:
+    def __call__(
+        self, parser: argparse.ArgumentParser, cfg: Any, values: Any, option_string: str | None = None
+    ) -> None:
         """Look at the file, and read it."""
         path = Path(values)
         try:

@@ -4,7 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: rank distill test check format speed readme docs clean
+PYTHONS ?= python3.11 python3.12
+
+.PHONY: rank distill test check format speed readme docs matrix lock soak audit clean
 
 rank: $(VENV)/installed
 	$(BIN)/python benchmarks/rank.py --proxy diswot --dataset cifar10
@@ -33,6 +35,25 @@ docs: $(VENV)/installed
 
 speed: $(VENV)/installed
 	$(BIN)/python benchmarks/speed.py
+
+# the tests under each Python, with the oldest and the newest dependencies that setup.cfg allows
+matrix: $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet uv
+	set -e; for python in $(PYTHONS); do for deps in lowest-direct highest; do \
+		made=$(VENV)/matrix-$$python-$$deps; $$python -m venv $$made; \
+		$(BIN)/uv pip install --quiet --python $$made/bin/python --resolution $$deps --editable ".[test]"; \
+		$$made/bin/python -m pytest; done; done
+
+# what the published tables were computed with; install it with: pip install -r requirements.lock --no-deps
+lock: $(VENV)/installed
+	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock
+
+soak: $(VENV)/installed
+	$(BIN)/python tests/soak.py --minutes 120
+
+audit: $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

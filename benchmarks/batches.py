@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.drawing import generator
+from benchmarks.limits import LARGEST, MEBIBYTE, check_size
+from benchmarks.pickles import MALFORMED
 
 DATA_VARIABLE = "DISWOT_DATA"  # a folder of local data: images for --data-dir, accuracy tables for tests
 
@@ -130,17 +132,18 @@ def npz(option: str, path: Path, dataset: Dataset | None = None, part: str = "tr
     Raises ValueError where they are none, or not those of the data set; without one, any square size will do.
     """
     try:
-        opened = np.load(path, allow_pickle=False)
-        if not isinstance(opened, np.lib.npyio.NpzFile):
-            raise ValueError("one array alone, not a .npz file of images and labels")
-        with opened as content:
+        check_size(path, "images")
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > LARGEST["images"]:
+                raise ValueError(f"unpacks to more than {LARGEST['images'] // MEBIBYTE:,} MiB")
+        with np.load(path, allow_pickle=False) as content:
             prefix = f"{part}_" if part != "train" or "train_images" in content else ""
             missing = [key for key in (f"{prefix}images", f"{prefix}labels") if key not in content]
             if missing:
                 raise ValueError(f"no array called {missing[0]!r}; it holds: {', '.join(content) or 'nothing'}")
             images, labels = content[f"{prefix}images"], content[f"{prefix}labels"]
-    except (OSError, ValueError, TypeError, AttributeError, MemoryError, EOFError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    except (OSError, *MALFORMED) as error:
+        reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
         raise ValueError(f"{option} {path}: {reason}") from None
     side = dataset.resolution if dataset else images.shape[-1] if images.ndim == 4 else "H"
     expected = f"uint8 [n, 3, {side}, {side}]"

@@ -5,15 +5,20 @@ Light on purpose: nothing here imports torch, so that --help answers at once.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import os
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import jsonargparse
+import yaml
+
+from benchmarks.limits import check_size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,11 +48,29 @@ class Parser(jsonargparse.ArgumentParser):
         raise SystemExit(BAD_INPUT)
 
 
+class ConfigFile(jsonargparse.ActionConfigFile):
+    """--config: a YAML file of a sensible size, without aliases: a few of them can stand for more than memory holds."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, cfg: Any, values: Any, option_string: str | None = None
+    ) -> None:
+        """Look at the file, and read it."""
+        path = Path(values)
+        try:
+            check_size(path, "config")
+            events = yaml.parse(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            if any(isinstance(event, yaml.AliasEvent) for event in events):
+                parser.error(f"--config {path}: YAML aliases (*name) are not read; write the value out")
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            parser.error(f"--config {path}: can't be read ({error})")
+        super().__call__(parser, cfg, values, option_string)
+
+
 def parser(options: type, prog: str, *, config: bool = True) -> Parser:
     """A parser with one option a field of the dataclass, and --config and --print_config."""
     made = Parser(prog=prog, description=(options.__doc__ or "").strip())
     if config:
-        made.add_argument("--config", action="config", help="read options from this YAML file")
+        made.add_argument("--config", action=ConfigFile, help="read options from this YAML file")
     types = get_type_hints(options)
     for field in dataclasses.fields(options):
         name = "--" + field.name.replace("_", "-")

@@ -26,7 +26,7 @@ GOLDEN = Path(__file__).parent / "results" / "golden.csv"
 GOLDEN_CELLS = (0, 1462, 13714)  # official indices
 GOLDEN_DATASET = "ImageNet16-120"  # the smallest images
 GOLDEN_BATCH = 8
-TOLERANCE = 1e-3  # relative, between machines; on one machine and one version of torch nothing differs
+TOLERANCE = 1e-2  # relative; another thread count alone moves float32 sums, of zico by up to 3e-3
 
 
 class Finding(NamedTuple):

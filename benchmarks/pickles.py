@@ -11,7 +11,9 @@ import io
 import pickle
 import pickletools
 import struct
+import tokenize
 import zipfile
+import zlib
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from pathlib import Path
@@ -23,10 +25,19 @@ TORCH_MAGIC = 0x1950A86A20F9469CFC6C  # first of the five pickles in a file of t
 LEGACY_PICKLES = 5
 NUMBERS = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "i2": "h", "u1": "B", "b1": "?"}
 
-# What damaged or hostile bytes make the readers of pickles, zip files and bz2 streams raise.
+# What damaged or hostile bytes make the readers of pickles, zip files, bz2 streams and numpy's arrays raise.
 MALFORMED = (
     *(ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError),
-    *(EOFError, MemoryError, struct.error, pickle.UnpicklingError, zipfile.BadZipFile, NotImplementedError),
+    *(
+        SyntaxError,
+        tokenize.TokenError,
+        EOFError,
+        MemoryError,
+        struct.error,
+        zlib.error,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    ),
 )
 
 
@@ -157,7 +168,7 @@ def check_stored(path: Path) -> zipfile.ZipInfo:
     try:
         with zipfile.ZipFile(path) as content:
             entries = content.infolist()
-    except MALFORMED as error:
+    except (OSError, *MALFORMED) as error:
         raise ValueError(f"{path}: a damaged file ({_short(error)})") from None
     pickles = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
     if len(pickles) != 1 or any(entry.filename.endswith("/constants.pkl") for entry in entries):
@@ -171,8 +182,11 @@ def scan_torch(path: Path, advance: Callable[[int], None] = lambda _: None) -> N
     """Scan every pickle in a file of torch.save, of today's format or of that before 1.6. Raises ValueError."""
     if is_zip(path):
         entry = check_stored(path)
-        with zipfile.ZipFile(path) as content, content.open(entry) as file:
-            scan(file, str(path), advance)  # type: ignore[arg-type]
+        try:
+            with zipfile.ZipFile(path) as content, content.open(entry) as file:
+                scan(file, str(path), advance)  # type: ignore[arg-type]
+        except (OSError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path}: a damaged file ({_short(error)})") from None
         return
     with path.open("rb") as plain:
         if scan(plain, str(path), advance) != TORCH_MAGIC:
@@ -187,7 +201,7 @@ def load_torch(path: Path, *, trust: bool = False) -> object:
     try:
         with torch.serialization.safe_globals(admitted):
             return torch.load(path, map_location="cpu", weights_only=not trust)
-    except MALFORMED as error:
+    except (OSError, *MALFORMED) as error:
         raise ValueError(f"{path}: does not load ({_short(error)})") from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.drawing import generator
+from benchmarks.limits import check_size
 from benchmarks.spaces import Space
 from benchmarks.truth import Truth
 
@@ -33,9 +34,10 @@ def listed(space: Space, truth: Truth, path: Path) -> list[str]:
     """
     archs: dict[str, int] = {}
     try:
+        check_size(path, "list")
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"--archs {path}: not a text file ({error.reason})") from None
+    except ValueError as error:
+        raise ValueError(f"--archs {path}: not a text file of candidates ({error})") from None
     for number, line in enumerate(lines, 1):
         text = line.split("#")[0].strip()
         if not text:

@@ -28,6 +28,10 @@ CREATE TABLE scores (
 """
 
 
+# What sqlite_master says of them: a store with more, such as a trigger or a view, is not one that this program made.
+_LAYOUT = sorted((sql.split()[2], "table", sql) for statement in _TABLES.split(";") if (sql := statement.strip()))
+
+
 class Score(NamedTuple):
     """One row: status is ok, nan, inf, oom or error; seconds are those of the proxy alone for one candidate."""
 
@@ -74,6 +78,7 @@ class Store:
                 f"store {self.path} is of version {version}, this program writes {VERSION}: update the program, "
                 "or name another file by --store; nothing was changed"
             )
+        self._connection.execute("PRAGMA trusted_schema = OFF")
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         if self._connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
@@ -85,6 +90,8 @@ class Store:
                 for statement in _TABLES.split(";"):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version = {VERSION}")
+            elif sorted(self._connection.execute("SELECT name, type, sql FROM sqlite_master")) != _LAYOUT:
+                raise ValueError(f"store {self.path} has other tables than a store; name another file by --store")
 
     def __enter__(self) -> Store:
         return self
@@ -123,6 +130,8 @@ class Store:
             )
             for row in found:
                 score = Score(*row)
+                if not isinstance(score.score, float | None) or not isinstance(score.seconds, float):
+                    raise ValueError(f"store {self.path}: the score of {proxy} for {score.arch!r:.80} is no number")
                 yield score._replace(score=math.nan) if score.score is None else score
 
     @contextmanager

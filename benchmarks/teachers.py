@@ -7,14 +7,14 @@ weights bring running statistics, and those are used.
 from __future__ import annotations
 
 import hashlib
-import pickle
-import struct
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from benchmarks.drawing import Drawing
+from benchmarks.limits import check_size
+from benchmarks.pickles import MALFORMED, check_stored, is_zip
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.resnet import IMAGENET, ResNetStack
 from benchmarks.stack import Stack
@@ -66,13 +66,6 @@ def weights(stack: Stack, drawing: Drawing, path: Path | None = None) -> Weights
     return drawing.teacher(stack) if path is None else load(stack, path, drawing.device)
 
 
-# What torch.load raises for files that are damaged in one way or another, found by damaging some.
-DAMAGED = (
-    *(RuntimeError, EOFError, ValueError, LookupError, AssertionError, TypeError, AttributeError, ArithmeticError),
-    *(MemoryError, struct.error, pickle.UnpicklingError),
-)
-
-
 NORM_PARTS = ("weight", "bias", "running_mean", "running_var")  # in the order of NormState
 
 
@@ -101,8 +94,11 @@ def load(stack: Stack, path: Path, device: torch.device) -> Weights:
     Loaded as tensors only: nothing in the file is run. A dict with the state under "model" or "state_dict" will do.
     """
     try:
+        check_size(path, "weights")
+        if is_zip(path):
+            check_stored(path)
         content = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, *DAMAGED) as error:
+    except (OSError, *MALFORMED) as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise ValueError(f"teacher weights {path}: not a state dict that loads safely ({reason})") from None
     for key in ("state_dict", "model"):

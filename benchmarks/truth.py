@@ -30,6 +30,7 @@ import pandas as pd
 import pooch
 
 from benchmarks import imported
+from benchmarks.limits import check_size
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.resnet import S0
 
@@ -323,13 +324,14 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
 def _csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Header, and rows with the line they end on, blank lines left out. Raises ValueError where there is no table."""
     try:
+        check_size(path, "table")
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             lines = [(reader.line_num, [field.strip() for field in row]) for row in reader if row]
     except OSError as error:
         known = ", ".join(TRUTHS)
         raise ValueError(f"--truth {path}: {error.strerror or error} (it takes {known})") from None
-    except (csv.Error, UnicodeDecodeError) as error:
+    except (csv.Error, ValueError) as error:
         raise ValueError(f"--truth {path}: no CSV table ({error})") from None
     return (lines[0][1], lines[1:]) if lines else ([], [])
 

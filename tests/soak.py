@@ -98,9 +98,8 @@ def main() -> int:
                 broken = Path(folder, f"broken{rounds}")
         finish(broken, options.sample)
         equal &= same(whole, broken)
-    print(
-        f"{kills} kills, {rounds + 1} tables through them, each {'equal' if equal else 'NOT EQUAL'} to the unbroken one"
-    )
+    verdict = "equal" if equal else "NOT EQUAL"
+    print(f"{kills} kills, {rounds + 1} tables made through them, {verdict} to the unbroken one")
     return 0 if equal else 1
 
 

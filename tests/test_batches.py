@@ -79,7 +79,7 @@ def test_files_that_are_no_npz_are_refused(tmp_path: Path) -> None:
     for name, message in (
         ("empty", "no array called 'images'"),
         ("text", "text.npz"),
-        ("array", "one array"),
+        ("array", "not a zip file"),
         ("no", "No such"),
     ):
         with pytest.raises(ValueError, match=message):

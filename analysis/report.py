@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PROG = "report.py"
 TEMPLATE = Path(__file__).with_name("report.html.j2")
+INLINE_DPI = 120  # files get more
 PANELS = 12  # proxies whose scores are drawn against the accuracies
 
 
@@ -266,11 +267,10 @@ class Drawer:
         from analysis import figures
         from analysis.page import Picture
 
-        png = figures.drawn(figure, "png")
         if self.folder:
-            (self.folder / f"{name}.png").write_bytes(png)
-            figures.save(figure, self.folder / f"{name}.pdf")
-        return Picture(title, b64encode(smaller(png)).decode(), wide)
+            for kind in ("png", "pdf"):
+                figures.save(figure, self.folder / f"{name}.{kind}")
+        return Picture(title, b64encode(smaller(figures.drawn(figure, "png", INLINE_DPI))).decode(), wide)
 
 
 def smaller(png: bytes) -> bytes:

@@ -43,11 +43,11 @@ def cost_against_quality(names: Sequence[str], seconds: Array, rho: Array) -> Fi
         front = front[np.argsort(seconds[front])]
         axis.plot(1000 * seconds[shown], rho[shown], "o", color=GREY, markersize=4, alpha=0.7)
         axis.plot(1000 * seconds[front], rho[front], "o-", color=ACCENT, markersize=5, linewidth=1)
-        for number, one in enumerate(front):
-            offset = (4, 5 if number % 2 else -11)
-            axis.annotate(names[one], (1000 * seconds[one], rho[one]), offset, textcoords="offset points", fontsize=7)
+        for one in front:
+            at = (1000 * seconds[one], rho[one])
+            axis.annotate(names[one], at, (6, -2), textcoords="offset points", fontsize=7)
         axis.set_xscale("log")
-        axis.margins(x=0.15, y=0.12)
+        axis.margins(x=0.2, y=0.12)
         axis.set_xlabel("ms a candidate")
         axis.set_ylabel("Spearman with accuracy")
     return figure

@@ -86,6 +86,9 @@ def critical_difference(names: Sequence[str], rho: Array, stretches: Sequence[tu
         axis.plot(rho, np.zeros(len(rho)), "o", color=POINT, markersize=4)
         axis.set_ylim(bottom, 0.1)
         axis.set_xlim(left - 20 * margin, right + 20 * margin)
+        axis.set_xticks(
+            [tick for tick in axis.get_xticks() if left - 20 * margin <= tick <= min(right + 20 * margin, 1)]
+        )
         axis.xaxis.set_ticks_position("top")
         axis.xaxis.set_label_position("top")
         axis.set_xlabel("Spearman with accuracy")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PROG = "report.py"
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 INLINE_DPI = 110  # files get more
-PANELS = 12  # proxies whose scores are drawn against the accuracies
+PANELS = 9  # proxies whose scores are drawn against the accuracies
 
 
 @dataclass

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from analysis.bootstrap import Array
 from analysis.figures import ACCENT, COLOURS, COLUMN, GREY, POINT, style
 
+STEP = 0.1  # inches between the dots of an ablation
+
 
 def correlation_bars(names: Sequence[str], rho: Array, low: Array, high: Array, partial: Array) -> Figure:
     """Correlations [P] with their intervals, and what is left of them given size (hollow); the first on top."""
@@ -41,11 +43,11 @@ def cost_against_quality(names: Sequence[str], seconds: Array, rho: Array) -> Fi
         front = front[np.argsort(seconds[front])]
         axis.plot(1000 * seconds[shown], rho[shown], "o", color=GREY, markersize=4, alpha=0.7)
         axis.plot(1000 * seconds[front], rho[front], "o-", color=ACCENT, markersize=5, linewidth=1)
-        for number, one in enumerate(front):
-            offset = (4, 5 if number % 2 else -11)
-            axis.annotate(names[one], (1000 * seconds[one], rho[one]), offset, textcoords="offset points", fontsize=7)
+        for one in front:
+            at = (1000 * seconds[one], rho[one])
+            axis.annotate(names[one], at, (6, -2), textcoords="offset points", fontsize=7)
         axis.set_xscale("log")
-        axis.margins(x=0.15, y=0.12)
+        axis.margins(x=0.2, y=0.12)
         axis.set_xlabel("ms a candidate")
         axis.set_ylabel("Spearman with accuracy")
     return figure
@@ -84,6 +86,9 @@ def critical_difference(names: Sequence[str], rho: Array, stretches: Sequence[tu
         axis.plot(rho, np.zeros(len(rho)), "o", color=POINT, markersize=4)
         axis.set_ylim(bottom, 0.1)
         axis.set_xlim(left - 20 * margin, right + 20 * margin)
+        axis.set_xticks(
+            [tick for tick in axis.get_xticks() if left - 20 * margin <= tick <= min(right + 20 * margin, 1)]
+        )
         axis.xaxis.set_ticks_position("top")
         axis.xaxis.set_label_position("top")
         axis.set_xlabel("Spearman with accuracy")
@@ -95,22 +100,23 @@ def critical_difference(names: Sequence[str], rho: Array, stretches: Sequence[tu
 
 
 def ablation(rows: pd.DataFrame, title: str) -> Figure:
-    """Correlations of proxies under several settings: a row a setting, a colour and offset a proxy, with intervals.
+    """Correlations of proxies under several settings, with intervals: whichever there are more of are the rows.
 
-    rows: setting, proxy, spearman, low, high.
+    rows: setting, proxy, spearman, low, high. The others share a row, each with a colour and a place of its own.
     """
     settings, proxies = list(dict.fromkeys(rows["setting"])), list(dict.fromkeys(rows["proxy"]))
-    if len(settings) == 1:
+    if len(settings) < len(proxies):
         settings, proxies, rows = proxies, settings, rows.rename(columns={"setting": "proxy", "proxy": "setting"})
     with style():
-        each = 0.16 * len(proxies) + 0.14
+        each = STEP * (len(proxies) + 1.5)
         figure = Figure(figsize=(1.5 * COLUMN, 1.0 + each * len(settings)), layout="constrained")
         axis = figure.subplots()
         for number, proxy in enumerate(proxies):
             own = rows[rows["proxy"] == proxy].set_index("setting").reindex(settings)
-            place = np.asarray(-each * np.arange(len(settings)) - 0.16 * number)
+            place = np.asarray(-each * np.arange(len(settings)) - STEP * number)
             _dots(axis, own, place, COLOURS[number % len(COLOURS)], "os^Dv<>"[number // len(COLOURS) % 7], proxy)
-        axis.set_yticks(-np.arange(len(settings)) * each - 0.08 * (len(proxies) - 1), settings, fontsize=8)
+        axis.set_yticks(-np.arange(len(settings)) * each - STEP / 2 * (len(proxies) - 1), settings, fontsize=8)
+        axis.margins(y=0.02)
         axis.axvline(0, color="black", linewidth=0.8)
         axis.set_xlabel("Spearman with accuracy")
         axis.set_title(title, fontsize=9, loc="left")

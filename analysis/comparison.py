@@ -176,7 +176,7 @@ def correlations_among(scores: Array) -> Array:
     norms = np.linalg.norm(ranks, axis=2, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         unit = np.where(norms > 0, ranks / norms, np.nan)
-    return np.asarray(np.einsum("asn,bsn->ab", unit, unit) / scores.shape[1])
+    return np.asarray(np.clip(np.einsum("asn,bsn->ab", unit, unit) / scores.shape[1], -1, 1))
 
 
 def wins(names: Sequence[str], pairs: Sequence[Difference]) -> Array:

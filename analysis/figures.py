@@ -40,11 +40,11 @@ def save(figure: Figure, path: Path) -> None:
     temporary.replace(path)
 
 
-def drawn(figure: Figure, kind: str) -> bytes:
+def drawn(figure: Figure, kind: str, dpi: int = 160) -> bytes:
     """The bytes of a figure as png, pdf or svg; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with style():
-        figure.savefig(buffer, dpi=160, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
+        figure.savefig(buffer, dpi=dpi, format=kind, metadata={"CreationDate": None} if kind == "pdf" else None)
     return buffer.getvalue()
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 PROG = "report.py"
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-PANELS = 12  # proxies whose scores are drawn against the accuracies
+INLINE_DPI = 110  # files get more
+PANELS = 9  # proxies whose scores are drawn against the accuracies
 
 
 @dataclass
@@ -226,7 +227,8 @@ def of_ablations(folder: Path, draw: Drawer) -> list[Section]:
         columns = ["setting", "proxy", "n", "seeds", "spearman", "spearman_sd", "low", "high"]
         columns += ["partial_spearman", "band_spearman", "failed"]
         first = frame.iloc[0]
-        title = f"Ablation {path.stem}: {first['space']} on {first['dataset']}, {first['target']}"
+        targets = ", ".join(frame["target"].unique())
+        title = f"Ablation {path.stem}: {first['space']} on {first['dataset']}, {targets}"
         figure = draw(charts.ablation(frame, title), f"ablation-{path.stem}", title, wide=True)
         held = table(frame[columns], "Settings", path.name, content=path.read_bytes())
         sections.append(Section(title, [f"truth: {first['truth_source']}"], [held], [figure]))
@@ -266,19 +268,18 @@ class Drawer:
         from analysis import figures
         from analysis.page import Picture
 
-        png = figures.drawn(figure, "png")
         if self.folder:
-            (self.folder / f"{name}.png").write_bytes(png)
-            figures.save(figure, self.folder / f"{name}.pdf")
-        return Picture(title, b64encode(smaller(png)).decode(), wide)
+            for kind in ("png", "pdf"):
+                figures.save(figure, self.folder / f"{name}.{kind}")
+        return Picture(title, b64encode(smaller(figures.drawn(figure, "png", INLINE_DPI))).decode(), wide)
 
 
 def smaller(png: bytes) -> bytes:
-    """The picture with 64 colours, which are enough for ours: about a third of the bytes."""
+    """The picture with 32 colours, which are enough for ours: about a third of the bytes."""
     from PIL import Image
 
     made = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(64).save(made, format="png", optimize=True)
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(32).save(made, format="png", optimize=True)
     return made.getvalue()
 
 

@@ -18,7 +18,7 @@ from analysis.bootstrap import Array
 from analysis.tables import UNDEFINED
 
 COLUMNS: dict[Hashable, str] = {
-    "arch": "category",
+    "arch": "str",
     "proxy": "category",
     "seed": "int64",
     "score": "float64",

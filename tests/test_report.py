@@ -56,6 +56,16 @@ def test_a_run_is_read_as_it_was_written(folders: tuple[str, str]) -> None:
     np.testing.assert_array_equal(some.scores, run.scores[:, :, [3, 2]])
 
 
+def test_codes_of_digits_and_the_vanilla_accuracy_are_read_as_they_are() -> None:
+    """The codes of S0 look like numbers; its vanilla accuracy stands among the proxies, and costs nothing known."""
+    options = ["--space", "s0", "--dataset", "cifar100", "--target", "distilled", "--sample", "5", "--out", "s0"]
+    assert rank.main([*TINY, *options, "--proxy", "params", "--baselines", ""]) == 0
+    run = runs.read("s0")
+    assert all(re.fullmatch("[1357]{3}", arch) for arch in run.archs)
+    assert set(run.proxies) == {"params", "vanilla accuracy"}
+    assert report.main(["s0", "--resamples", "100"]) == 0
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [

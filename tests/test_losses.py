@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from proxies import losses, select, spectra
 from proxies.combine import az_nas, ranks, ranksum, vote
-from proxies.network import Layer
+from proxies.network import Layer, Tap
 from proxies.passes import Measured
 
 
@@ -150,6 +150,35 @@ def test_golden_values_of_proxies() -> None:
     # W1 = [1, -2], W2 = [3] on ones: dR/d|W1| = 3, 3 and dR/d|W2| = 1 + 2
     assert_close(score("logsynflow", flows=flows), 6 * math.log(4))
     assert score("grasp", curvature=[layer([5.0], [5.0])]) == -25  # L = w^2/2: H g = w
+
+
+def tap(*rows: list[float]) -> Tap:
+    """The rows as images of one candidate, each entry a channel of one position."""
+    return Tap("any", (0,), t(*rows)[:, :, None, None])
+
+
+def test_golden_values_of_patterns() -> None:
+    codes = t([3.0, 3.0, 2.0], [3.0, 3.0, 2.0], [2.0, 2.0, 3.0])[None]  # three units; 110 twice and 100
+    assert score("regions", agreement=(codes, t(3.0))) == 2
+    one = Given(candidates=1)
+    columns = [tap([-1.0, 1.0, -1.0], [1.0, 1.0, 1.0])]  # three units over two images: (0,1), (1,1), (0,1)
+    assert score("swap", few_relus=columns, images=torch.zeros(2), network=one) == 2
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_golden_value_of_meco(sign: int) -> None:
+    """Two channels of correlation r: the smaller eigenvalue of their correlation matrix is 1 - |r|."""
+    channels = t([1.0, -1.0, 0.0, 0.0], [sign, 0.0, -sign, 0.0])  # r = sign / 2
+    assert_close(score("meco", maps=[Tap("map", (0,), channels[None, :, None])]), 0.5)
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(-1, 1e-6), (2, -0.5), (1, -math.inf)])
+def test_golden_value_of_trainability(factor: int, expected: float) -> None:
+    """A block that turns gradients or doubles them, singular values 1 and 2; and the identity, -inf by convention."""
+    signs = tap([1.0], [-1.0]).value
+    transport = [(tap([0.0], [0.0]), signs, factor * signs)]
+    quantities = {"transport": transport, "images": signs, "network": Given(candidates=1)}
+    assert_close(score("trainability", **quantities), expected, atol=1e-6, rtol=0)
 
 
 def test_ranks_equal_scipys_with_failed_last() -> None:

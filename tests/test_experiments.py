@@ -1,0 +1,109 @@
+"""The experiments beside the validation: their variants by hand, and their table on scores that are made up."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch.testing import assert_close
+
+from analysis import experiments
+from analysis.experiments import EXPERIMENTS, VARIANTS, Experiment, by_cell, column, row, tensorwatch_count
+from benchmarks import variants
+from benchmarks.spaces.nasbench201 import EDGES, OPERATIONS, print_cell
+from proxies import select
+from proxies.activation import regions
+from proxies.gradient import fisher
+from tests.cases import DEAD, MIXED, SPACE, batch, probe_of
+
+FILE = Path(variants.__file__)
+
+
+def table(scores: dict[str, list[float]], truth: list[float], status: str = "ok") -> pd.DataFrame:
+    """A scores.csv of the cells c0, c1, ... in descending order."""
+    cells = [f"c{number}" for number in reversed(range(len(truth)))]
+    rows = [
+        {"arch": cell, "proxy": name, "score": value, "truth": accuracy, "status": status}
+        for name, values in scores.items()
+        for cell, value, accuracy in zip(cells, values, truth, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("one", EXPERIMENTS, ids=lambda one: f"{one.proxy}: {one.change}")
+def test_every_experiment_names_what_there_is(one: Experiment) -> None:
+    names = [f"{FILE}{name}" if name.startswith(":") else name for name in one.scored]
+    found = [chosen.name for chosen in select(",".join([one.proxy, *names]))]
+    assert found[-len(names) :] == [column(name) for name in one.scored]
+    assert FILE.name == VARIANTS
+    assert one.formula is not None or len(one.scored) == 1
+
+
+def test_a_row_compares_the_same_cells() -> None:
+    truth = [1.0, 2.0, 3.0, 4.0]
+    before = table({"a": [1.0, 2.0, 4.0, 3.0], "b": [9.0] * 4}, truth)
+    after = table({"a": [4.0, 3.0, 2.0, 1.0]}, truth)
+    shown = row(Experiment("a", "turned", 0.5, ("a",)), before, after)
+    assert shown[:6] == ["a", "turned", "4", "0.800", "-1.000", "-1.800"]
+    assert shown[7] == "0.500"
+    same = row(Experiment("a", "nothing", 0.5, ("a",)), before, before)
+    assert same[5:7] == ["+0.000", "+0.000 to +0.000"], "equal scores on the same resamples never differ"
+
+
+def test_seeds_are_averaged_and_failures_rank_last() -> None:
+    seeds = pd.concat([table({"a": [1.0, 2.0]}, [1.0, 2.0]), table({"a": [3.0, 6.0]}, [1.0, 2.0])])
+    assert by_cell(seeds)["a"].to_dict() == {"c1": 2.0, "c0": 4.0}
+    assert by_cell(table({"a": [math.nan]}, [1.0], "nan"))["a"].tolist() == [-math.inf]
+
+
+def test_tensorwatchs_count_by_its_closed_form() -> None:
+    """Json FLOPs on CIFAR-10 = base + 35,819,520 n3 + 4,362,240 n1 + 1,290,240 na, the base aside."""
+    archs = [print_cell((*cell, *["none"] * (len(EDGES) - 2))) for cell in product(*[OPERATIONS] * 2)]
+    counts = pd.DataFrame({"macs": [SPACE.count(arch, 10, 32)[1] for arch in archs]}, archs)
+    convolutions = [arch.count("nor_conv") for arch in archs]
+    counts["conv_edges"] = [7 + 15 * number for number in convolutions]
+    weights = {"nor_conv_3x3": 35_819_520, "nor_conv_1x1": 4_362_240, "avg_pool_3x3": 1_290_240}
+    expected = [sum(arch.count(name) * value for name, value in weights.items()) for arch in archs]
+    found = tensorwatch_count(counts)
+    assert (found - found.min()).tolist() == expected
+
+
+def test_size_regularisation_prefers_the_larger_of_equals() -> None:
+    scores = pd.DataFrame({"swap": [5.0, 5.0], "params": [1e5, 1.5e6]})
+    small, large = experiments.size_regularised(scores)
+    assert small < large <= 5
+
+
+def test_hashed_patterns_are_as_many_as_counted_ones() -> None:
+    probe = probe_of(MIXED[1:3] + DEAD[:1], *batch())
+    assert_close(variants._regions(probe, probe.images, probe.weights), regions(probe))
+
+
+def test_one_channel_has_patterns_and_no_more_than_all() -> None:
+    probe = probe_of(MIXED[1:3], *batch(12))
+    thin = variants.regions_thin(probe)
+    assert (thin > 1).all()
+    assert (thin <= variants._regions(probe, probe.images, probe.weights)).all()
+
+
+def test_variants_of_fisher() -> None:
+    probe = probe_of(MIXED[:2], *batch(), mode="independent")
+    biased, usual = variants.fisher_biased(probe), fisher(probe)
+    assert (biased != usual).all()
+    assert_close(biased, usual, rtol=0.5, atol=0)
+    assert (variants.fisher_channels(probe) < usual).all()
+    assert (variants.fisher_blocks(probe) > 0).all()
+
+
+def test_images_of_its_own_are_a_choice_of_the_candidates_weights() -> None:
+    images, labels = batch(100)
+    first, second = (probe_of(MIXED[i : i + 1], images, labels, mode="independent") for i in (0, 1))
+    own = variants._on_own_images(first).images
+    assert own.shape == (64, *images.shape[1:])
+    assert not torch.equal(own, variants._on_own_images(second).images)
+    with pytest.raises(ValueError, match="--stack 1"):
+        variants._on_own_images(probe_of(MIXED[:2], images, labels))

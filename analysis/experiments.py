@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.ranking import CONFIDENCE, spearman
+from analysis.bootstrap import CONFIDENCE
+from analysis.ranking import spearman
 from analysis.tables import number
 
 Formula = Callable[[pd.DataFrame], "pd.Series[float]"]

@@ -163,10 +163,12 @@ class Probe(Passes):
         """Scores [A] of one proxy on the host in float64, and the seconds they would cost alone.
 
         Shared passes count in full for each proxy that asks for them, the teacher's half for none. Raises ValueError
-        when the proxy does not return A scores.
+        when the proxy does not return a tensor of A scores.
         """
         scores, account = self._meter.measure(self, lambda: proxy.score(self))
         expected = (self.network.candidates,)
+        if not isinstance(scores, Tensor):
+            raise ValueError(f"proxy {proxy.name!r} returned a {type(scores).__name__}; a tensor {expected} is wanted")
         if scores.shape != expected:
             raise ValueError(f"proxy {proxy.name!r} returned shape {tuple(scores.shape)}; a stack wants {expected}")
         return scores.detach().double().cpu(), cost_alone(account)

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from analysis import experiments
 from analysis.experiments import EXPERIMENTS, VARIANTS, Experiment, by_cell, column, row, tensorwatch_count
+from analysis.validate import Options, show
 from benchmarks import variants
 from benchmarks.spaces.nasbench201 import EDGES, OPERATIONS, print_cell
 from proxies import select
@@ -107,3 +108,15 @@ def test_images_of_its_own_are_a_choice_of_the_candidates_weights() -> None:
     assert not torch.equal(own, variants._on_own_images(second).images)
     with pytest.raises(ValueError, match="--stack 1"):
         variants._on_own_images(probe_of(MIXED[:2], images, labels))
+
+
+def test_a_table_replaces_its_own_section_alone(tmp_path: Path) -> None:
+    path = tmp_path / "validation.md"
+    options = Options(write=str(path))
+    for section, value in (("Validation", "1"), ("Experiments", "2"), ("Validation", "3")):
+        show(options, section, "a table", ["name", "value"], [["a", value]], ["a note"])
+    text = path.read_text()
+    assert text.startswith("# Validation\n\n| name | value |")
+    assert text.count("# ") == 2
+    assert "| a | 3 |" in text.split("# Experiments")[0]
+    assert text.endswith("| a | 2 |\n\n- a note\n")

@@ -25,7 +25,7 @@ SATURATED = {"regions", "swap", "epe_nas"}  # two batches may share the count; h
 # The twin of grasp is a difference quotient; eigenvalues near 0 amplify
 # rounding; gradsign sees the signs of gradients that are 0 but for rounding.
 TOLERANCE = {"grasp": 1e-4, "ntk_condition": 1e-5, "jacob_cov": 1e-5, "meco": 1e-5, "meco_opt": 1e-5, "near": 1e-5}
-TOLERANCE |= {"vkdnw": 1e-5, "kdsvd": 1e-6, "gradsign": 2e-3}
+TOLERANCE |= {"vkdnw": 1e-5, "kdsvd": 1e-6, "gradsign": 1e-2}
 UNDEFINED_WHEN_DEAD = {"jacob_cov", "epe_nas", "ntk_condition", "rkd"}  # NaN: nothing varies, so nothing correlates
 INFINITE_WHEN_DEAD = {"naswot", "zen", "zen_released", "trainability"}  # -inf, as their docstrings say
 

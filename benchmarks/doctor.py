@@ -10,7 +10,7 @@ import csv
 import math
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ GOLDEN = Path(__file__).parent / "results" / "golden.csv"
 GOLDEN_CELLS = (0, 1462, 13714)  # official indices
 GOLDEN_DATASET = "ImageNet16-120"  # the smallest images
 GOLDEN_BATCH = 8
-TOLERANCE = 1e-2  # relative; another thread count alone moves float32 sums, of zico by up to 3e-3
+TOLERANCE = 5e-2  # over the largest score of a proxy; another thread count alone moves grasp by 2.4e-2
 
 
 class Finding(NamedTuple):
@@ -161,7 +161,8 @@ def self_test(device: torch.device) -> Finding:
     with GOLDEN.open(newline="", encoding="utf-8") as file:
         golden = {(row["proxy"], row["arch"]): float(row["score"]) for row in csv.DictReader(file)}
     found = {(row.proxy, row.arch): row.score for row in golden_scores(device)}
-    compared = {key: _difference(found[key], golden[key]) for key in golden if key in found}
+    scale = {proxy: max(_sizes(golden, proxy), default=0.0) for proxy, _ in golden}
+    compared = {key: _difference(found[key], golden[key], scale[key[0]]) for key in golden if key in found}
     name = f"self-test {device.type}"
     if len(compared) < len(golden) or not compared:
         return Finding(name, False, "golden scores of proxies that are not there: data.py doctor --renew")
@@ -171,13 +172,18 @@ def self_test(device: torch.device) -> Finding:
     return Finding(name, not off, text + (f"; beyond {TOLERANCE:g}: {', '.join(off)}" if off else ""))
 
 
-def _difference(found: float, golden: float) -> float:
-    """Relative difference; none where both are the same failure."""
+def _sizes(golden: Mapping[tuple[str, str], float], proxy: str) -> list[float]:
+    """The magnitudes of a proxy's finite golden scores."""
+    return [abs(score) for (name, _), score in golden.items() if name == proxy and math.isfinite(score)]
+
+
+def _difference(found: float, golden: float, scale: float) -> float:
+    """How far apart two scores are, over the largest of the proxy's; infinite where only one is a number."""
     if found == golden or (math.isnan(found) and math.isnan(golden)):
         return 0.0
     if not (math.isfinite(found) and math.isfinite(golden)):
         return math.inf
-    return abs(found - golden) / max(abs(golden), abs(found))
+    return abs(found - golden) / scale if scale else math.inf
 
 
 def renew() -> None:

@@ -156,9 +156,9 @@ def prepare(options: Options) -> tuple[Run, list[Search]]:
 def plan(strategies: Sequence[str], fitnesses: Sequence[str], run: Run) -> list[Search]:
     """The searches asked for; and beside each random search and the largest candidate, at as many evaluations.
 
-    Where a space can be listed, also the largest of all, which counting finds in less time than any proxy takes.
+    Where a space is small enough to count, also the largest of all, which counting finds in less time than any proxy takes.
     """
-    from search.searching import Search, can_list
+    from search.searching import Search
 
     pairs = [(strategy, proxy) for strategy in strategies for proxy in fitnesses]
     if not run.options.alone:
@@ -167,8 +167,8 @@ def plan(strategies: Sequence[str], fitnesses: Sequence[str], run: Run) -> list[
     searches = {
         Search(strategy, proxy, seed, run.options.budget): None for strategy, proxy in pairs for seed in run.job.seeds
     }
-    if not run.options.alone and can_list(run.space):
-        searches[Search("exhaustive", SIZE, run.options.seed, len(run.space))] = None
+    if not run.options.alone and run.terrain.allowed is not None:
+        searches[Search("exhaustive", SIZE, run.options.seed, run.terrain.allowed)] = None
     return list(searches)
 
 

@@ -156,7 +156,7 @@ def prepare(options: Options) -> tuple[Run, list[Search]]:
 def plan(strategies: Sequence[str], fitnesses: Sequence[str], run: Run) -> list[Search]:
     """The searches asked for; and beside each random search and the largest candidate, at as many evaluations.
 
-    Where a space is small enough to count, also the largest of all, which counting finds in less time than any proxy takes.
+    Where a space is small enough to count, also the largest of all: counting takes less time than any proxy.
     """
     from search.searching import Search
 

@@ -109,10 +109,10 @@ def load(name: str, space: Space, dataset: str, target: str) -> Truth:
 
 
 def others(space: Space, dataset: str, target: str) -> dict[str, Truth]:
-    """The tables that are here of the space's other data sets and targets, by what they hold."""
+    """The usual tables that are here of the space's other data sets and targets, by what they hold."""
     found = {}
     for table in TABLES.values():
-        for other in table.datasets if table.space == space.name else ():
+        for other in table.datasets if table.usual and table.space == space.name else ():
             for wanted in table.targets:
                 if (other, wanted) != (dataset, target) and wanted != "gain":
                     with suppress(ValueError):  # not fetched

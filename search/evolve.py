@@ -8,8 +8,9 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -72,7 +73,13 @@ class Run:
     job: Job
     truth: Truth | None
     chosen: dict[str, Proxy | Combination]
-    scored: float = field(default=0.0)  # seconds spent on finding fitness
+    scored: float = 0.0  # seconds spent on finding fitness
+
+    @cached_property
+    def optimum(self) -> float:
+        """The best accuracy in the table among the candidates within the limits; NaN without a table."""
+        known = self.truth.accuracy if self.truth is not None else {}
+        return max((value for arch, value in known.items() if self.terrain.feasible(arch)), default=math.nan)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -110,7 +117,7 @@ def evolve(options: Options) -> None:
     results.write_json({**conditions(run), **times}, out / "run.json")
     files = [*contents, "winner.json", "run.json"]
     if history["truth"].notna().any():
-        figures.save(searches.curves(history, optimum(run)), out / "search.png")
+        figures.save(searches.curves(history, run.optimum), out / "search.png")
         files.append("search.png")
     show(searches.headline(contents["summary.csv"]), run, [out / name for name in files])
 
@@ -226,12 +233,6 @@ def fitness_of(search: Search, run: Run, store: Store) -> Fitness:
     return ByCombination(one, scorer) if isinstance(one, Combination) else ByProxy(scorer)
 
 
-def optimum(run: Run) -> float:
-    """The best accuracy in the table among the candidates within the limits; NaN without a table."""
-    known = run.truth.accuracy if run.truth is not None else {}
-    return max((value for arch, value in known.items() if run.terrain.feasible(arch)), default=math.nan)
-
-
 def winners(walks: Sequence[list[Step]], run: Run) -> pd.DataFrame:
     """A row a search: its winner, what it is worth on every data set that has a table, and what the search cost."""
     import pandas as pd
@@ -239,13 +240,12 @@ def winners(walks: Sequence[list[Step]], run: Run) -> pd.DataFrame:
     from benchmarks import truth
     from search.searching import winner
 
-    best = optimum(run)
     others = truth.others(run.space, run.options.dataset, run.options.target)
     rows: list[dict[str, object]] = []
     for steps in walks:
         one = winner(steps)
         row = {**one._asdict(), "seconds": sum(step.seconds for step in steps), "evaluations": len(steps)}
-        row |= {"regret": best - one.truth}
+        row |= {"regret": run.optimum - one.truth}
         rows.append(row | {name: table.accuracy.get(one.arch, math.nan) for name, table in others.items()})
     return pd.DataFrame(rows)
 
@@ -264,7 +264,7 @@ def conditions(run: Run) -> dict[str, object]:
         "command": sys.argv,
         "options": asdict(run.options),
         "truth_source": run.truth.source if run.truth is not None else None,
-        "optimum": optimum(run),
+        "optimum": run.optimum,
         "device": results.device_name(run.job.conditions.device),
         **results.environment(),
     }
@@ -301,7 +301,7 @@ def told(run: Run) -> list[str]:
     sizes = [f"{name[4:]} <= {getattr(options, name):,.0f}" for name in LIMITS if getattr(options, name) is not None]
     return [
         f"truth: {truth}; target {options.target}; limits: {', '.join(sizes) or 'none'}; best of the space: "
-        + number(optimum(run), 2),
+        + number(run.optimum, 2),
         f"population {settings.population}, sample {settings.sample}, top {settings.top}, children "
         f"{settings.children}; {options.seeds} searches from seed {options.seed}, "
         + ("all under its batch and weights" if options.same_draw else "each under its own batch and weights"),

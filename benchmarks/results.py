@@ -17,6 +17,7 @@ import torch
 
 from analysis import ranking
 from analysis.tables import UNDEFINED, number
+from benchmarks.cohorts import cohort
 from benchmarks.drawing import generator
 from benchmarks.scoring import Job
 from benchmarks.store import Score
@@ -46,8 +47,7 @@ def vanilla_rows(job: Job, truth: Truth) -> list[Score]:
 def rankings(scores: pd.DataFrame, names: Sequence[str], job: Job, target: str, truth: Truth) -> list[dict[str, Any]]:
     """A row per proxy, best correlation first; undefined correlations last."""
     accuracy = np.array([truth.accuracy[arch] for arch in job.archs])
-    size = np.array([job.space.count(arch, *job.source.dataset)[0] for arch in job.archs], dtype=float)
-    clusters = [job.space.function_class(arch) for arch in job.archs]
+    known = cohort(job.archs, job.space, job.conditions.dataset)
     shape = (len(job.seeds), len(job.archs))
     rows = []
     for name in names:
@@ -56,10 +56,10 @@ def rankings(scores: pd.DataFrame, names: Sequence[str], job: Job, target: str, 
         ranked = ranking.rank(
             own["score"].to_numpy(dtype=float).reshape(shape),
             accuracy,
-            size,
-            clusters,
+            known.size,
+            known.clusters,
             ok=ok.reshape(shape),
-            whole_space=len(job.archs) == len(job.space),
+            whole_space=known.whole,
             random=generator("bootstrap"),
         )
         conditions = {

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.command import argument, option, parse, progress, reported, show_table
+from benchmarks.engines import EngineOptions, open_engine
 from benchmarks.options import ScoringOptions, check_range, scoring_job
 
 if TYPE_CHECKING:
     from benchmarks.cohorts import Cohort
-    from benchmarks.scoring import Job
+    from benchmarks.engines import Engine
+    from benchmarks.jobs import Job
     from benchmarks.store import Store
     from benchmarks.truth import Truth
 
@@ -31,7 +33,7 @@ BANDS = 4
 
 
 @dataclass
-class Options(ScoringOptions):
+class Options(EngineOptions, ScoringOptions):
     """Score the candidates under many conditions; leave a CSV and a figure for each ablation."""
 
     name: Literal["metrics", "draw", "teacher", "batch", "target", "size", "all"] = argument(
@@ -92,12 +94,14 @@ def ablate(options: Options) -> None:
     out = Path(options.out)
     results.check_writable(out)
     names = list(ABLATIONS) if options.name == "all" else [options.name]
-    with Store(Path(options.store) if options.store else out / "store.sqlite") as store:
+    job, _ = prepare(options, "params")
+    path = Path(options.store) if options.store else out / "store.sqlite"
+    with open_engine(options, tasks=len(job), cuda=job.on_gpu) as engine, Store(path) as store:
         for name in names:
-            run(name, options, store, out)
+            run(name, options, store, engine, out)
 
 
-def run(name: str, options: Options, store: Store, out: Path) -> None:
+def run(name: str, options: Options, store: Store, engine: Engine, out: Path) -> None:
     """One ablation: score, write, draw, print."""
     import pandas as pd
 
@@ -109,7 +113,7 @@ def run(name: str, options: Options, store: Store, out: Path) -> None:
     for setting in ablation.settings(options):
         chosen = replace(options, **setting.changes, seeds=setting.seeds or options.seeds)
         job, truth = prepare(chosen, options.proxy or ablation.proxies)
-        scores = scored(job, truth, store, f"{name}: {setting.label}")
+        scores = scored(job, truth, store, engine, f"{name}: {setting.label}")
         conditions = {key: getattr(chosen, key) for key in ("space", "dataset", "target", "draw", "init", "teacher")}
         conditions |= {"teacher_weights": chosen.teacher_weights, "batch": job.source.name}
         conditions |= {"batch_size": chosen.batch_size, "truth_source": truth.source}
@@ -136,7 +140,7 @@ def prepare(options: Options, proxies: str) -> tuple[Job, Truth]:
     return scoring_job(options, space, archs, registry.select(proxies), seeds), table
 
 
-def scored(job: Job, truth: Truth, store: Store, text: str) -> Scores:
+def scored(job: Job, truth: Truth, store: Store, engine: Engine, text: str) -> Scores:
     """The scores of a job as arrays."""
     import numpy as np
 
@@ -144,7 +148,7 @@ def scored(job: Job, truth: Truth, store: Store, text: str) -> Scores:
     from benchmarks.cohorts import cohort
 
     with progress(text, len(job)) as advance:
-        rows = scoring.score(job, store, advance)
+        rows = scoring.score(job, store, advance, engine)
     shape = (len(job.seeds), len(job.proxies), len(job.archs))
     ok = np.array([row.status == "ok" for row in rows]).reshape(shape)
     values = np.array([row.score for row in rows]).reshape(shape)

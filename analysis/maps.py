@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 def draw(options: Options) -> None:
     """Look at the three networks, draw, and say how to do it again."""
     from analysis import figures, heatmaps
-    from benchmarks import results, scoring, spaces, truth
+    from benchmarks import results, spaces, truth, worker
     from proxies.similarity import frobenius_unit
 
     check_range("images", options.images, 1, options.batch_size)
@@ -50,7 +50,7 @@ def draw(options: Options) -> None:
     out = Path(options.out)
     results.check_writable(out)
     batch = job.source.batch(options.batch_size, options.seed)
-    run = scoring.SeedRun(job, options.seed, batch)
+    run = worker.SeedRun(job, options.seed)
     student_good, student_bad = (run.probe([arch], frozenset()) for arch in (good, bad))
     seen = {"teacher": run.teacher, "good student": student_good, "bad student": student_bad}
     labels = batch.labels.numpy()

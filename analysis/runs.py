@@ -24,12 +24,12 @@ COLUMNS: dict[Hashable, str] = {
     "score": "float64",
     "status": "category",
 }
-FILES = ("run.json", "ranking.csv", "scores.csv")
+FILES = ("run.json", "ranking.csv", "seconds.csv", "scores.csv")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: conditions as in run.json, the table of ranking.csv, and scores [P, S, n] with their truth [n].
+    """One run: conditions as in run.json, ranking.csv with seconds.csv, scores [P, S, n] and their truth [n].
 
     `ok` [P, S, n] says which scores are numbers; proxies are in ranking.csv's order, best first.
     """
@@ -76,6 +76,8 @@ def read(folder: str | Path) -> Run:
     try:
         conditions = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         ranking = pd.read_csv(folder / "ranking.csv", na_values=[UNDEFINED])
+        seconds = pd.read_csv(folder / "seconds.csv", na_values=[UNDEFINED])
+        ranking = ranking.merge(seconds, on="proxy", how="left", validate="one_to_one")
         columns: list[Hashable] = [*COLUMNS, "truth"]
         rows = pd.read_csv(folder / "scores.csv", usecols=columns, na_values=[UNDEFINED], dtype=COLUMNS)
         proxies, seeds = [str(name) for name in ranking["proxy"]], [int(seed) for seed in conditions["seeds"]]

@@ -149,12 +149,12 @@ def doctor(store: Path, renew: bool) -> None:
     """Look at everything, then compute golden scores. Raises ValueError where something is not sound."""
     import torch
 
-    from benchmarks import doctor, scoring
+    from benchmarks import doctor, jobs
 
     if renew:
         doctor.renew()
     found = list(doctor.findings(store))
-    devices = {"cpu", scoring.find_device("auto").type}
+    devices = {"cpu", jobs.find_device("auto").type}
     found += [doctor.self_test(torch.device(device)) for device in sorted(devices)]
     _show(found, "what this machine has")
 

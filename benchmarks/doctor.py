@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 
 import proxies
-from benchmarks import batches, imported, results, scoring, spaces, truth
+from benchmarks import batches, imported, jobs, results, scoring, spaces, truth
 from benchmarks.store import Score, Store
 
 GOLDEN = Path(__file__).parent / "results" / "golden.csv"
@@ -44,7 +44,7 @@ def findings(store: Path) -> Iterator[Finding]:
     assert isinstance(versions, dict)
     yield Finding("versions", None, ", ".join(f"{name} {version}" for name, version in versions.items()))
     commit = str(environment["commit"] or "none")[:12] + (" with changes" if environment["dirty"] else "")
-    yield Finding("source", None, f"code {scoring.code_digest()}, commit {commit}")
+    yield Finding("source", None, f"code {jobs.code_digest()}, commit {commit}")
     yield Finding("devices", None, _devices())
     yield Finding("memory", None, _memory())
     yield from tables()
@@ -132,7 +132,7 @@ def _store(path: Path) -> Finding:
             scores = connection.execute("SELECT count(*) FROM scores").fetchone()[0]
             current = connection.execute(
                 "SELECT count(*) FROM scores JOIN conditions ON conditions = id WHERE json LIKE ?",
-                (f'%"code": "{scoring.code_digest()}"%',),
+                (f'%"code": "{jobs.code_digest()}"%',),
             ).fetchone()[0]
     except sqlite3.Error as error:
         return Finding("store", False, f"{path}: {error}")
@@ -144,13 +144,13 @@ def _store(path: Path) -> Finding:
 def golden_scores(device: torch.device) -> list[Score]:
     """Every proxy on the golden cells."""
     space = spaces.find("nasbench201")
-    job = scoring.Job(
+    job = jobs.Job(
         space=space,
         archs=[space.arch(index) for index in GOLDEN_CELLS],
         proxies=proxies.registered(),
         seeds=[0],
         source=batches.open_source("noise", GOLDEN_DATASET),
-        conditions=scoring.Conditions(GOLDEN_DATASET, batch_size=GOLDEN_BATCH, teacher="resnet20", device=device),
+        conditions=jobs.Conditions(GOLDEN_DATASET, batch_size=GOLDEN_BATCH, teacher="resnet20", device=device),
     )
     with Store(Path(":memory:")) as store:
         return scoring.score(job, store)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from benchmarks.command import option
 
 if TYPE_CHECKING:
-    from benchmarks.scoring import Job
+    from benchmarks.jobs import Job
     from benchmarks.spaces import Space
     from proxies import Combination, Proxy
 
@@ -49,25 +49,25 @@ def scoring_job(
     import torch
 
     import proxies
-    from benchmarks import batches, scoring, teachers
+    from benchmarks import batches, jobs, teachers
 
     dataset = batches.find_dataset(options.dataset)
     teachers.check_name(options.teacher)
     check_range("batch-size", options.batch_size, 2, LARGEST_BATCH)
     check_range("seed", seeds[0], 0, LARGEST_SEED)
     trained = Path(options.teacher_weights) if options.teacher_weights else None
-    device = scoring.find_device(options.device)
+    device = jobs.find_device(options.device)
     if trained is not None:  # read once now, so that a bad file ends the run before it starts
         teachers.load(teachers.build(options.teacher, options.dataset, *dataset), trained, torch.device("cpu"))
     source = batches.open_source(options.batch, options.dataset, data_dir=options.data_dir, download=options.download)
     source.batch(options.batch_size, seeds[0])
-    return scoring.Job(
+    return jobs.Job(
         space=space,
         archs=archs,
         proxies=proxies.parts(list(chosen)),
         seeds=seeds,
         source=source,
-        conditions=scoring.Conditions(
+        conditions=jobs.Conditions(
             dataset=options.dataset,
             batch_size=options.batch_size,
             draw=options.draw,

@@ -6,19 +6,22 @@ import hashlib
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.command import option, parse, progress, reported, show_table
+from benchmarks.engines import EngineOptions, open_engine
 from benchmarks.options import ScoringOptions, check_range, scoring_job
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmarks.scoring import Job
+    from benchmarks.jobs import Job
+    from benchmarks.scoring import Scorer
     from benchmarks.truth import Truth
     from proxies import Combination, Proxy
 
@@ -28,7 +31,7 @@ MOST_SEEDS = 1000
 
 
 @dataclass
-class Options(ScoringOptions):
+class Options(EngineOptions, ScoringOptions):
     """Score candidates with training-free proxies and correlate the scores with measured accuracies."""
 
     proxy: str = option("diswot", "proxies to rank: names, wildcards, all; separated by commas")
@@ -39,6 +42,7 @@ class Options(ScoringOptions):
     seeds: int = option(1, "number of proxy seeds, counted up from --seed; tables give mean and spread")
     out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
     store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
+    shard: str | None = option(None, "I/N: score only the I-th of N parts, for `data.py merge`; no table is made")
     markdown: bool = option(False, "print the table as Markdown")
     explain: str | None = option(None, "say what a proxy is, what it reads and where it comes from, and end")
     list: bool = option(False, "list proxies, spaces, teachers and truths, and end")
@@ -54,11 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def rank(options: Options) -> None:
     """Score what is not scored yet, rank, write, print."""
-    import pandas as pd
-
-    from analysis import tables
     from benchmarks import results, scoring
-    from benchmarks.store import Store
     from proxies import Combination
 
     started = datetime.now(UTC)
@@ -66,9 +66,12 @@ def rank(options: Options) -> None:
     job, chosen, truth = prepare(options)
     out = Path(options.out) if options.out else Path("runs") / run_name(options, len(job.archs))
     results.check_writable(out)
-    store = Path(options.store) if options.store else (out if options.out else out.parent) / "store.sqlite"
-    with Store(store) as opened, progress(f"scoring {job.space.name}", len(job)) as advance:
-        rows = scoring.score(job, opened, advance)
+    with opened_scorer(options, job, out) as scorer:
+        if options.shard is not None:
+            score_shard(options, scorer)
+            return
+        with progress(f"scoring {job.space.name}", len(job)) as advance:
+            rows = scorer.rows(job.archs, advance)
     combinations = [one for one in chosen if isinstance(one, Combination)]
     rows += scoring.combined(rows, job, combinations)
     names = [one.name for one in chosen]
@@ -78,8 +81,7 @@ def rank(options: Options) -> None:
     scored = time.perf_counter() - start
     scores = results.scores_table(rows, job, truth)
     rankings = results.rankings(scores, names, job, options.target, truth)
-    tables.write_csv(scores, out / "scores.csv")
-    tables.write_csv(pd.DataFrame(rankings), out / "ranking.csv")
+    results.write_tables(scores, rankings, out)
     draw_figure(scores, rankings, job, options, out / "ranking.png")
     times = {"started": started.isoformat(), "scoring_seconds": scored, "seconds": time.perf_counter() - start}
     results.write_json({**conditions(options, job, truth), **times}, out / "run.json")
@@ -110,6 +112,38 @@ def prepare(options: Options) -> tuple[Job, list[Proxy | Combination], Truth]:
         archs = selection.listed(space, table, Path(options.archs))
     seeds = range(options.seed, options.seed + options.seeds)
     return scoring_job(options, space, archs, chosen, seeds), chosen, table
+
+
+@contextmanager
+def opened_scorer(options: Options, job: Job, out: Path) -> Iterator[Scorer]:
+    """A scorer over the run's store, and over the shard's own where there is one."""
+    from benchmarks.scoring import Scorer
+    from benchmarks.store import Store
+
+    part = shard(options.shard)
+    name = "store.sqlite" if options.shard is None else f"store-{part[0]}-of-{part[1]}.sqlite"
+    store = Path(options.store) if options.store else (out if options.out else out.parent) / name
+    with open_engine(options, tasks=len(job), cuda=job.on_gpu) as engine, Store(store) as opened:
+        yield Scorer(job, opened, engine)
+
+
+def shard(text: str | None) -> tuple[int, int]:
+    """--shard I/N as numbers. Raises ValueError for what is none."""
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text or "1/1")
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError(f"--shard {text}: I/N with I from 1 to N, such as 2/5")
+    return int(found[1]), int(found[2])
+
+
+def score_shard(options: Options, scorer: Scorer) -> None:
+    """Score a part, and say how the parts come together."""
+    part, path = shard(options.shard), scorer.store.path
+    job = scorer.job
+    with progress(f"scoring {job.space.name}, part {part[0]} of {part[1]}", scorer.size(job.archs, part)) as advance:
+        done = scorer.fill(job.archs, advance, part)
+    print(f"part {part[0]} of {part[1]}: {done:,} of {len(job):,} candidates scored, in {path}")
+    print("when all parts are there: python benchmarks/data.py merge STORE... --into FILE")
+    print("and the table: the same command with --store FILE and without --shard")
 
 
 def run_name(options: Options, candidates: int) -> str:
@@ -181,7 +215,7 @@ def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options:
     else:
         show_table(headers, rows, f"{options.space} on {options.dataset}: rank correlation with {wanted}")
         print("\n".join(f"  {note}" for note in notes))
-        print(f"  written: {out}/scores.csv, ranking.csv, ranking.png, run.json")
+        print(f"  written: {out}/scores.csv, ranking.csv, seconds.csv, ranking.png, run.json")
 
 
 def show_explained(names: str) -> None:

@@ -16,10 +16,10 @@ import pandas as pd
 import torch
 
 from analysis import ranking
-from analysis.tables import UNDEFINED, number
+from analysis.tables import UNDEFINED, number, write_csv
 from benchmarks.cohorts import cohort
 from benchmarks.drawing import generator
-from benchmarks.scoring import Job
+from benchmarks.jobs import Job
 from benchmarks.store import Score
 from benchmarks.truth import Truth
 
@@ -33,6 +33,14 @@ def scores_table(rows: Iterable[Score], job: Job, truth: Truth) -> pd.DataFrame:
     table.insert(2, "index", table["arch"].map({arch: job.space.index(arch) for arch in job.archs}))
     table["truth"] = table["arch"].map(truth.accuracy)
     return table
+
+
+def write_tables(scores: pd.DataFrame, rankings: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """Write scores.csv and ranking.csv, the same bytes whoever computed them, and what it took beside them."""
+    ranked = pd.DataFrame(rankings)
+    write_csv(scores.drop(columns="seconds"), out / "scores.csv")
+    write_csv(ranked.drop(columns="seconds_per_arch"), out / "ranking.csv")
+    write_csv(ranked[["proxy", "seconds_per_arch"]], out / "seconds.csv")
 
 
 def vanilla_rows(job: Job, truth: Truth) -> list[Score]:

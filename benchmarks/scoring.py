@@ -1,105 +1,117 @@
-"""Candidates x proxies -> rows. The only scoring loop there is: ranking, search and distillation call `score`."""
+"""Candidates x proxies -> rows. The only scoring loop there is: ranking, search and distillation call it."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cache, cached_property
-from pathlib import Path
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 
 import torch
 
-import proxies as proxies_package
-from benchmarks import teachers
-from benchmarks.batches import Batch, Source
-from benchmarks.drawing import Drawing, Init, Mode
-from benchmarks.spaces import Space
+from benchmarks.engines import Engine, Lost, Serial
+from benchmarks.jobs import Job
 from benchmarks.store import Score, Store
-from proxies import Combination, Proxy
-from proxies.probe import Probe
+from benchmarks.worker import Task, Worker, failed
+from proxies import Combination
 
-STACK_ON_GPU = 64
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """Everything but candidate, proxy and seed that a score depends on."""
-
-    dataset: str
-    batch_size: int = 64
-    draw: Mode = "shared"
-    init: Init = "kaiming"
-    teacher: str = "resnet56"
-    teacher_weights: Path | None = None
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-
-    def content(self, batch: Batch) -> dict[str, object]:
-        """The key under which scores are stored, the batch and the code by their digests."""
-        content = asdict(self)
-        trained = None if self.teacher_weights is None else teachers.digest(self.teacher_weights)
-        content.update(device=self.device.type, teacher_weights=trained, batch=batch.digest, code=code_digest())
-        return {**content, "precision": "float32", "torch": torch.__version__}
+TASK_ON_GPU = 256  # candidates, which a worker cuts into stacks that fit into its memory; on a CPU 1: stacks are slower
+WHOLE = (1, 1)  # the shard that is everything
 
 
-@dataclass(frozen=True)
-class Job:
-    """What to score: every candidate with every proxy under every seed."""
-
-    space: Space
-    archs: Sequence[str]
-    proxies: Sequence[Proxy]
-    seeds: Sequence[int]
-    source: Source
-    conditions: Conditions
-    stack: int | None = None  # candidates run together; None chooses by device
-
-    def __len__(self) -> int:
-        return len(self.archs) * len(self.seeds)
-
-
-def score(job: Job, store: Store, advance: Callable[[int], None] = lambda _: None) -> list[Score]:
+def score(
+    job: Job, store: Store, advance: Callable[[int], None] = lambda _: None, engine: Engine | None = None
+) -> list[Score]:
     """Score what the store lacks, and return all rows of the job by seed, proxy and candidate in the job's order.
 
-    `advance` is told how many candidates are done, each once for every seed. A row is kept as soon as its stack is
-    done. No score depends on the stack it was computed in, so out-of-memory only makes stacks smaller.
+    `advance` is told how many candidates are done, each once for every seed. A row is kept as soon as its task is
+    done. No score depends on the stack it was computed in, nor on the engine.
     """
-    return [row for seed in job.seeds for row in Scorer(job, seed, store).rows(job.archs, advance)]
+    return Scorer(job, store, engine).rows(job.archs, advance)
 
 
 class Scorer:
-    """One seed of a job over an open store: scores candidates as they are named, and none twice."""
+    """A job over an open store: scores candidates as they are named, and none twice."""
 
-    def __init__(self, job: Job, seed: int, store: Store) -> None:
+    def __init__(self, job: Job, store: Store, engine: Engine | None = None) -> None:
         self.job = job
-        self.seed = seed
         self.store = store
-        self.batch = job.source.batch(job.conditions.batch_size, seed)
-        version = {"space": job.space.version} if job.space.version else {}
-        self._conditions = store.conditions(job.conditions.content(self.batch) | version)
+        self.engine = engine or Serial()
+        self._worker = Worker(job)
         self._keys = {proxy.name: proxy.key for proxy in job.proxies}
+        self._conditions = {seed: self._file(seed) for seed in job.seeds}
+        self._rows = {(row.seed, row.proxy, row.arch): row for seed in job.seeds for row in self._stored(seed)}
+
+    def _file(self, seed: int) -> str:
+        job = self.job
+        version = {"space": job.space.version} if job.space.version else {}
+        batch = job.source.batch(job.conditions.batch_size, seed)
+        return self.store.conditions(job.conditions.content(batch) | version)
+
+    def _stored(self, seed: int) -> list[Score]:
         names = {key: name for name, key in self._keys.items()}
-        kept = store.scores(self._conditions, job.space.name, names, seed)
-        self._stored = {(name := names[row.proxy], row.arch): row._replace(proxy=name) for row in kept}
+        found = self.store.scores(self._conditions[seed], self.job.space.name, names, seed)
+        return [row._replace(proxy=names[row.proxy]) for row in found]
 
     def rows(self, archs: Sequence[str], advance: Callable[[int], None] = lambda _: None) -> list[Score]:
-        """The rows of some candidates by proxy and candidate; what the store lacks is scored, and kept."""
-        missing = [arch for arch in archs if any((name, arch) not in self._stored for name in self._keys)]
-        advance(len(archs) - len(missing))
-        if missing:
-            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-                for fresh in self._run.over(missing):
-                    lasting = (row for row in fresh if row.status != "oom")  # another time there may be memory
-                    self.store.add(self._conditions, (row._replace(proxy=self._keys[row.proxy]) for row in lasting))
-                    self._stored.update(((row.proxy, row.arch), row) for row in fresh)
-                    advance(len({row.arch for row in fresh}))
-        return [self._stored[name, arch] for name in self._keys for arch in archs]
+        """The rows of some candidates by seed, proxy and candidate; what the store lacks is scored, and kept."""
+        self.fill(archs, advance)
+        return [self._rows[seed, name, arch] for seed in self.job.seeds for name in self._keys for arch in archs]
 
-    @cached_property
-    def _run(self) -> SeedRun:
-        return SeedRun(self.job, self.seed, self.batch, self._stored)
+    def fill(
+        self, archs: Sequence[str], advance: Callable[[int], None] = lambda _: None, shard: tuple[int, int] = WHOLE
+    ) -> int:
+        """Score what the store lacks of some candidates, or of shard (i, n) of them: every n-th task from the i-th.
+
+        Returns for how many candidates rows are there now, each counted once for every seed.
+        """
+        mine = self._tasks(archs, shard)
+        whole = sum(len(task.archs) for task in mine)
+        missing = [short for task in mine if (short := self._lacking(task)).proxies]
+        advance(whole - sum(len(task.archs) for task in missing))
+        while missing:
+            again = []
+            for task, fresh in self.engine.map(self._worker, missing):
+                if not isinstance(fresh, Lost):
+                    self._keep(task.seed, fresh)
+                elif len(task.archs) > 1:  # find the candidate that it died of, and let the others be
+                    again += [task._replace(archs=(arch,)) for arch in task.archs]
+                    continue
+                else:  # known for this run alone: another time the worker may live
+                    self._add(failed(self.job, task, "error"))
+                advance(len(task.archs))
+            missing = again
+        return whole
+
+    def size(self, archs: Sequence[str], shard: tuple[int, int] = WHOLE) -> int:
+        """How many candidates a shard has, each counted once for every seed."""
+        return sum(len(task.archs) for task in self._tasks(archs, shard))
+
+    def _tasks(self, archs: Sequence[str], shard: tuple[int, int]) -> list[Task]:
+        """Candidates of one shape together, whatever is stored of them: so stacks are the same after a resume."""
+        index, count = shard
+        size = self.job.stack or (TASK_ON_GPU if self.job.on_gpu else 1)
+        by_shape: dict[str, list[str]] = {}
+        for arch in dict.fromkeys(archs):
+            by_shape.setdefault(self.job.space.shape(arch), []).append(arch)
+        return [
+            Task(seed, tuple(alike[start : start + size]), tuple(self._keys))
+            for seed in self.job.seeds
+            for alike in by_shape.values()
+            for start in range(0, len(alike), size)
+        ][index - 1 :: count]
+
+    def _lacking(self, task: Task) -> Task:
+        """The task with those proxies only that lack a row."""
+        names = (name for name in task.proxies if any((task.seed, name, arch) not in self._rows for arch in task.archs))
+        return task._replace(proxies=tuple(names))
+
+    def _keep(self, seed: int, fresh: Sequence[Score]) -> None:
+        lasting = (row for row in fresh if row.status != "oom")  # another time there may be memory
+        self.store.add(self._conditions[seed], (row._replace(proxy=self._keys[row.proxy]) for row in lasting))
+        self._add(fresh)
+
+    def _add(self, fresh: Sequence[Score]) -> None:
+        for row in fresh:  # what was there stays, as in the store
+            self._rows.setdefault((row.seed, row.proxy, row.arch), row)
 
 
 def combined(rows: Sequence[Score], job: Job, combinations: Sequence[Combination]) -> list[Score]:
@@ -120,120 +132,3 @@ def combined(rows: Sequence[Score], job: Job, combinations: Sequence[Combination
                 for arch, value, cost in zip(job.archs, values, costs, strict=True)
             ]
     return found
-
-
-class SeedRun:
-    """The scoring of one seed: its drawing, its teacher, and what earlier probes were asked for."""
-
-    def __init__(
-        self, job: Job, seed: int, batch: Batch, stored: Mapping[tuple[str, str], Score] = MappingProxyType({})
-    ) -> None:
-        self.job = job
-        self.seed = seed
-        self.stored = stored
-        conditions = job.conditions
-        self.images, self.labels = batch.images.to(conditions.device), batch.labels.to(conditions.device)
-        self.drawing = Drawing(seed, conditions.draw, conditions.init, conditions.device)
-        self.plan: frozenset[str] = frozenset()
-        self.teacher = self._teacher()
-
-    def _teacher(self) -> Probe:
-        conditions = self.job.conditions
-        network = teachers.build(conditions.teacher, conditions.dataset, *self.job.source.dataset)
-        weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
-        return Probe(network, weights, self.images, self.labels)
-
-    def over(self, archs: Sequence[str]) -> Iterator[list[Score]]:
-        """The missing rows of some candidates, a stack of one shape at a time."""
-        by_shape: dict[str, list[str]] = {}
-        for arch in archs:
-            by_shape.setdefault(self.job.space.shape(arch), []).append(arch)
-        for alike in by_shape.values():
-            yield from self._over(alike)
-
-    def _over(self, archs: Sequence[str]) -> Iterator[list[Score]]:
-        size = self.job.stack or (STACK_ON_GPU if self.images.is_cuda else 1)
-        done = 0
-        while done < len(archs):
-            stack = list(archs[done : done + size])
-            try:
-                fresh = self._stack(stack)
-            except torch.OutOfMemoryError:
-                if len(stack) > 1:
-                    size = len(stack) // 2
-                    continue
-                fresh = self._without_memory(stack)
-            except torch.linalg.LinAlgError:  # of one candidate: find it, and let the others be
-                fresh = [row for arch in stack for row in self._stack([arch])]
-            yield fresh
-            done += len(stack)
-
-    def probe(self, archs: Sequence[str], plan: frozenset[str]) -> Probe:
-        """The probe of some candidates as one stack, with their weights drawn; `plan` as in Probe."""
-        network = self.job.space.build(archs, *self.job.source.dataset)
-        weights = self.drawing.candidates(network, archs)
-        return Probe(
-            network, weights, self.images, self.labels, teacher=self.teacher, noise=self.drawing.noise, plan=plan
-        )
-
-    def _without_memory(self, archs: Sequence[str]) -> list[Score]:
-        """Rows of candidates that could not even be built."""
-        space = self.job.space.name
-        missing = [(p, arch) for p in self.job.proxies for arch in archs if (p.name, arch) not in self.stored]
-        return [Score(space, arch, p.name, self.seed, math.nan, "oom", 0.0) for p, arch in missing]
-
-    def _stack(self, archs: Sequence[str]) -> list[Score]:
-        probe = self.probe(archs, self.plan)
-        rows = []
-        for proxy in self.job.proxies:
-            wanted = [(i, arch) for i, arch in enumerate(archs) if (proxy.name, arch) not in self.stored]
-            if wanted:
-                values, status, seconds = _scores(probe, proxy)
-                rows += [
-                    Score(self.job.space.name, arch, proxy.name, self.seed, values[i], status[i], seconds)
-                    for i, arch in wanted
-                ]
-        self.plan |= probe.asked
-        return rows
-
-
-def _scores(probe: Probe, proxy: Proxy) -> tuple[list[float], list[str], float]:
-    """Scores, their status, and seconds a candidate. A failing stack of one gets a status, a larger one raises."""
-    candidates = probe.network.candidates
-    try:
-        scores, seconds = probe.score(proxy)
-    except (torch.OutOfMemoryError, torch.linalg.LinAlgError) as error:
-        if candidates > 1:
-            raise
-        return [math.nan], ["oom" if isinstance(error, torch.OutOfMemoryError) else "error"], 0.0
-    # -0.0 becomes 0.0: SQLite keeps no sign of zero, and a row must not change by a resume
-    values = (scores + 0.0).tolist()
-    status = ["nan" if math.isnan(value) else "inf" if math.isinf(value) else "ok" for value in values]
-    return values, status, seconds / candidates
-
-
-def find_device(name: str) -> torch.device:
-    """The device that auto, cpu, cuda or cuda:i names. Raises ValueError where there is none."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, number = name.partition(":")
-    if name == "cpu":
-        return torch.device(name)
-    if kind != "cuda" or (number and not number.isdecimal()):
-        raise ValueError(f"no device is called {name!r}; there are: auto, cpu, cuda, cuda:i")
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(number or 0) >= there:
-        raise ValueError(f"--device {name}: this machine has {there} CUDA devices that torch can use")
-    return torch.device(name)
-
-
-@cache
-def code_digest() -> str:
-    """Digest of the source that scores depend on: scores of another version of it are not taken for these."""
-    here = Path(__file__).parent
-    files = sorted(Path(proxies_package.__file__).parent.glob("*.py")) + sorted((here / "spaces").glob("*.py"))
-    files += [here / name for name in ("batches.py", "drawing.py", "scoring.py", "stack.py", "teachers.py")]
-    summary = hashlib.sha256()
-    for file in files:
-        summary.update(file.name.encode() + b"\0" + file.read_bytes())
-    return summary.hexdigest()[:16]

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from benchmarks.command import option, parse, progress, reported, show_table
 
 if TYPE_CHECKING:
-    from benchmarks.scoring import Job, SeedRun
+    from benchmarks.jobs import Job
+    from benchmarks.worker import SeedRun
     from proxies import Proxy
     from proxies.probe import Probe
 
@@ -209,25 +210,25 @@ def measure_report(options: Options) -> None:
 def prepare(options: Options) -> Job:
     """The cells, proxies and conditions to measure."""
     import proxies
-    from benchmarks import batches, scoring, spaces
+    from benchmarks import batches, jobs, spaces
     from benchmarks.drawing import generator
 
     space = spaces.find("nasbench201")
-    return scoring.Job(
+    return jobs.Job(
         space=space,
         archs=space.sample(options.cells, generator(options.seed, "sample")),
         proxies=proxies.parts(proxies.select(options.proxy)),
         seeds=[options.seed],
         source=batches.open_source("noise", options.dataset),
-        conditions=scoring.Conditions(options.dataset, options.batch_size, device=scoring.find_device(options.device)),
+        conditions=jobs.Conditions(options.dataset, options.batch_size, device=jobs.find_device(options.device)),
     )
 
 
 def timed(job: Job, options: Options) -> tuple[dict[str, float], float]:
     """Seconds per cell of everything measured, and seconds of the teacher's half."""
-    from benchmarks.scoring import SeedRun
+    from benchmarks.worker import SeedRun
 
-    run = SeedRun(job, options.seed, job.source.batch(options.batch_size, options.seed))
+    run = SeedRun(job, options.seed)
     teacher_seconds = once(lambda: look_at(run.teacher), run.images.is_cuda)
 
     def tasks(arch: str) -> Tasks:

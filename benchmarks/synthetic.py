@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import tables
 from benchmarks import batches, results, spaces, truth
 from benchmarks.drawing import generator
-from benchmarks.scoring import Conditions, Job
+from benchmarks.jobs import Conditions, Job
 
 TRUTH = "retrained"
 
@@ -38,8 +37,7 @@ def write_run(folder: Path, proxies: int, seeds: int) -> int:
     names = [f"synthetic{number:02d}" for number in range(proxies)]
     rankings = results.rankings(scores, names, job, "vanilla", known)
     folder.mkdir(parents=True, exist_ok=True)
-    tables.write_csv(scores, folder / "scores.csv")
-    tables.write_csv(pd.DataFrame(rankings), folder / "ranking.csv")
+    results.write_tables(scores, rankings, folder)
     conditions = {
         "options": {"space": space.name, "dataset": "cifar10", "target": "vanilla", "draw": "none: synthetic scores"},
         "seeds": list(job.seeds),

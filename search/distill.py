@@ -90,7 +90,7 @@ def distill(options: Options) -> None:
 
 def prepare(options: Options) -> tuple[Conditions, list[Run]]:
     """Everything that the options name, checked before anything is trained."""
-    from benchmarks import results, scoring, teachers
+    from benchmarks import jobs, results, teachers
     from search import images, methods, protocol, runs, students
     from search.training import Recipe
 
@@ -107,7 +107,7 @@ def prepare(options: Options) -> tuple[Conditions, list[Run]]:
     terms = [methods.parse(way) for way in ways]
     if not chosen or not terms:
         raise ValueError("--student and --method: one at least is needed")
-    device = scoring.find_device(options.device)
+    device = jobs.find_device(options.device)
     data = images.load(
         options.data, device, data_dir=options.data_dir, download=options.download, resolution=options.resolution
     )

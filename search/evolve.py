@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from benchmarks.command import option, parse, progress, reported, show_table
+from benchmarks.engines import EngineOptions, open_engine
 from benchmarks.options import ScoringOptions, check_range, scoring_job
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmarks.scoring import Job
+    from benchmarks.engines import Engine
+    from benchmarks.jobs import Job
     from benchmarks.spaces import Space
     from benchmarks.store import Store
     from benchmarks.truth import Truth
@@ -38,7 +40,7 @@ WITH_POPULATION = ("evolution", "aging", "nsga2")
 
 
 @dataclass
-class Options(ScoringOptions):
+class Options(EngineOptions, ScoringOptions):
     """Search a space by training-free proxies, and compare what they find with what there was to find."""
 
     proxy: str = option("diswot", "fitness: proxies or combinations as for rank.py; each is searched with")
@@ -102,8 +104,12 @@ def evolve(options: Options) -> None:
     results.check_writable(out)
     store = Path(options.store) if options.store else (out if options.out else out.parent) / "store.sqlite"
     evaluations = sum(search.budget for search in planned)
-    with Store(store) as opened, progress(f"searching {options.space}", evaluations) as advance:
-        walks = [walked(search, run, opened, advance) for search in planned]
+    with (
+        open_engine(options, tasks=options.population, cuda=run.job.on_gpu) as engine,
+        Store(store) as opened,
+        progress(f"searching {options.space}", evaluations) as advance,
+    ):
+        walks = [walked(search, run, opened, engine, advance) for search in planned]
     seconds = time.perf_counter() - start
     history = pd.DataFrame([step for steps in walks for step in steps])
     best = winners(walks, run)
@@ -202,12 +208,12 @@ def known_truth(options: Options, space: Space) -> Truth | None:
         return None
 
 
-def walked(search: Search, run: Run, store: Store, advance: Callable[[int], None]) -> list[Step]:
+def walked(search: Search, run: Run, store: Store, engine: Engine, advance: Callable[[int], None]) -> list[Step]:
     """The steps of one search."""
     from benchmarks.drawing import generator
     from search import searching, strategies
 
-    fitness = fitness_of(search, run, store)
+    fitness = fitness_of(search, run, store, engine)
     random = generator(search.seed, "search", search.strategy)
     strategy = strategies.find(search.strategy)
     steps = searching.history(search, strategy, run.terrain, run.settings, fitness, run.truth, random, advance)
@@ -215,7 +221,7 @@ def walked(search: Search, run: Run, store: Store, advance: Callable[[int], None
     return steps
 
 
-def fitness_of(search: Search, run: Run, store: Store) -> Fitness:
+def fitness_of(search: Search, run: Run, store: Store, engine: Engine) -> Fitness:
     """What a search climbs."""
     import proxies
     from benchmarks.scoring import Scorer
@@ -229,7 +235,7 @@ def fitness_of(search: Search, run: Run, store: Store) -> Fitness:
         return Known(run.truth.accuracy)
     one = run.chosen[search.proxy]
     seed = run.options.seed if run.options.same_draw else search.seed
-    scorer = Scorer(replace(run.job, proxies=proxies.parts([one])), seed, store)
+    scorer = Scorer(replace(run.job, proxies=proxies.parts([one]), seeds=[seed]), store, engine)
     return ByCombination(one, scorer) if isinstance(one, Combination) else ByProxy(scorer)
 
 

@@ -11,7 +11,8 @@ from time import perf_counter
 from benchmarks import truth
 from benchmarks.batches import DATASETS
 from benchmarks.drawing import generator
-from benchmarks.scoring import Job, Scorer
+from benchmarks.jobs import Job
+from benchmarks.scoring import Scorer
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.store import Store
 from proxies import Proxy
@@ -45,7 +46,7 @@ def scored_rate(job: Job, proxy: Proxy, budget: int) -> tuple[float, float]:
     search = searching.Search("evolution", proxy.name, job.seeds[0], budget)
     settings = strategies.Settings(population=max(2, budget // 2), sample=2, top=1)
     with TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
-        fitness = ByProxy(Scorer(own, job.seeds[0], store))
+        fitness = ByProxy(Scorer(own, store))
         random, start = generator(job.seeds[0], "search"), perf_counter()
         steps = searching.history(search, strategies.evolution, ground, settings, fitness, None, random)
         taken = perf_counter() - start

@@ -22,10 +22,10 @@ from tests.cases import DEAD, MIXED, SPACE
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["--sample", "12", "--batch-size", "4", "--teacher", "resnet20"]
-SCORES = "space,arch,index,proxy,seed,score,status,seconds,truth"
+SCORES = "space,arch,index,proxy,seed,score,status,truth"
 RANKING = (
     "proxy,space,dataset,target,truth_source,n,failed,spearman,spearman_low,spearman_high,kendall,top10_spearman,"
-    "top10_mean_truth,regret,partial_spearman,seconds_per_arch"
+    "top10_mean_truth,regret,partial_spearman"
 )
 
 
@@ -312,7 +312,7 @@ def test_a_killed_run_goes_on_where_it_was() -> None:
     for folder in ("broken", "unbroken"):
         subprocess.run([*command, folder], check=True, capture_output=True)
     broken, unbroken = (pd.read_csv(f"{folder}/scores.csv") for folder in ("broken", "unbroken"))
-    pd.testing.assert_frame_equal(broken.drop(columns="seconds"), unbroken.drop(columns="seconds"))
+    pd.testing.assert_frame_equal(broken, unbroken)
     assert stored_rows(Path("broken/store.sqlite")) == 150
 
 
@@ -336,7 +336,7 @@ def test_an_interrupted_run_says_how_to_go_on(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("benchmarks.scoring.score", interrupted)
+    monkeypatch.setattr("benchmarks.scoring.Scorer.rows", interrupted)
     assert run() == 130
     assert "the same command goes on from there" in capsys.readouterr().err
 

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.batches import Dataset, Source
-from benchmarks.scoring import Conditions, Job, SeedRun, code_digest, find_device, score
+from benchmarks.jobs import Conditions, Job, code_digest, find_device
+from benchmarks.scoring import score
 from benchmarks.store import Store
+from benchmarks.worker import SeedRun
 from proxies import Proxy, select
 from proxies.probe import Probe
 from tests.cases import DEAD, MIXED, SPACE

@@ -1,0 +1,86 @@
+"""What to score, and under which conditions: the contract between commands, engines and workers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+
+import torch
+
+import proxies as proxies_package
+from benchmarks import teachers
+from benchmarks.batches import Batch, Source
+from benchmarks.drawing import Init, Mode
+from benchmarks.spaces import Space
+from proxies import Proxy
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Everything but candidate, proxy and seed that a score depends on."""
+
+    dataset: str
+    batch_size: int = 64
+    draw: Mode = "shared"
+    init: Init = "kaiming"
+    teacher: str = "resnet56"
+    teacher_weights: Path | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def content(self, batch: Batch) -> dict[str, object]:
+        """The key under which scores are stored, the batch and the code by their digests."""
+        content = asdict(self)
+        trained = None if self.teacher_weights is None else teachers.digest(self.teacher_weights)
+        content.update(device=self.device.type, teacher_weights=trained, batch=batch.digest, code=code_digest())
+        return {**content, "precision": "float32", "torch": torch.__version__}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to score: every candidate with every proxy under every seed."""
+
+    space: Space
+    archs: Sequence[str]
+    proxies: Sequence[Proxy]
+    seeds: Sequence[int]
+    source: Source
+    conditions: Conditions
+    stack: int | None = None  # candidates run together; None chooses by device
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on CUDA."""
+        return self.conditions.device.type == "cuda"
+
+    def __len__(self) -> int:
+        return len(self.archs) * len(self.seeds)
+
+
+def find_device(name: str) -> torch.device:
+    """The device that auto, cpu, cuda or cuda:i names. Raises ValueError where there is none."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if name == "cpu":
+        return torch.device(name)
+    if kind != "cuda" or (number and not number.isdecimal()):
+        raise ValueError(f"no device is called {name!r}; there are: auto, cpu, cuda, cuda:i")
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) >= there:
+        raise ValueError(f"--device {name}: this machine has {there} CUDA devices that torch can use")
+    return torch.device(name)
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the source that scores depend on: scores of another version of it are not taken for these."""
+    here = Path(__file__).parent
+    files = sorted(Path(proxies_package.__file__).parent.glob("*.py")) + sorted((here / "spaces").glob("*.py"))
+    files += [here / name for name in ("batches.py", "drawing.py", "stack.py", "teachers.py", "worker.py")]
+    summary = hashlib.sha256()
+    for file in files:
+        summary.update(file.name.encode() + b"\0" + file.read_bytes())
+    return summary.hexdigest()[:16]

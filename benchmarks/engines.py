@@ -12,11 +12,13 @@ point sums depend on the number of threads, and results must not depend on how m
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import tempfile
 import traceback
 from abc import ABC, abstractmethod
@@ -24,6 +26,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -33,6 +36,7 @@ from benchmarks.command import option
 AUTO_WORKERS = 16  # at most, by themselves
 TASKS_A_WORKER = 8  # fewer are done before another process has started
 ATTEMPTS = 2
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 QUEUED = 2  # tasks a place in the Ray cluster, so that none waits for the driver
 
 T = TypeVar("T")
@@ -80,6 +84,7 @@ class Serial(Engine):
 
     def map(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[T, R | Lost]]:
         """See Engine."""
+        keep_memory()
         for task in tasks:
             with one_thread():
                 result = work(task)
@@ -206,6 +211,7 @@ def _settle(number: int) -> None:
     """One thread, and a GPU of its own where there are several."""
     import torch
 
+    keep_memory()
     torch.set_num_threads(1)
     if torch.cuda.is_available():
         torch.cuda.set_device(number % torch.cuda.device_count())
@@ -288,6 +294,18 @@ def _compute(shipped: list[Any], task: Any) -> Any:
         _resident.clear()
         _resident[shipped[0]] = pickle.loads(ray.get(shipped[0]))
     return _resident[shipped[0]](task)
+
+
+@cache
+def keep_memory() -> None:
+    """Let freed memory stay with this process: to get it anew for each feature map costs a quarter of a forward pass.
+
+    By glibc's mallopt, where that is what allocates.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_TRIM_THRESHOLD, 2**30)
+        mallopt(M_MMAP_THRESHOLD, 2**25)
 
 
 @contextmanager

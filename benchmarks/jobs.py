@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -16,6 +17,8 @@ from benchmarks.batches import Batch, Source
 from benchmarks.drawing import Init, Mode
 from benchmarks.spaces import Space
 from proxies import Proxy
+
+Precision = Literal["float32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Conditions:
     init: Init = "kaiming"
     teacher: str = "resnet56"
     teacher_weights: Path | None = None
+    precision: Precision = "float32"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def content(self, batch: Batch) -> dict[str, object]:
@@ -35,7 +39,7 @@ class Conditions:
         content = asdict(self)
         trained = None if self.teacher_weights is None else teachers.digest(self.teacher_weights)
         content.update(device=self.device.type, teacher_weights=trained, batch=batch.digest, code=code_digest())
-        return {**content, "precision": "float32", "torch": torch.__version__}
+        return {**content, "torch": torch.__version__}
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,9 @@ class ScoringOptions:
     init: Literal["kaiming", "normal", "default"] = option("kaiming", "how weights are drawn")
     teacher: str = option("resnet56", "teacher network; rank.py --list names them")
     teacher_weights: str | None = option(None, "state dict of a trained teacher; random weights without it")
+    precision: Literal["float32", "bf16"] = option(
+        "float32", "of the networks' passes; bf16 is faster, and rounds to 3 digits"
+    )
     device: str = option("auto", "auto, cpu, cuda or cuda:i")
     stack: int | str = option("auto", "candidates scored together: auto or a number; scores differ by rounding alone")
 
@@ -74,6 +77,7 @@ def scoring_job(
             init=options.init,
             teacher=options.teacher,
             teacher_weights=trained,
+            precision=options.precision,
             device=device,
         ),
         stack=stack_size(str(options.stack)),

@@ -159,8 +159,8 @@ def run_name(options: Options, candidates: int) -> str:
     named = [options.proxy, options.space, options.dataset, options.target, cells, seeds, batch]
     named += [options.draw, options.init, options.teacher]
     name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "_".join(named))
-    rest = [options.baselines, options.truth, options.teacher_weights, options.unique]
-    usual = [Options.baselines, Options.truth, Options.teacher_weights, Options.unique]
+    more = ("baselines", "truth", "teacher_weights", "unique", "precision")
+    rest, usual = [getattr(options, name) for name in more], [getattr(Options, name) for name in more]
     exact = [options.proxy, options.archs, options.batch, *rest]
     plain = rest == usual and options.archs is None and not options.batch.endswith(".npz") and "*" not in options.proxy
     plain = plain and len(name) <= LONGEST_NAME

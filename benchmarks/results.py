@@ -170,7 +170,7 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame) -> list[str
     lines = [
         f"truth: {truth.source}; target {target}; {size:,} of {len(job.space):,} candidates of {job.space.name}",
         f"batch: {c.batch_size} x {job.source.name}; draw {c.draw}; init {c.init}; teacher {teacher}; {spread}; "
-        f"{c.device}",
+        f"{c.device}" + (f", {c.precision}" if c.precision != "float32" else ""),
     ]
     if size == len(job.space):
         lines.append("interval: none, the whole space was scored")

@@ -3,30 +3,25 @@
 For every cell, in turn and repeated: the plain network's forward pass, its forward and backward pass, each proxy alone
 and all of them in one go. A proxy's time includes building the stack and drawing its weights; the teacher's half is
 measured once and shared over the candidates of a default run. The plain network runs in PyTorch's default layout, as
-peers run it, and in channels_last, so that nothing is won by layout alone.
+peers run it, and in channels_last, so that nothing is won by layout alone. On a CPU all of it has one thread, as a
+worker has.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from statistics import median
-from time import perf_counter, process_time
+from time import process_time
 from typing import TYPE_CHECKING
 
-from benchmarks.command import option, parse, progress, reported, show_table
+from benchmarks.command import option, parse, reported, show_table
 
 if TYPE_CHECKING:
     from benchmarks.jobs import Job
-    from benchmarks.worker import SeedRun
-    from proxies import Proxy
-    from proxies.probe import Probe
 
 PROG = "speed.py"
-Tasks = dict[str, Callable[[], object]]
 CLASSIC_NAMES = "grad_norm,snip,grasp,fisher,jacob_cov,plain,synflow,naswot"
 REPORT = Path(__file__).resolve().parent.parent / "analysis" / "report.py"
 PROXIES, SEEDS = 30, 3  # of the synthetic run
@@ -39,12 +34,16 @@ class Options:
 
     proxy: str = option("diswot*,grad_norm,synflow,params,macs", "proxies to measure: names, wildcards, all")
     classic: bool = option(False, "the eight classic measures shared, against one by one on fresh plain networks")
+    scale: bool = option(False, "instead: by stack, by workers, by number of candidates, memory, share of the floor")
     report: bool = option(False, "instead: the report over a synthetic run of a whole space, and the bootstrap")
     train: bool = option(False, "instead: a step of training, beside a bare PyTorch loop's")
     search: bool = option(
         False, "instead: evaluations a second of searches by a table, and what a search adds to scoring"
     )
     dataset: str = option("cifar10", "cifar10, cifar100 or ImageNet16-120")
+    stacks: str = option("1,2,4", "sizes of stacks for --scale; on a GPU say 1,8,64,256")
+    workers: str = option("1,2", "counts of workers for --scale")
+    numbers: str = option("100,1000,15625", "numbers of candidates for --scale")
     cells: int = option(20, "how many cells, sampled by --seed")
     repeats: int = option(3, "how often each is measured; the median counts")
     batch_size: int = option(64, "images in the batch")
@@ -57,7 +56,7 @@ class Options:
 def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
     options = parse(Options, PROG, arguments)
-    others = {"report": measure_report, "train": measure_training, "search": measure_search}
+    others = {"scale": measure_scale, "report": measure_report, "train": measure_training, "search": measure_search}
     asked = [measured for name, measured in others.items() if getattr(options, name)]
     return reported(PROG, lambda: [*asked, measure][0](options))
 
@@ -65,15 +64,15 @@ def main(arguments: list[str] | None = None) -> int:
 def measure(options: Options) -> None:
     """Measure proxies and print."""
     from analysis.tables import number
+    from benchmarks.timing import LAYOUTS
 
     check(options)
     if options.classic:
         options.proxy = CLASSIC_NAMES
     job = prepare(options)
     seconds, teacher = timed(job, options)
-    layouts = ("default layout", "channels_last")
     forward, both = (
-        [seconds[f"plain {what}, {layout}"] for layout in layouts] for what in ("forward", "forward+backward")
+        [seconds[f"plain {what}, {layout}"] for layout in LAYOUTS] for what in ("forward", "forward+backward")
     )
     rows = [
         [name, number(1000 * took, 1), *(number(took / plain, 2) for plain in (*forward, *both))]
@@ -87,16 +86,81 @@ def measure(options: Options) -> None:
     ]
     if options.classic:
         together = seconds[f"all {len(job.proxies)} together"]
-        for layout in layouts:
+        for layout in LAYOUTS:
             alone = seconds[f"classic one by one, {layout}"]
             notes.append(f"together / one by one ({layout}): {together / alone:.2f}")
     title = "seconds per cell, and as multiples of the plain network's passes"
     show(options, title, headers, rows, notes, {"seconds_per_cell": seconds, "teacher_seconds": teacher})
 
 
+def measure_scale(options: Options) -> None:
+    """Measure how scoring grows, and print; the tables by stack, by workers, and by number of candidates."""
+    from benchmarks import scaling
+    from benchmarks.engines import keep_memory, one_thread
+
+    check(options)
+    sizes, counts, numbers = (whole_numbers(name, options) for name in ("stacks", "workers", "numbers"))
+    if max(sizes) > options.cells:
+        raise ValueError(f"--stacks {options.stacks}: --cells {options.cells} are fewer")
+    job = prepare(options)
+    keep_memory()
+    with one_thread():
+        rate, bandwidth = scaling.machine(job.conditions.device)
+        seconds = scaling.by_stack(job, sizes, options.repeats)
+    floor = scaling.floor(job, rate, bandwidth)
+    least = {"plain forward, ": 1, "plain forward+backward, ": 1 + scaling.BACKWARD}
+    trips = {name: next((n for start, n in least.items() if name.startswith(start)), 0) for name in seconds}
+    trips |= {proxy.name: scaling.passes(proxy) for proxy in job.proxies}
+    memory = scaling.memory_by_stack(job, sizes)
+    rates = scaling.by_workers(job, counts)
+    grown = scaling.growth(job, numbers)
+    rows = []
+    for name, took in seconds.items():
+        texts = [f"{1000 * one:.1f}" + share_of(floor * trips[name], one) for one in took]
+        rows.append([name, *(texts[:1] + [""] * (len(sizes) - 1) if name.startswith("plain") else texts)])
+    rows.append(["memory of all together, MiB", *(f"{one / 2**20:,.0f}" for one in memory)])
+    more = [
+        how_measured(options, job),
+        f"floor: {1000 * floor:.1f} ms a forward pass, thrice that with a backward pass, by {rate / 1e9:,.0f} GFLOP/s "
+        f"(float32 matrix product) and {bandwidth / 1e9:,.1f} GB/s (copy), both measured here",
+        "workers, candidates/s: " + ", ".join(f"{n}: {one:.1f}" for n, one in zip(counts, rates, strict=True)),
+        "all but the passes, ms a candidate: "
+        + ", ".join(f"{n:,}: {1000 * one:.2f}" for n, one in zip(numbers, grown, strict=True)),
+    ]
+    content = {
+        "stacks": sizes,
+        "seconds_per_candidate": seconds,
+        "bytes": memory,
+        "floor_seconds": floor,
+        "operations_per_second": rate,
+        "bytes_per_second": bandwidth,
+        "candidates_per_second": dict(zip(map(str, counts), rates, strict=True)),
+        "driver_seconds_per_candidate": dict(zip(map(str, numbers), grown, strict=True)),
+    }
+    headers = ["ms a candidate (share of the floor)", *(f"stack {size}" for size in sizes)]
+    show(options, "what scoring costs as it grows", headers, rows, more, content)
+
+
+def share_of(floor: float, seconds: float) -> str:
+    """The floor as a part of what was measured, in brackets; nothing where there is no floor."""
+    return f" ({100 * floor / seconds:.0f} %)" if floor else ""
+
+
+def whole_numbers(name: str, options: Options) -> list[int]:
+    """An option that lists numbers. Raises ValueError for one that is none."""
+    text = str(getattr(options, name))
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() and 0 < int(part) <= 10**6 for part in parts):
+        raise ValueError(f"--{name} {text}: whole numbers from 1, separated by commas")
+    return sorted({int(part) for part in parts})
+
+
 def measure_training(options: Options) -> None:
     """Measure a step of training, ours and a bare loop's, and print."""
+    import torch
+
     from analysis.tables import number
+    from benchmarks.timing import alternated
     from search import pace
 
     check(options)
@@ -104,12 +168,15 @@ def measure_training(options: Options) -> None:
     noise = job.source.batch(options.batch_size, options.seed)
     data = pace.noise_data(noise, job.source.dataset.classes, job.conditions.device)
     seconds = alternated(
-        job.archs, lambda arch: pace.training_steps(arch, data, options.seed), options, data.train.labels.is_cuda
+        job.archs, lambda arch: pace.training_steps(arch, data, options.seed), options.repeats, job.on_gpu
     )
     bare = [seconds[f"bare loop, {layout}"] for layout in pace.LAYOUTS]
     rows = [[name, number(1000 * took, 1), *(number(took / one, 2) for one in bare)] for name, took in seconds.items()]
     headers = ["", "ms/step", *(f"x bare, {layout}" for layout in pace.LAYOUTS)]
-    notes = [how_measured(options, job), "ours with augmentation and metrics; the bare loop is given its batch"]
+    notes = [
+        how_measured(options, job, torch.get_num_threads()),
+        "ours with augmentation and metrics; the bare loop is given its batch",
+    ]
     show(options, "seconds per step of training by cross entropy", headers, rows, notes, {"seconds_per_step": seconds})
 
 
@@ -143,15 +210,13 @@ def check(options: Options) -> None:
         results.check_writable(Path(options.json).parent)
 
 
-def how_measured(options: Options, job: Job) -> str:
+def how_measured(options: Options, job: Job, threads: int = 1) -> str:
     """What has to be known beside the figures."""
-    import torch
-
     from benchmarks import results
 
     return (
         f"median over {options.repeats} runs, mean over {options.cells} cells; batch {options.batch_size}, "
-        f"{options.dataset}, {results.device_name(job.conditions.device)}, {torch.get_num_threads()} threads"
+        f"{options.dataset}, {results.device_name(job.conditions.device)}, threads: {threads}"
     )
 
 
@@ -186,6 +251,7 @@ def measure_report(options: Options) -> None:
 
     from analysis import comparison, runs
     from benchmarks import synthetic
+    from benchmarks.timing import once
 
     with tempfile.TemporaryDirectory() as folder:
         run, page = Path(folder) / "synthetic", Path(folder) / "report.html"
@@ -226,117 +292,24 @@ def prepare(options: Options) -> Job:
 
 def timed(job: Job, options: Options) -> tuple[dict[str, float], float]:
     """Seconds per cell of everything measured, and seconds of the teacher's half."""
+    from benchmarks.engines import keep_memory, one_thread
+    from benchmarks.timing import Tasks, alternated, look_at, once, peer_tasks, plain_tasks, proxy_tasks
     from benchmarks.worker import SeedRun
 
+    keep_memory()
     run = SeedRun(job, options.seed)
-    teacher_seconds = once(lambda: look_at(run.teacher), run.images.is_cuda)
 
     def tasks(arch: str) -> Tasks:
         shared = {**plain_tasks(run, arch), **proxy_tasks(run, arch, job.proxies)}
         return shared | peer_tasks(run, arch) if options.classic else shared
 
-    seconds = alternated(job.archs, tasks, options, run.images.is_cuda)
+    with one_thread():
+        teacher_seconds = once(lambda: look_at(run.teacher), job.on_gpu)
+        seconds = alternated(job.archs, tasks, options.repeats, job.on_gpu)
     for name in seconds:
         if name.startswith(("diswot", "all ")):
             seconds[name] += teacher_seconds / SHARED_OVER
     return seconds, teacher_seconds
-
-
-def alternated(archs: Sequence[str], tasks: Callable[[str], Tasks], options: Options, cuda: bool) -> dict[str, float]:
-    """Seconds of each task, in turn and repeated: medians over the repeats, means over the cells."""
-    sums: dict[str, float] = {}
-    with progress("measuring", len(archs)) as advance:
-        for arch in archs:
-            chosen = tasks(arch)
-            taken: dict[str, list[float]] = {name: [] for name in chosen}
-            for _ in range(options.repeats + 1):
-                for name, task in chosen.items():
-                    taken[name].append(once(task, cuda))
-            for name, times in taken.items():
-                sums[name] = sums.get(name, 0.0) + median(times[1:])  # the first round warms up
-            advance(1)
-    return {name: total / len(archs) for name, total in sums.items()}
-
-
-def plain_tasks(run: SeedRun, arch: str) -> dict[str, Callable[[], object]]:
-    """The bare passes of the plain network with the candidate's weights, in two memory layouts."""
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    from benchmarks.plain import PlainCellNetwork, plain_state, with_weights
-    from benchmarks.spaces.nasbench201 import parse_cell
-
-    stack = run.job.space.build([arch], *run.job.source.dataset)
-    state = plain_state(stack, run.drawing.candidates(stack, [arch]), 0)
-    tasks: dict[str, Callable[[], object]] = {}
-    for layout, memory in (("default layout", torch.contiguous_format), ("channels_last", torch.channels_last)):
-        network = PlainCellNetwork(parse_cell(arch), run.job.source.dataset.classes).to(run.images.device)
-        with_weights(network, state, torch.float32)
-        network.to(memory_format=memory)
-        images = run.images.contiguous(memory_format=memory)
-
-        def forward(network: torch.nn.Module = network, images: torch.Tensor = images) -> None:
-            with torch.no_grad():
-                network(images)
-
-        def both(network: torch.nn.Module = network, images: torch.Tensor = images) -> None:
-            network.zero_grad()
-            cross_entropy(network(images), run.labels).backward()
-
-        tasks |= {f"plain forward, {layout}": forward, f"plain forward+backward, {layout}": both}
-    return tasks
-
-
-def peer_tasks(run: SeedRun, arch: str) -> dict[str, Callable[[], object]]:
-    """The eight classic measures one after the other, each on a fresh plain network, in two memory layouts."""
-    import torch
-
-    from benchmarks.peers import CLASSIC
-    from benchmarks.plain import PlainCellNetwork
-    from benchmarks.spaces.nasbench201 import parse_cell
-
-    def one_by_one(memory: torch.memory_format) -> None:
-        for measure in CLASSIC:
-            network = PlainCellNetwork(parse_cell(arch), run.job.source.dataset.classes).to(run.images.device)
-            network.to(memory_format=memory)
-            measure(network, run.images.contiguous(memory_format=memory), run.labels)
-
-    layouts = {"default layout": torch.contiguous_format, "channels_last": torch.channels_last}
-    return {f"classic one by one, {name}": partial(one_by_one, memory) for name, memory in layouts.items()}
-
-
-def proxy_tasks(run: SeedRun, arch: str, proxies: Sequence[Proxy]) -> dict[str, Callable[[], object]]:
-    """Each proxy alone on a fresh probe, and all of them on one."""
-
-    def scored(chosen: Sequence[Proxy], plan: frozenset[str]) -> Probe:
-        probe = run.probe([arch], plan)
-        for proxy in chosen:
-            probe.score(proxy)
-        return probe
-
-    tasks: dict[str, Callable[[], object]] = {}
-    for name, chosen in {**{proxy.name: [proxy] for proxy in proxies}, f"all {len(proxies)} together": proxies}.items():
-        plan = frozenset(scored(chosen, frozenset()).asked)
-        tasks[name] = partial(scored, chosen, plan)
-    return tasks
-
-
-def look_at(teacher: Probe) -> None:
-    """Compute all that the DisWOT forms ask of a teacher."""
-    _ = teacher.cam_gram, teacher.sample_gram, teacher.head_gradient
-
-
-def once(task: Callable[[], object], cuda: bool) -> float:
-    """Seconds of one call."""
-    import torch
-
-    if cuda:
-        torch.cuda.synchronize()
-    start = perf_counter()
-    task()
-    if cuda:
-        torch.cuda.synchronize()
-    return perf_counter() - start
 
 
 if __name__ == "__main__":

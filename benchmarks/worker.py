@@ -41,7 +41,8 @@ class Worker:
         """The rows of a task, by candidate and proxy."""
         if self._run is None or self._run.seed != task.seed:
             self._run = SeedRun(self.job, task.seed)
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        half = torch.autocast(self._run.images.device.type, torch.bfloat16, self.job.conditions.precision == "bf16")
+        with half, torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             return self._run.rows(task.archs, [p for p in self.job.proxies if p.name in task.proxies])
 
 

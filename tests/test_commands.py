@@ -384,3 +384,29 @@ def test_the_documented_variable_is_the_one_the_code_reads() -> None:
 
     assert DATA_VARIABLE in (ROOT / "README.md").read_text()
     assert os.environ.get(DATA_VARIABLE) is None or Path(os.environ[DATA_VARIABLE]).is_dir()
+
+
+def test_speed_shows_how_scoring_grows(capsys: pytest.CaptureFixture[str]) -> None:
+    few = [
+        "--cells",
+        "2",
+        "--repeats",
+        "1",
+        "--batch-size",
+        "4",
+        "--stacks",
+        "1,2",
+        "--numbers",
+        "10",
+        "--workers",
+        "1,2",
+    ]
+    assert speed.main(["--scale", *few, "--proxy", "diswot_relation,params", "--json", "scale.json"]) == 0
+    found = json.loads(Path("scale.json").read_text())
+    assert set(found["seconds_per_candidate"]) >= {"diswot_relation", "plain forward, default layout"}
+    assert set(found["candidates_per_second"]) == {"1", "2"}
+    assert found["bytes"][0] < found["bytes"][1]
+    assert "floor" in capsys.readouterr().out
+    for wrong in (["--stacks", "0"], ["--stacks", "64"], ["--workers", "two"]):
+        assert speed.main(["--scale", "--cells", "2", *wrong]) == 2
+        assert wrong[0] in capsys.readouterr().err

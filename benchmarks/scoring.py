@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -14,6 +15,7 @@ from benchmarks.worker import Task, Worker, failed
 from proxies import Combination
 
 TASK_ON_GPU = 256  # candidates, which a worker cuts into stacks that fit into its memory; on a CPU 1: stacks are slower
+PERIOD = 0.2  # seconds of work that a kill may cost: a transaction for each candidate would cost milliseconds
 WHOLE = (1, 1)  # the shard that is everything
 
 
@@ -22,8 +24,8 @@ def score(
 ) -> list[Score]:
     """Score what the store lacks, and return all rows of the job by seed, proxy and candidate in the job's order.
 
-    `advance` is told how many candidates are done, each once for every seed. A row is kept as soon as its task is
-    done. No score depends on the stack it was computed in, nor on the engine.
+    `advance` is told how many candidates are done, each once for every seed. Rows are stored every fifth of a second
+    and at the end, also one by an error or Ctrl-C. No score depends on the stack it was computed in, nor on the engine.
     """
     return Scorer(job, store, engine).rows(job.archs, advance)
 
@@ -36,6 +38,8 @@ class Scorer:
         self.store = store
         self.engine = engine or Serial()
         self._worker = Worker(job)
+        self._unwritten: list[Score] = []
+        self._written = time.monotonic()
         self._keys = {proxy.name: proxy.key for proxy in job.proxies}
         self._conditions = {seed: self._file(seed) for seed in job.seeds}
         self._rows = {(row.seed, row.proxy, row.arch): row for seed in job.seeds for row in self._stored(seed)}
@@ -67,19 +71,37 @@ class Scorer:
         whole = sum(len(task.archs) for task in mine)
         missing = [short for task in mine if (short := self._lacking(task)).proxies]
         advance(whole - sum(len(task.archs) for task in missing))
-        while missing:
-            again = []
-            for task, fresh in self.engine.map(self._worker, missing):
-                if not isinstance(fresh, Lost):
-                    self._keep(task.seed, fresh)
-                elif len(task.archs) > 1:  # find the candidate that it died of, and let the others be
+        try:
+            while missing:
+                missing = self._score(missing, advance)
+        finally:
+            self._write()
+        return whole
+
+    def _score(self, tasks: Sequence[Task], advance: Callable[[int], None]) -> list[Task]:
+        """Score tasks; returns those to be tried again: the candidates of one that was lost, each alone."""
+        again: list[Task] = []
+        for task, fresh in self.engine.map(self._worker, tasks):
+            if isinstance(fresh, Lost):
+                if len(task.archs) > 1:
                     again += [task._replace(archs=(arch,)) for arch in task.archs]
                     continue
-                else:  # known for this run alone: another time the worker may live
-                    self._add(failed(self.job, task, "error"))
-                advance(len(task.archs))
-            missing = again
-        return whole
+                self._add(failed(self.job, task, "error"))  # for this run alone: another time the worker may live
+            else:
+                self._add(fresh)
+                self._unwritten += [row for row in fresh if row.status != "oom"]  # another time there may be memory
+            if time.monotonic() - self._written > PERIOD:
+                self._write()
+            advance(len(task.archs))
+        return again
+
+    def _write(self) -> None:
+        """Put into the store what is not there yet, each seed in one transaction."""
+        rows, self._unwritten = self._unwritten, []
+        for seed, conditions in self._conditions.items():
+            if own := [row._replace(proxy=self._keys[row.proxy]) for row in rows if row.seed == seed]:
+                self.store.add(conditions, own)
+        self._written = time.monotonic()
 
     def size(self, archs: Sequence[str], shard: tuple[int, int] = WHOLE) -> int:
         """How many candidates a shard has, each counted once for every seed."""
@@ -103,11 +125,6 @@ class Scorer:
         """The task with those proxies only that lack a row."""
         names = (name for name in task.proxies if any((task.seed, name, arch) not in self._rows for arch in task.archs))
         return task._replace(proxies=tuple(names))
-
-    def _keep(self, seed: int, fresh: Sequence[Score]) -> None:
-        lasting = (row for row in fresh if row.status != "oom")  # another time there may be memory
-        self.store.add(self._conditions[seed], (row._replace(proxy=self._keys[row.proxy]) for row in lasting))
-        self._add(fresh)
 
     def _add(self, fresh: Sequence[Score]) -> None:
         for row in fresh:  # what was there stays, as in the store

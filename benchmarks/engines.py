@@ -103,7 +103,7 @@ class Workers(Engine):
         self._work: object = None
         self._version = 0
         self._count = count
-        self._lanes: list[_Lane] = []  # started when there is something to do
+        self._lanes: dict[int, _Lane] = {}  # by number, started when there is something to do
 
     def _lane(self, number: int) -> _Lane:
         ours, theirs = self._context.Pipe()
@@ -115,37 +115,40 @@ class Workers(Engine):
     def map(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[T, R | Lost]]:
         """See Engine."""
         place = self._ship(work)
-        while len(self._lanes) < min(self._count, len(tasks)):
-            self._lanes.append(self._lane(len(self._lanes)))
         waiting, tried = deque(range(len(tasks))), [0] * len(tasks)
-        running: dict[Connection, int] = {}  # by lane, the task that it is at
-        lanes = {lane.connection: lane for lane in self._lanes}
-        free = deque(lanes)
-        while waiting or running:
-            while waiting and free:
-                connection = free.popleft()
-                running[connection] = waiting.popleft()
-                with suppress(OSError):  # of a worker that died in idleness: read below
-                    connection.send((place, tasks[running[connection]]))
-            for ready in wait(list(running)):
-                connection = cast(Connection, ready)
-                number = running.pop(connection)
-                try:
-                    done, result = connection.recv()
-                except (EOFError, OSError):
-                    lane = self._replace(lanes.pop(connection))
-                    lanes[lane.connection] = lane
-                    free.append(lane.connection)
-                    tried[number] += 1
-                    if tried[number] < ATTEMPTS:
-                        waiting.appendleft(number)
-                    else:
-                        yield tasks[number], Lost(f"{ATTEMPTS} workers died of it")
-                    continue
-                if not done:
-                    raise result
-                free.append(connection)
-                yield tasks[number], result
+        for number in range(min(self._count, len(tasks))):
+            if number not in self._lanes:
+                self._lanes[number] = self._lane(number)
+        free = deque(self._lanes.values())
+        running: dict[Connection, tuple[_Lane, int]] = {}  # what is read next, and the task that it is of
+        try:
+            while waiting or running:
+                while waiting and free:
+                    lane, number = free.popleft(), waiting.popleft()
+                    running[lane.connection] = lane, number
+                    with suppress(OSError):  # of a worker that died in idleness: read below
+                        lane.connection.send((place, tasks[number]))
+                for ready in wait(list(running)):
+                    lane, number = running.pop(cast(Connection, ready))
+                    try:
+                        done, result = lane.connection.recv()
+                    except (EOFError, OSError):
+                        lane.end()
+                        self._lanes[lane.number] = self._lane(lane.number)
+                        free.append(self._lanes[lane.number])
+                        tried[number] += 1
+                        if tried[number] < ATTEMPTS:
+                            waiting.appendleft(number)
+                        else:
+                            yield tasks[number], Lost(f"{ATTEMPTS} workers died of it")
+                        continue
+                    free.append(lane)
+                    if not done:
+                        raise result
+                    yield tasks[number], result
+        finally:  # whoever is left in the middle of a task would answer the next map
+            for lane, _ in running.values():
+                self._lanes.pop(lane.number).end()
 
     def _ship(self, work: object) -> Path:
         """The file from which workers read the work; the work that was shipped last is not shipped again."""
@@ -157,14 +160,9 @@ class Workers(Engine):
             (Path(self._folder.name) / str(self._version)).write_bytes(cloudpickle.dumps(work))
         return Path(self._folder.name) / str(self._version)
 
-    def _replace(self, dead: _Lane) -> _Lane:
-        dead.end()
-        self._lanes[dead.number] = self._lane(dead.number)
-        return self._lanes[dead.number]
-
     def close(self) -> None:
         """See Engine."""
-        for lane in self._lanes:
+        for lane in self._lanes.values():
             lane.end()
         self._folder.cleanup()
 

@@ -92,8 +92,11 @@ def test_every_task_has_its_result_and_work_stays_where_it_is_done(name: str, re
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_what_the_work_raises_ends_the_map(name: str, request: pytest.FixtureRequest) -> None:
-    with opened(name, request) as engine, pytest.raises(ZeroDivisionError, match="of -1"):
-        list(engine.map(Work(2), [1, 2, -1]))
+    with opened(name, request) as engine:
+        with pytest.raises(ZeroDivisionError, match="of -1"):
+            list(engine.map(Work(2), [1, 2, -1, 4, 5]))
+        results = dict(engine.map(Work(3), [1, 2]))  # and the engine can be used on
+        assert {task: result[0] for task, result in results.items()} == {1: 3, 2: 6}  # type: ignore[index]
 
 
 @pytest.mark.parametrize("name", ENGINES[1:])

@@ -131,7 +131,8 @@ def prepare(options: Options) -> tuple[Plan, Conditions, list[Run]]:
     if options.batch_size < 2 * processes.size:
         raise ValueError(f"--batch-size {options.batch_size}: {processes.size} processes need two images each")
     conditions = plan.conditions(processes)
-    results.check_writable(plan.out)
+    if processes.main:
+        results.check_writable(plan.out)
     fitting = min(options.batch_size, len(conditions.data.train.labels))
     plan = replace(plan, recipe=replace(plan.recipe, batch_size=fitting))
     conditions = replace(conditions, recipe=plan.recipe)
@@ -277,10 +278,11 @@ def show(rows: pd.DataFrame, teacher_row: dict[str, object] | None, conditions: 
         lines.append([name, row["method"], f"{row['params']:,}", *accuracies, f"{row['seconds']:.0f}", row["status"]])
     headers = ["network", "method", "params", "test accuracy", "best epoch", "seconds", "status"]
     show_table(headers, lines, f"distillation on {conditions.data.name}: accuracy after the last epoch (%)", texts=2)
+    over = f" over {conditions.group.size} processes" if conditions.group.size > 1 else ""
     print(
         f"  {len(conditions.data.train.labels):,} training and {len(conditions.data.test.labels):,} test images of "
         f"{conditions.data.resolution}x{conditions.data.resolution}; {recipe.epochs} epochs, batch "
-        f"{recipe.batch_size}; {seeds_text(options)}\n"
+        f"{recipe.batch_size}{over}; {seeds_text(options)}\n"
         "  best epoch: chosen on the test images, so no result\n"
         f"  written: {conditions.out}/runs.csv, {options.table or 'table.csv'}, seconds.csv, curves.png, run.json, a "
         "folder a run"

@@ -91,7 +91,8 @@ def load_teacher(name: str, path: Path, data: Data, precision: Precision) -> Tea
 def perform(run: Run, conditions: Conditions, watch: Watch) -> Row:
     """The row of a run, trained now, from its checkpoint where there is one."""
     data, folder, settings = conditions.data, conditions.out / run.name, _settings(run, conditions)
-    results.check_writable(folder)
+    if conditions.group.main:
+        results.check_writable(folder)
     stack = run.student.build(data.name, data.classes, data.resolution)
     device = data.train.labels.device
     student = Model.fresh(stack, run.student.name, run.seed, conditions.init, device, conditions.precision)

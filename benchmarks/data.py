@@ -1,11 +1,11 @@
-"""Accuracy tables on this machine: what there is, getting the official ones, and whether all is sound. See --help."""
+"""Accuracy tables and stores on this machine: getting them, bringing them together, checking them. See --help."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.command import Parser, option, parser, progress, reported, show_table
 
@@ -31,6 +31,13 @@ class Import:
 
 
 @dataclass
+class Merge:
+    """Bring the stores of `rank.py --shard`, or of other machines, together into one."""
+
+    into: str = option("runs/store.sqlite", "store that takes them in; made where it is not there")
+
+
+@dataclass
 class List:
     """List the accuracy tables: which are here, their digests, cells and splits, and how to get the others."""
 
@@ -48,10 +55,11 @@ class Doctor:
     renew: bool = option(False, "write the golden scores anew; for developers who changed what a proxy computes")
 
 
-COMMANDS = {"fetch": Fetch, "import": Import, "list": List, "check": Check, "doctor": Doctor}
+COMMANDS = {"fetch": Fetch, "import": Import, "merge": Merge, "list": List, "check": Check, "doctor": Doctor}
 ARGUMENTS = {
     "fetch": ("dataset", "cifar10, cifar100 or ImageNet16-120"),
     "import": ("file", "FILE.pth, or FOLDER or .tar of NATS-Bench's topology files, simple"),
+    "merge": ("stores", "stores to be taken in; they stay as they are"),
 }
 
 
@@ -62,13 +70,15 @@ def main(arguments: list[str] | None = None) -> int:
     for name, options in COMMANDS.items():
         one = parser(options, f"{PROG} {name}", config=False)
         if name in ARGUMENTS:
-            one.add_argument(ARGUMENTS[name][0], help=ARGUMENTS[name][1])
+            several: dict[str, Any] = {"nargs": "+", "type": str} if name == "merge" else {}
+            one.add_argument(ARGUMENTS[name][0], help=ARGUMENTS[name][1], **several)
         commands.add_subcommand(name, one, help=(options.__doc__ or "").strip())
     values = made.parse_args(arguments)
     chosen = values[values.subcommand]
     run = {
         "fetch": lambda: fetch(chosen.dataset, chosen.source),
         "import": lambda: import_file(Path(chosen.file), chosen.trust_pickle, chosen.any_digest),
+        "merge": lambda: merge([Path(store) for store in chosen.stores], Path(chosen.into)),
         "list": show_tables,
         "check": check,
         "doctor": lambda: doctor(Path(chosen.store), chosen.renew),
@@ -102,6 +112,21 @@ def import_file(path: Path, trust_pickle: bool, any_digest: bool) -> None:
     made = imported.install(path, folder, progress, trust_pickle=trust_pickle, any_digest=any_digest)
     print(f"{folder / made.table}: {made.cells:,} cells of {made.source} (sha256 {made.source_sha256[:12]})")
     print("use it with: python benchmarks/rank.py --truth nasbench201:x-valid")
+
+
+def merge(stores: list[Path], into: Path) -> None:
+    """Take stores into one, each in one transaction, so that a killed merge can be run again."""
+    from benchmarks.store import Store
+
+    missing = [str(path) for path in stores if not path.is_file()]
+    if missing:
+        raise ValueError(f"no such store: {', '.join(missing)}; nothing was merged")
+    with Store(into) as store:
+        for path in stores:
+            found = store.absorb(path)
+            print(f"{path}: {found.total:,} scores, {found.new:,} of them new")
+            if found.differing:
+                print(f"  {found.differing:,} differ from those in {into}, which stay", file=sys.stderr)
 
 
 def show_tables() -> None:

@@ -229,6 +229,7 @@ class Ray(Engine):
             import ray
         except ImportError:
             raise ValueError("--engine ray: Ray is not installed; pip install 'diswot-bench[cluster]'") from None
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a measurement tells nobody of itself
         self._ray = ray
         self._gpus = gpus
         self._work: object = None

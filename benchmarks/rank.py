@@ -43,6 +43,7 @@ class Options(EngineOptions, ScoringOptions):
     out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
     store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
     shard: str | None = option(None, "I/N: score only the I-th of N parts, for `data.py merge`; no table is made")
+    unique: bool = option(False, "score each class of cells that compute one function once, its first cell for all")
     markdown: bool = option(False, "print the table as Markdown")
     explain: str | None = option(None, "say what a proxy is, what it reads and where it comes from, and end")
     list: bool = option(False, "list proxies, spaces, teachers and truths, and end")
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def rank(options: Options) -> None:
     """Score what is not scored yet, rank, write, print."""
-    from benchmarks import results, scoring
+    from benchmarks import results, scoring, selection
     from proxies import Combination
 
     started = datetime.now(UTC)
@@ -66,26 +67,30 @@ def rank(options: Options) -> None:
     job, chosen, truth = prepare(options)
     out = Path(options.out) if options.out else Path("runs") / run_name(options, len(job.archs))
     results.check_writable(out)
+    stand_ins = selection.stand_ins(job.space, job.archs) if options.unique else {arch: arch for arch in job.archs}
+    scored = list(dict.fromkeys(stand_ins.values()))
     with opened_scorer(options, job, out) as scorer:
         if options.shard is not None:
-            score_shard(options, scorer)
+            score_shard(options, scorer, scored)
             return
-        with progress(f"scoring {job.space.name}", len(job)) as advance:
-            rows = scorer.rows(job.archs, advance)
+        with progress(f"scoring {job.space.name}", scorer.size(scored)) as advance:
+            rows = scoring.shared(scorer.rows(scored, advance), job, stand_ins)
     combinations = [one for one in chosen if isinstance(one, Combination)]
     rows += scoring.combined(rows, job, combinations)
     names = [one.name for one in chosen]
     if truth.vanilla:
         rows += results.vanilla_rows(job, truth)
         names.append(results.VANILLA)
-    scored = time.perf_counter() - start
+    scoring_seconds = time.perf_counter() - start
     scores = results.scores_table(rows, job, truth)
     rankings = results.rankings(scores, names, job, options.target, truth)
     results.write_tables(scores, rankings, out)
     draw_figure(scores, rankings, job, options, out / "ranking.png")
-    times = {"started": started.isoformat(), "scoring_seconds": scored, "seconds": time.perf_counter() - start}
+    times = {"started": started.isoformat(), "scoring_seconds": scoring_seconds, "seconds": time.perf_counter() - start}
     results.write_json({**conditions(options, job, truth), **times}, out / "run.json")
     notes = results.notes(job, options.target, truth, scores)
+    if options.unique:
+        notes.append(f"--unique: {len(scored):,} scored, each for all cells that compute its function")
     if combinations:
         notes.append(
             f"combined by ranks over these {len(job.archs):,} candidates, and defined for them alone: "
@@ -135,13 +140,13 @@ def shard(text: str | None) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def score_shard(options: Options, scorer: Scorer) -> None:
+def score_shard(options: Options, scorer: Scorer, archs: Sequence[str]) -> None:
     """Score a part, and say how the parts come together."""
-    part, path = shard(options.shard), scorer.store.path
-    job = scorer.job
-    with progress(f"scoring {job.space.name}, part {part[0]} of {part[1]}", scorer.size(job.archs, part)) as advance:
-        done = scorer.fill(job.archs, advance, part)
-    print(f"part {part[0]} of {part[1]}: {done:,} of {len(job):,} candidates scored, in {path}")
+    part = shard(options.shard)
+    text = f"part {part[0]} of {part[1]}"
+    with progress(f"scoring {scorer.job.space.name}, {text}", scorer.size(archs, part)) as advance:
+        done = scorer.fill(archs, advance, part)
+    print(f"{text}: {done:,} of {scorer.size(archs):,} candidates scored, in {scorer.store.path}")
     print("when all parts are there: python benchmarks/data.py merge STORE... --into FILE")
     print("and the table: the same command with --store FILE and without --shard")
 
@@ -154,8 +159,8 @@ def run_name(options: Options, candidates: int) -> str:
     named = [options.proxy, options.space, options.dataset, options.target, cells, seeds, batch]
     named += [options.draw, options.init, options.teacher]
     name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "_".join(named))
-    rest = [options.baselines, options.truth, options.teacher_weights]
-    usual = [Options.baselines, Options.truth, Options.teacher_weights]
+    rest = [options.baselines, options.truth, options.teacher_weights, options.unique]
+    usual = [Options.baselines, Options.truth, Options.teacher_weights, Options.unique]
     exact = [options.proxy, options.archs, options.batch, *rest]
     plain = rest == usual and options.archs is None and not options.batch.endswith(".npz") and "*" not in options.proxy
     plain = plain and len(name) <= LONGEST_NAME

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -112,6 +112,17 @@ class Scorer:
     def _add(self, fresh: Sequence[Score]) -> None:
         for row in fresh:  # what was there stays, as in the store
             self._rows.setdefault((row.seed, row.proxy, row.arch), row)
+
+
+def shared(rows: Sequence[Score], job: Job, stand_ins: Mapping[str, str]) -> list[Score]:
+    """The rows of all candidates of a job, each those of its stand-in."""
+    found = {(row.seed, row.proxy, row.arch): row for row in rows}
+    return [
+        found[seed, proxy.name, stand_ins[arch]]._replace(arch=arch)
+        for seed in job.seeds
+        for proxy in job.proxies
+        for arch in job.archs
+    ]
 
 
 def combined(rows: Sequence[Score], job: Job, combinations: Sequence[Combination]) -> list[Score]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.drawing import generator
 from benchmarks.limits import check_size
 from benchmarks.spaces import Space
+from benchmarks.spaces.space import LISTABLE
 from benchmarks.truth import Truth
 
 USUAL = 200  # candidates in a sample
@@ -25,6 +27,17 @@ def sampled(space: Space, truth: Truth, sample: str, seed: int) -> list[str]:
     if not 1 <= number <= len(covered):
         raise ValueError(f"--sample {sample}: 1 to {len(covered)} (the candidates with a known accuracy), auto or all")
     return covered[:number]
+
+
+def stand_ins(space: Space, archs: Sequence[str]) -> dict[str, str]:
+    """For each candidate the first of its space that computes the same function: itself where there is no other.
+
+    Of a space too large to go through, the first among these candidates.
+    """
+    first: dict[str, str] = {}
+    for arch in map(space.arch, range(len(space))) if len(space) <= LISTABLE else archs:
+        first.setdefault(space.function_class(arch), arch)
+    return {arch: first[space.function_class(arch)] for arch in archs}
 
 
 def listed(space: Space, truth: Truth, path: Path) -> list[str]:

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 VERSION = 1
 
@@ -27,6 +27,10 @@ CREATE TABLE scores (
 ) WITHOUT ROWID;
 """
 
+
+_COLUMNS = "conditions, space, arch, proxy, seed, score, status, seconds"
+_INSERT = f"INSERT OR IGNORE INTO scores ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+AGREES = 1e-3  # relative: what another machine's rounding can make of a score
 
 # What sqlite_master says of them: a store with more, such as a trigger or a view, is not one that this program made.
 _LAYOUT = sorted((sql.split()[2], "table", sql) for statement in _TABLES.split(";") if (sql := statement.strip()))
@@ -42,6 +46,14 @@ class Score(NamedTuple):
     score: float
     status: str
     seconds: float
+
+
+class Merged(NamedTuple):
+    """What became of another store's scores: how many it has, were new, and differ from what was here."""
+
+    total: int
+    new: int
+    differing: int
 
 
 class Store:
@@ -118,7 +130,38 @@ class Store:
             for score in scores
         ]
         with self._transaction():
-            self._connection.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._connection.executemany(_INSERT, rows)
+
+    def absorb(self, path: Path) -> Merged:
+        """Take in all that another store holds, in one transaction; what is here already stays as it is.
+
+        Raises ValueError where there is no store that can be read.
+        """
+        if not path.is_file():
+            raise ValueError(f"store {path}: no such file")
+        if self.path.exists() and path.samefile(self.path):
+            raise ValueError(f"store {path}: can't be merged into itself")
+        new = differing = total = 0
+        with Store(path) as other, self._transaction():
+            for row in other._connection.execute("SELECT id, json FROM conditions"):
+                self._connection.execute("INSERT OR IGNORE INTO conditions VALUES (?, ?)", row)
+            for row in other._connection.execute(f"SELECT {_COLUMNS} FROM scores"):
+                total += 1
+                added = self._connection.execute(_INSERT, row).rowcount
+                new += added
+                differing += not added and not self._agrees(row)
+        return Merged(total, new, differing)
+
+    def _agrees(self, row: tuple[Any, ...]) -> bool:
+        """Whether the score that is here is that of the row, rounding aside."""
+        conditions, space, arch, proxy, seed, score, status, _ = row
+        key = (conditions, space, proxy, seed, arch)
+        here = self._connection.execute(
+            "SELECT score, status FROM scores WHERE (conditions, space, proxy, seed, arch) = (?, ?, ?, ?, ?)", key
+        ).fetchone()
+        if score is None or here[0] is None:
+            return bool((score, status) == tuple(here))
+        return bool(status == here[1] and math.isclose(score, here[0], rel_tol=AGREES))
 
     def scores(self, conditions: str, space: str, proxies: Iterable[str], seed: int) -> Iterator[Score]:
         """What is stored for some proxies and a seed under these conditions, by proxy and arch."""
@@ -136,13 +179,20 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
         try:
+            self._connection.execute("BEGIN IMMEDIATE")
             yield
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:  # a full disk, say
+            self._roll_back()
+            raise ValueError(f"store {self.path}: {error}; what was written before is kept") from None
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            self._roll_back()
             raise
-        self._connection.execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:  # SQLite has done it already after some errors
+            self._connection.execute("ROLLBACK")
 
 
 def _looks_like_a_store(path: Path) -> bool:

@@ -1,0 +1,374 @@
+"""Who computes changes nothing: one process, workers, Ray, shards, kills, two runs at once; and what dies is told."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from benchmarks import data, rank, selection
+from benchmarks.engines import Engine, EngineOptions, Lost, Ray, Serial, Workers, open_engine
+from benchmarks.spaces import find
+from benchmarks.store import Score, Store
+from benchmarks.worker import fitting
+
+ROOT = Path(__file__).resolve().parent.parent
+JOB = ["--proxy", "diswot", "--sample", "11", "--seeds", "2", "--batch-size", "4", "--teacher", "resnet20"]
+ROWS = 11 * 2 * 5  # with the four baselines
+OWN = """
+import os, signal, torch
+
+def deadly(probe):
+    "Dies of 3x3 convolutions, once or always."
+    if any(layer.operation == "nor_conv_3x3" for layer in probe.network.layers):
+        marker = os.environ["MARKER"]
+        if marker == "always" or not os.path.exists(marker):
+            if marker != "always":
+                open(marker, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return torch.ones(probe.network.candidates)
+"""
+
+
+class Work:
+    """Multiplies, remembers how often it was called, and fails or dies of some tasks."""
+
+    def __init__(self, factor: int, folder: Path | None = None) -> None:
+        self.factor, self.folder, self.calls = factor, folder, 0
+
+    def __call__(self, task: int) -> tuple[int, int]:
+        self.calls += 1
+        if task < 0:
+            raise ZeroDivisionError(f"of {task}")
+        if self.folder is not None and task % 5 == 0:
+            marker = self.folder / str(task)
+            if task == 0 or not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return task * self.factor, self.calls
+
+
+@pytest.fixture(scope="module")
+def ray_engine() -> Iterator[Engine]:
+    pytest.importorskip("ray")
+    with Ray(None, 2, 0) as engine:
+        yield engine
+
+
+@contextmanager
+def opened(name: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    if name == "ray":
+        yield request.getfixturevalue("ray_engine")
+    else:
+        with Serial() if name == "serial" else Workers(2) as engine:
+            yield engine
+
+
+ENGINES = ["serial", "workers", pytest.param("ray", marks=pytest.mark.xdist_group("ray"))]
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_task_has_its_result_and_work_stays_where_it_is_done(name: str, request: pytest.FixtureRequest) -> None:
+    with opened(name, request) as engine:
+        for factor in (2, 3):  # other work replaces the first
+            work = Work(factor)
+            results = dict(engine.map(work, list(range(1, 30))))
+            assert {task: result[0] for task, result in results.items()} == {t: factor * t for t in range(1, 30)}  # type: ignore[index]
+            assert max(calls for _, calls in results.values()) >= 7, "one worker kept its work over several tasks"  # type: ignore[misc]
+        assert list(engine.map(work, [])) == []
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_what_the_work_raises_ends_the_map(name: str, request: pytest.FixtureRequest) -> None:
+    with opened(name, request) as engine, pytest.raises(ZeroDivisionError, match="of -1"):
+        list(engine.map(Work(2), [1, 2, -1]))
+
+
+@pytest.mark.parametrize("name", ENGINES[1:])
+def test_a_task_whose_worker_dies_is_done_by_another_and_given_up_the_second_time(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    with opened(name, request) as engine:
+        results = dict(engine.map(Work(2, tmp_path), list(range(12))))
+    assert isinstance(results.pop(0), Lost)
+    assert {task: result[0] for task, result in results.items()} == {task: 2 * task for task in range(1, 12)}  # type: ignore[index]
+
+
+def test_the_engine_that_the_options_name() -> None:
+    assert isinstance(open_engine(EngineOptions(), tasks=3), Serial), "too few for another process"
+    assert isinstance(open_engine(EngineOptions(workers="1"), tasks=3000), Serial)
+    with open_engine(EngineOptions(workers="3"), tasks=1) as engine:
+        assert isinstance(engine, Workers)
+    for wrong, said in (
+        (EngineOptions(workers="0"), "--workers 0"),
+        (EngineOptions(workers="many"), "--workers many"),
+        (EngineOptions(address="auto"), "goes with --engine ray"),
+        (EngineOptions(engine="ray", gpus_per_task=0), "--gpus-per-task 0"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            open_engine(wrong, tasks=100)
+
+
+def test_a_stack_fits_with_room_to_spare() -> None:
+    assert [fitting(free, 10) for free in (0, 12, 13, 100, 250, 1000)] == [1, 1, 1, 8, 16, 64]
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The table of the job by one process."""
+    return made(tmp_path_factory.mktemp("one"), "--workers", "1")
+
+
+def made(out: Path, *more: str) -> bytes:
+    """Both tables that a run leaves, after each other."""
+    assert rank.main([*JOB, "--out", str(out), *more]) == 0
+    return (out / "scores.csv").read_bytes() + (out / "ranking.csv").read_bytes()
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_make_the_same_bytes(workers: int, table: bytes, tmp_path: Path) -> None:
+    assert made(tmp_path, "--workers", str(workers)) == table
+
+
+def test_ray_makes_the_same_bytes(table: bytes, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    command = [sys.executable, str(ROOT / "benchmarks" / "rank.py"), *JOB, "--engine", "ray", "--workers", "2"]
+    subprocess.run([*command, "--out", str(tmp_path)], check=True, capture_output=True)
+    assert (tmp_path / "scores.csv").read_bytes() + (tmp_path / "ranking.csv").read_bytes() == table
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_shards_that_are_merged_make_the_same_bytes(count: int, table: bytes, tmp_path: Path) -> None:
+    for index in range(1, count + 1):
+        assert rank.main([*JOB, "--out", str(tmp_path), "--shard", f"{index}/{count}"]) == 0
+    parts = sorted(map(str, tmp_path.glob("store-*.sqlite")))
+    assert len(parts) == count
+    for _ in range(2):  # again changes nothing
+        assert data.main(["merge", *parts, "--into", str(tmp_path / "all.sqlite")]) == 0
+    assert rows(tmp_path / "all.sqlite") == ROWS
+    assert made(tmp_path, "--store", str(tmp_path / "all.sqlite")) == table
+
+
+def rows(path: Path) -> int:
+    """Scores in a store, which has to be sound."""
+    if not path.is_file():
+        return 0
+    connection = sqlite3.connect(path)
+    try:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        there = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'scores'").fetchone()[0]
+        return int(connection.execute("SELECT count(*) FROM scores").fetchone()[0]) if there else 0
+    finally:
+        connection.close()
+
+
+def process(target: Callable[..., object], *arguments: object) -> Any:
+    """A process that starts at once: forked where torch is loaded already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "pandas", "benchmarks.scoring", "benchmarks.results", "analysis.ranking"])
+    made = context.Process(target=target, args=arguments)
+    made.start()
+    return made
+
+
+def quiet(*arguments: str) -> None:
+    """rank.py in a process of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(1, 2)
+    sys.exit(rank.main(list(arguments)))
+
+
+def test_runs_killed_at_random_end_in_the_unbroken_table(table: bytes, tmp_path: Path) -> None:
+    """kill -9 after a random time, twenty times and more; a run that was faster than that starts again from nothing."""
+    chance, kills, out, known = random.Random(0), 0, tmp_path / "0", 0
+    while kills < 20:
+        run = process(quiet, *JOB, "--out", str(out), "--workers", "1")
+        run.join(chance.uniform(0.02, 0.35))
+        if run.is_alive():
+            run.kill()
+            run.join()
+            kills += 1
+            before, known = known, rows(out / "store.sqlite")
+            assert known >= before, "a score was lost"
+        else:
+            assert run.exitcode == 0
+            assert (out / "scores.csv").read_bytes() + (out / "ranking.csv").read_bytes() == table
+            out, known = tmp_path / str(kills), 0
+    assert made(out) == table
+    assert rows(out / "store.sqlite") == ROWS
+
+
+def test_two_runs_share_a_store(table: bytes, tmp_path: Path) -> None:
+    store = str(tmp_path / "store.sqlite")
+    runs = [process(quiet, *JOB, "--out", str(tmp_path / name), "--store", store) for name in "ab"]
+    for run in runs:
+        run.join()
+        assert run.exitcode == 0
+    for name in "ab":
+        out = tmp_path / name
+        assert (out / "scores.csv").read_bytes() + (out / "ranking.csv").read_bytes() == table
+    assert rows(tmp_path / "store.sqlite") == ROWS
+
+
+def started(out: Path, *more: str, **environment: str) -> subprocess.Popen[str]:
+    """rank.py as a user starts it, in a process group of its own."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "rank.py"), *JOB, "--out", str(out), *more]
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **streams, start_new_session=True, env={**os.environ, **environment})
+
+
+def children(pid: int) -> set[int]:
+    """All processes below one."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found |= {int(path.parent.name)} | children(int(path.parent.name))
+    return found
+
+
+def until(store: Path, run: subprocess.Popen[str]) -> int:
+    """Wait for the first scores; how many there are."""
+    while not (found := rows(store)) and run.poll() is None:
+        time.sleep(0.02)
+    return found
+
+
+def test_ctrl_c_keeps_all_rows_and_leaves_no_worker(table: bytes, tmp_path: Path) -> None:
+    run = started(tmp_path, "--workers", "2", "--sample", "300")
+    assert until(tmp_path / "store.sqlite", run)
+    below = children(run.pid)
+    os.killpg(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert said.splitlines()[-1].startswith("rank.py: interrupted; what is done is kept, the same command goes on")
+    assert "Traceback" not in said
+    gone(below)
+    assert made(tmp_path) == table
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_workers_end_with_their_driver(table: bytes, tmp_path: Path) -> None:
+    run = started(tmp_path, "--workers", "2", "--sample", "300")
+    assert until(tmp_path / "store.sqlite", run)
+    below = children(run.pid)
+    assert len(below) >= 2
+    run.kill()
+    run.communicate()
+    gone(below)
+    assert made(tmp_path) == table
+
+
+def gone(processes: set[int]) -> None:
+    """Wait for the end of processes."""
+    end = time.monotonic() + 30
+    while left := {pid for pid in processes if Path(f"/proc/{pid}").exists()}:
+        assert time.monotonic() < end, left
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_a_worker_killed_in_mid_candidate(always: bool, tmp_path: Path) -> None:
+    """Once: another does it. Always: the row says error, the run goes on, and another run tries it again."""
+    own = tmp_path / "own.py"
+    own.write_text(OWN)
+    marker = "always" if always else str(tmp_path / "marker")
+    (tmp_path / "archs").write_text("0\n25\n2\n125\n")  # the third has 3x3 convolutions
+    options = ["--baselines", "params", "--workers", "2", "--archs", str(tmp_path / "archs")]
+    options += ["--proxy", f"{own}:deadly"]
+    run = started(tmp_path, *options, MARKER=marker)
+    said = run.communicate()
+    assert run.returncode == 0, said
+    lines = [line.split(",") for line in (tmp_path / "scores.csv").read_text().splitlines()[1:]]
+    error = {line[1] for line in lines if line[6] == "error"}
+    with_3x3 = {line[1] for line in lines if "nor_conv_3x3" in line[1]}
+    assert len(with_3x3) == 1
+    assert error == (with_3x3 if always else set())
+    assert len(lines) == 16
+    assert rows(tmp_path / "store.sqlite") == (12 if always else 16)
+    if always:
+        assert "failed scores rank last" in said[0]
+        run = started(tmp_path, *options, MARKER=str(own))
+        run.communicate()
+        assert run.returncode == 0
+        assert ",error," not in (tmp_path / "scores.csv").read_text()
+
+
+def test_a_full_disk_ends_the_run_with_one_line_and_every_row_before_it(table: bytes, tmp_path: Path) -> None:
+    limited = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, 90_000)); "
+        "from benchmarks import rank; sys.exit(rank.main(sys.argv[1:]))"
+    )
+    run = subprocess.run([sys.executable, "-c", limited, *JOB, "--out", str(tmp_path)], capture_output=True, text=True)
+    lines = [line for line in run.stderr.splitlines() if line.startswith("rank.py")]
+    assert run.returncode == 2
+    assert len(lines) == 1
+    assert "store.sqlite" in lines[0]
+    assert "what was written before is kept" in lines[0]
+    assert "Traceback" not in run.stderr
+    assert 0 < rows(tmp_path / "store.sqlite") < ROWS
+    assert made(tmp_path) == table
+
+
+# -- merging ----------------------------------------------------------------------------------------------------------
+
+
+def test_merging_keeps_what_is_there_and_tells_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = Score("s", "a", "p", 0, 1.0, "ok", 0.1)
+    others = [row._replace(arch="b"), row._replace(arch="c", score=float("nan"), status="nan")]
+    for name, changed in (("here", row), ("rounded", row._replace(score=1 + 1e-6)), ("other", row._replace(score=1.1))):
+        with Store(tmp_path / name) as store:
+            store.add(store.conditions({"batch": 64}), [changed, *(others if name != "here" else [])])
+    files = [str(tmp_path / name) for name in ("rounded", "other")]
+    assert data.main(["merge", *files, "--into", str(tmp_path / "here")]) == 0
+    out, err = capsys.readouterr()
+    told = [line.partition(": ")[2] for line in out.splitlines()]
+    assert told == ["3 scores, 2 of them new", "3 scores, 0 of them new"]
+    assert err.strip() == f"1 differ from those in {tmp_path / 'here'}, which stay"
+    with Store(tmp_path / "here") as store:
+        found = list(store.scores(store.conditions({"batch": 64}), "s", ["p"], 0))
+    assert [(one.arch, one.score) for one in found[:2]] == [("a", 1.0), ("b", 1.0)]
+    assert found[2].status == "nan"
+
+
+def test_merging_what_is_no_store_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text").write_text("no store")
+    with Store(tmp_path / "here"):
+        pass
+    for bad, said in (("missing", "no such store"), ("text", "no store"), ("here", "into itself")):
+        assert data.main(["merge", str(tmp_path / bad), "--into", str(tmp_path / "here")]) == 2
+        assert said in capsys.readouterr().err
+    assert (tmp_path / "text").read_text() == "no store"
+
+
+def test_unique_scores_each_function_once(tmp_path: Path) -> None:
+    space = find("nasbench201")
+    archs = [space.arch(index) for index in range(200)]
+    stand_ins = selection.stand_ins(space, archs)
+    twins = [arch for arch in archs if stand_ins[arch] != arch and space.index(stand_ins[arch]) < 200][:3]
+    chosen = [*twins, *map(stand_ins.__getitem__, twins)]
+    assert len(set(chosen)) > len(twins) > 0
+    (tmp_path / "archs").write_text("\n".join(dict.fromkeys(chosen)))
+    options = ["--proxy", "synflow", "--baselines", "", "--batch-size", "4", "--archs", str(tmp_path / "archs")]
+    assert rank.main([*options, "--out", str(tmp_path), "--unique"]) == 0
+    table = pd.read_csv(tmp_path / "scores.csv").set_index("arch")["score"]
+    assert rows(tmp_path / "store.sqlite") == len({stand_ins[arch] for arch in chosen})
+    assert all(table[twin] == table[stand_ins[twin]] for twin in twins)

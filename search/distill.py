@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from benchmarks.command import Advance, option, parse, progress, reported, show_table
+from benchmarks.engines import EngineOptions
 from benchmarks.options import LARGEST_BATCH, LARGEST_SEED, check_range
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from search.runs import Conditions, Run
-    from search.training import Epoch
+    from benchmarks.engines import Engine
+    from search.runs import Conditions, Row, Run
+    from search.sweep import Plan
 
 PROG = "distill.py"
 DIGITS_EPOCHS = 10  # the default run takes about two minutes on two cores
@@ -26,7 +29,7 @@ MOST_EPOCHS, MOST_SEEDS = 10_000, 1000
 
 
 @dataclass
-class Options:
+class Options(EngineOptions):
     """Train students by themselves and distilled from a trained teacher, and compare their test accuracies."""
 
     student: str = option("s0:111", "students, separated by blanks: SPACE:CODE, a winner's .json, or a teacher's name")
@@ -70,29 +73,40 @@ def distill(options: Options) -> None:
     import pandas as pd
 
     from benchmarks import results
+    from search import sweep
 
     started, start = datetime.now(UTC), perf_counter()
-    conditions, planned = prepare(options)
-    with progress("distilling", count_steps(options, conditions, planned)) as advance:
-        teacher_row = None
-        if conditions.teacher is None and any(run.distilled for run in planned):
-            conditions, teacher_row = train_teacher(options, conditions, advance)
-        rows = pd.DataFrame([trained(run, conditions, options, advance) for run in planned])
-    times = {"started": started.isoformat(), "seconds": perf_counter() - start}
-    write(rows, conditions, options)
-    content = {"command": sys.argv, "options": asdict(options), "data": conditions.data.digest, **times}
-    results.write_json({**content, **results.environment()}, conditions.out / "run.json")
-    show(rows, teacher_row, conditions, options)
-    diverged = list(rows.loc[rows["status"].eq("diverged"), "folder"])
-    if diverged:
-        raise ValueError(f"{len(diverged)} of {len(rows)} runs diverged ({diverged[0]}): lower --learning-rate")
+    plan, conditions, planned = prepare(options)
+    main = conditions.group.main
+    taught = conditions.teacher is not None or not any(run.distilled for run in planned)
+    teacher_epochs = 0 if taught else options.teacher_epochs or plan.recipe.epochs
+    teacher_row = None
+    epochs = teacher_epochs + plan.recipe.epochs * len(planned)
+    with opened_engine(options, conditions, len(planned)) as engine, shown_progress(epochs, main) as advance:
+        if not taught:
+            plan, conditions, teacher_row = train_teacher(plan, conditions, teacher_epochs, engine, advance)
+        rows = pd.DataFrame(sweep.perform(plan, planned, conditions, engine, advance, warn))
+    if main:
+        times = {"started": started.isoformat(), "seconds": perf_counter() - start}
+        write(rows, conditions, options)
+        content = {"command": sys.argv, "options": asdict(options), "data": conditions.data.digest, **times}
+        results.write_json({**content, **results.environment()}, conditions.out / "run.json")
+        show(rows, teacher_row, conditions, options)
+    failed = rows[rows["status"].ne("done")]
+    if len(failed):
+        advice = (
+            "lower --learning-rate" if failed["status"].eq("diverged").any() else "the same command tries them again"
+        )
+        said = ", ".join(
+            f"{count} of {len(rows)} runs {status}" for status, count in failed["status"].value_counts().items()
+        )
+        raise ValueError(f"{said} ({failed['folder'].iloc[0]}): {advice}")
 
 
-def prepare(options: Options) -> tuple[Conditions, list[Run]]:
+def prepare(options: Options) -> tuple[Plan, Conditions, list[Run]]:
     """Everything that the options name, checked before anything is trained."""
     from benchmarks import jobs, results, teachers
-    from search import images, methods, protocol, runs, students
-    from search.training import Recipe
+    from search import group, methods, protocol, runs, students
 
     check_numbers(options)
     teachers.check_name(options.train_teacher or options.teacher)
@@ -107,30 +121,55 @@ def prepare(options: Options) -> tuple[Conditions, list[Run]]:
     terms = [methods.parse(way) for way in ways]
     if not chosen or not terms:
         raise ValueError("--student and --method: one at least is needed")
-    device = jobs.find_device(options.device)
-    data = images.load(
-        options.data, device, data_dir=options.data_dir, download=options.download, resolution=options.resolution
-    )
-    out = Path(options.out or f"runs/distill_{runs.folder_name(data.name)}")
-    results.check_writable(out)
+    seeds = range(options.seed, options.seed + options.seeds)
+    every = (runs.Run(student, way, seed) for student in chosen for way in ways for seed in seeds)
+    planned = list({run.name: run for run in every}.values())
+    distilled = any(run.distilled for run in planned)
+    check_tracker(options)
+    plan = make_plan(options, distilled)
+    processes = group.join(cpu=jobs.find_device(options.device).type == "cpu")
+    if options.batch_size < 2 * processes.size:
+        raise ValueError(f"--batch-size {options.batch_size}: {processes.size} processes need two images each")
+    conditions = plan.conditions(processes)
+    if processes.main:
+        results.check_writable(plan.out)
+    fitting = min(options.batch_size, len(conditions.data.train.labels))
+    plan = replace(plan, recipe=replace(plan.recipe, batch_size=fitting))
+    conditions = replace(conditions, recipe=plan.recipe)
+    if distilled:
+        runs.check_fits(chosen, terms, students.find(options.teacher), conditions)
+    return plan, conditions, planned
+
+
+def make_plan(options: Options, distilled: bool) -> Plan:
+    """The options as every process is told of them; a teacher only where one is needed."""
+    from search.runs import folder_name
+    from search.sweep import Plan
+    from search.training import FIELD_EPOCHS, Recipe
+
     recipe = Recipe(
-        epochs=usual_epochs(options),
-        batch_size=min(options.batch_size, len(data.train.labels)),
+        epochs=options.epochs or (DIGITS_EPOCHS if options.data == "digits" else FIELD_EPOCHS),
+        batch_size=options.batch_size,
         learning_rate=options.learning_rate,
         momentum=options.momentum,
         weight_decay=options.weight_decay,
         ema=options.ema,
         seed=options.seed,
     )
-    conditions = runs.Conditions(data, recipe, None, out, options.init, options.precision)
-    seeds = range(options.seed, options.seed + options.seeds)
-    planned = [runs.Run(student, way, seed) for student in chosen for way in ways for seed in seeds]
-    if any(run.distilled for run in planned):
-        runs.check_fits(chosen, terms, students.find(options.teacher), conditions)
-        if options.teacher_weights:
-            teacher = runs.load_teacher(options.teacher, Path(options.teacher_weights), data, options.precision)
-            conditions = replace(conditions, teacher=teacher)
-    return conditions, planned
+    return Plan(
+        data=options.data,
+        data_dir=options.data_dir,
+        download=options.download,
+        resolution=options.resolution,
+        device=options.device,
+        recipe=recipe,
+        teacher=options.teacher,
+        teacher_weights=Path(options.teacher_weights) if options.teacher_weights and distilled else None,
+        out=Path(options.out or f"runs/distill_{folder_name(Path(options.data).name)}"),
+        init=options.init,
+        precision=options.precision,
+        tensorboard=options.tracker == "tensorboard",
+    )
 
 
 def check_numbers(options: Options) -> None:
@@ -148,79 +187,58 @@ def check_numbers(options: Options) -> None:
             raise ValueError(f"--{name.replace('_', '-')} {value}: at least {least}, less than {most}")
 
 
-def usual_epochs(options: Options) -> int:
-    """The epochs of a student."""
-    from search.training import FIELD_EPOCHS
-
-    return options.epochs or (DIGITS_EPOCHS if options.data == "digits" else FIELD_EPOCHS)
-
-
-def count_steps(options: Options, conditions: Conditions, planned: Sequence[Run]) -> int:
-    """Steps of everything that is planned, the teacher that is trained here included."""
-    recipe = conditions.recipe
-    epochs = recipe.epochs * len(planned)
-    if conditions.teacher is None and any(run.distilled for run in planned):
-        epochs += options.teacher_epochs or recipe.epochs
-    return epochs * conditions.data.steps(recipe.batch_size)
+def check_tracker(options: Options) -> None:
+    """Raises ValueError where TensorBoard is wanted and not installed."""
+    if options.tracker == "tensorboard" and not find_spec("tensorboard"):
+        raise ValueError("--tracker tensorboard: not installed; pip install 'diswot-bench[track]' or tensorboard")
 
 
-def train_teacher(options: Options, conditions: Conditions, advance: Advance) -> tuple[Conditions, dict[str, object]]:
-    """The conditions with a teacher that was trained under the same recipe, and the row of its run."""
-    from search import runs, students
-    from search.training import WEIGHTS
+def opened_engine(options: Options, conditions: Conditions, count: int) -> Engine:
+    """The engine for so many runs; one process where several were launched for each student."""
+    from benchmarks.engines import TASKS_A_WORKER, Serial, open_engine
 
-    recipe = replace(conditions.recipe, epochs=options.teacher_epochs or conditions.recipe.epochs)
-    own = replace(conditions, recipe=recipe, out=conditions.out / "teacher")
-    run = runs.Run(students.find(options.teacher), runs.VANILLA, options.seed)
-    row = trained(run, own, options, advance)
-    if row["status"] == "diverged":
-        raise ValueError(f"the teacher diverged ({own.out / run.name}): lower --learning-rate")
-    weights = own.out / run.name / WEIGHTS
-    teacher = runs.load_teacher(options.teacher, weights, conditions.data, conditions.precision)
-    return replace(conditions, teacher=teacher), row
-
-
-def trained(run: Run, conditions: Conditions, options: Options, advance: Advance) -> dict[str, object]:
-    """The row of a run, with the progress bar saying how it goes."""
-    from search import runs
-    from search.training import Watch
-
-    total = conditions.recipe.epochs * conditions.data.steps(conditions.recipe.batch_size)
-    done = 0
-
-    def step() -> None:
-        nonlocal done
-        done += 1
-        advance(1)
-
-    def epoch(row: Epoch) -> None:
-        advance(0, f"{run.name} {row['epoch']:.0f}: loss {row['loss']:.3f}, {row['test_accuracy']:.2f} %")
-        if writer is not None:
-            for key, value in row.items():
-                writer.add_scalar(f"{run.name}/{key}", value, int(row["epoch"]))
-
-    with tracker(options, conditions.out) as writer:
-        advance(0, run.name)
-        warn = lambda text: print(f"{PROG}: {text}", file=sys.stderr)  # noqa: E731
-        row = runs.perform(run, conditions, Watch(step, epoch, warn))
-    advance(total - done)
-    return row
+    device, size = conditions.data.train.labels.device, conditions.group.size
+    if size > 1:
+        if options.engine != "local" or options.workers not in ("auto", 1):
+            raise ValueError(
+                f"{size} processes were launched to train each student together: no --engine, no --workers"
+            )
+        return Serial()
+    tasks = 1 if device.index is not None else count * TASKS_A_WORKER  # a run is worth a process
+    return open_engine(options, tasks=tasks, cuda=device.type == "cuda")
 
 
 @contextmanager
-def tracker(options: Options, out: Path) -> Iterator[Any]:
-    """TensorBoard's writer where it is wanted, else None. Raises ValueError where it is not installed."""
-    if options.tracker == "none":
-        yield None
+def shown_progress(epochs: int, main: bool) -> Iterator[Advance]:
+    """A progress bar over epochs; none but in the main process."""
+    if not main:
+        yield lambda count, text=None: None
         return
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise ValueError(
-            "--tracker tensorboard: not installed; pip install 'diswot-bench[track]' or tensorboard"
-        ) from None
-    with SummaryWriter(str(out / "tensorboard")) as writer:
-        yield writer
+    with progress("distilling", epochs) as advance:
+        yield advance
+
+
+def warn(text: str) -> None:
+    """Say what was put right."""
+    print(f"{PROG}: {text}", file=sys.stderr)
+
+
+def train_teacher(
+    plan: Plan, conditions: Conditions, epochs: int, engine: Engine, advance: Advance
+) -> tuple[Plan, Conditions, Row]:
+    """Plan and conditions with a teacher that was trained under the same recipe, and the row of its run."""
+    from search import runs, students, sweep
+    from search.training import WEIGHTS
+
+    recipe, out = replace(plan.recipe, epochs=epochs), plan.out / "teacher"
+    run = runs.Run(students.find(plan.teacher), runs.VANILLA, plan.recipe.seed)
+    own = replace(plan, recipe=recipe, out=out), replace(conditions, recipe=recipe, out=out)
+    (row,) = sweep.perform(own[0], [run], own[1], engine, advance, warn)
+    if row["status"] != "done":
+        advice = "lower --learning-rate" if row["status"] == "diverged" else "the same command tries again"
+        raise ValueError(f"the teacher {row['status']} ({out / run.name}): {advice}")
+    plan = replace(plan, teacher_weights=out / run.name / WEIGHTS)
+    return plan, plan.taught(conditions), row
 
 
 def write(rows: pd.DataFrame, conditions: Conditions, options: Options) -> None:
@@ -231,11 +249,13 @@ def write(rows: pd.DataFrame, conditions: Conditions, options: Options) -> None:
     from search import runs
 
     out = conditions.out
-    tables.write_csv(rows, out / "runs.csv")
+    tables.write_csv(rows.drop(columns="seconds"), out / "runs.csv")
+    tables.write_csv(rows[["folder", "seconds"]], out / "seconds.csv")
     tables.write_csv(runs.truth_table(rows), Path(options.table) if options.table else out / "table.csv")
     histories = {
         row["folder"]: (row["method"], pd.read_json(out / row["folder"] / "metrics.jsonl", lines=True))
         for row in rows.to_dict("records")
+        if row["status"] != "lost"
     }
     curves.training_curves(histories, out / "curves.png")
 
@@ -258,12 +278,14 @@ def show(rows: pd.DataFrame, teacher_row: dict[str, object] | None, conditions: 
         lines.append([name, row["method"], f"{row['params']:,}", *accuracies, f"{row['seconds']:.0f}", row["status"]])
     headers = ["network", "method", "params", "test accuracy", "best epoch", "seconds", "status"]
     show_table(headers, lines, f"distillation on {conditions.data.name}: accuracy after the last epoch (%)", texts=2)
+    over = f" over {conditions.group.size} processes" if conditions.group.size > 1 else ""
     print(
         f"  {len(conditions.data.train.labels):,} training and {len(conditions.data.test.labels):,} test images of "
         f"{conditions.data.resolution}x{conditions.data.resolution}; {recipe.epochs} epochs, batch "
-        f"{recipe.batch_size}; {seeds_text(options)}\n"
+        f"{recipe.batch_size}{over}; {seeds_text(options)}\n"
         "  best epoch: chosen on the test images, so no result\n"
-        f"  written: {conditions.out}/runs.csv, {options.table or 'table.csv'}, curves.png, run.json, a folder a run"
+        f"  written: {conditions.out}/runs.csv, {options.table or 'table.csv'}, seconds.csv, curves.png, run.json, a "
+        "folder a run"
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,7 +61,7 @@ class Data:
         """Side of the square images."""
         return self.train.images.shape[-1]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The first 12 digits of a sha256 over all images and labels."""
         summary = hashlib.sha256()

@@ -27,7 +27,8 @@ class Method:
     """A loss of student, teacher and batch, its usual weight, and where it comes from.
 
     `stages`: whether it reads the stages' maps; `equal`: which channels of student and teacher have to be as many.
-    `loss` may be the class of an adapter, which is then built for the two networks.
+    `alone`: whether one process has to see all images. `loss` may be the class of an adapter, which is then built for
+    the two networks.
     """
 
     loss: Loss | type[Adapter]
@@ -35,6 +36,7 @@ class Method:
     source: str
     stages: bool = False
     equal: Literal["", "last map", "stages"] = ""
+    alone: bool = False
 
 
 def _semantic(student: Seen, teacher: Seen, _: Batch) -> Tensor:
@@ -80,7 +82,7 @@ METHODS = {
     "cka": Method(lambda s, t, _: losses.cka_loss(s.stages, t.stages), 1.0, "RMI-NAS, 2022", stages=True),
     "fitnets": Method(Regressor, 100.0, "Romero et al., ICLR 2015", stages=True),
     "vid": Method(Information, 1.0, "Ahn et al., CVPR 2019", stages=True),
-    "crd": Method(Contrast, 0.8, "Tian et al., ICLR 2020"),
+    "crd": Method(Contrast, 0.8, "Tian et al., ICLR 2020", alone=True),
     "diswot_semantic": Method(_semantic, 1.0, "Dong, Li & Wei, CVPR 2023"),
     "diswot_relation": Method(_relation, 1.0, "Dong, Li & Wei, CVPR 2023"),
 }

@@ -18,10 +18,13 @@ from benchmarks import results, teachers
 from benchmarks.drawing import Init
 from benchmarks.spaces.space import counted
 from search import methods
+from search.group import ALONE, Group
 from search.images import Data
 from search.methods import Objective
 from search.students import Model, Precision, Student
 from search.training import Outcome, Recipe, Watch, accuracy, check_settings, train
+
+Row = dict[str, object]  # of runs.csv
 
 VANILLA = "ce"
 NAMED = "named"  # the space of students that teachers.py names
@@ -48,6 +51,7 @@ class Conditions:
     out: Path
     init: Init = "kaiming"
     precision: Precision = "float32"
+    group: Group = ALONE
 
 
 @dataclass(frozen=True)
@@ -84,43 +88,60 @@ def load_teacher(name: str, path: Path, data: Data, precision: Precision) -> Tea
     return Teacher(name, model, accuracy(model, data, data.test), teachers.digest(path)[:12])
 
 
-def perform(run: Run, conditions: Conditions, watch: Watch) -> dict[str, object]:
-    """The row of a run, trained now unless it was before. Raises ValueError where its folder holds another run."""
-    data, recipe = conditions.data, replace(conditions.recipe, seed=run.seed)
-    terms = methods.parse(run.method)
-    teacher = conditions.teacher if run.distilled else None
-    settings = {
-        "student": run.student.name,
-        "terms": terms,
-        "teacher": None if teacher is None else f"{teacher.name} {teacher.digest}",
-        "data": f"{data.name} {data.digest}",
-        "resolution": data.resolution,
-        **asdict(recipe),
-        "init": conditions.init,
-        "precision": conditions.precision,
-    }
-    folder = conditions.out / run.name
-    results.check_writable(folder)
+def perform(run: Run, conditions: Conditions, watch: Watch) -> Row:
+    """The row of a run, trained now, from its checkpoint where there is one."""
+    data, folder, settings = conditions.data, conditions.out / run.name, _settings(run, conditions)
+    if conditions.group.main:
+        results.check_writable(folder)
     stack = run.student.build(data.name, data.classes, data.resolution)
-    outcome = finished(folder, settings)
-    if outcome is None:
-        device = data.train.labels.device
-        student = Model.fresh(stack, run.student.name, run.seed, conditions.init, device, conditions.precision)
-        objective = Objective(terms, student, None if teacher is None else teacher.model, data, run.seed)
-        outcome = train(student, objective, data, recipe, folder, settings, watch)
+    device = data.train.labels.device
+    student = Model.fresh(stack, run.student.name, run.seed, conditions.init, device, conditions.precision)
+    teacher = conditions.teacher.model if conditions.teacher and run.distilled else None
+    objective = Objective(methods.parse(run.method), student, teacher, data, run.seed)
+    recipe = replace(conditions.recipe, seed=run.seed)
+    outcome = train(student, objective, data, recipe, folder, settings, watch, conditions.group)
+    if conditions.group.main:
         content = {"settings": settings, "status": outcome.status, "history": outcome.history}
         results.write_json(content, folder / "outcome.json")
+    return row(run, conditions, outcome)
+
+
+def done(run: Run, conditions: Conditions) -> Row | None:
+    """The row of a run that ended before, None where it did not. Raises ValueError where its folder holds another."""
+    outcome = finished(conditions.out / run.name, _settings(run, conditions))
+    return None if outcome is None else row(run, conditions, outcome)
+
+
+def row(run: Run, conditions: Conditions, outcome: Outcome) -> Row:
+    """What runs.csv says of a run, and how long it took."""
+    data = conditions.data
     return {
         "space": run.student.space.name if run.student.space else NAMED,
         "arch": run.student.arch,
         "method": run.method,
         "seed": run.seed,
-        "params": counted(stack).params,
+        "params": counted(run.student.build(data.name, data.classes, data.resolution)).params,
         "last": outcome.last,
         "best": outcome.best,
         "status": outcome.status,
         "seconds": sum(epoch["seconds"] for epoch in outcome.history),
         "folder": run.name,
+    }
+
+
+def _settings(run: Run, conditions: Conditions) -> dict[str, object]:
+    """All that the outcome of a run depends on."""
+    data, teacher = conditions.data, conditions.teacher if run.distilled else None
+    return {
+        "student": run.student.name,
+        "terms": methods.parse(run.method),
+        "teacher": None if teacher is None else f"{teacher.name} {teacher.digest}",
+        "data": f"{data.name} {data.digest}",
+        "resolution": data.resolution,
+        **asdict(replace(conditions.recipe, seed=run.seed)),
+        "init": conditions.init,
+        "precision": conditions.precision,
+        "processes": conditions.group.size,
     }
 
 
@@ -137,6 +158,8 @@ def check_fits(
         shown = methods.glances(own, other, data, stages=True)
         for name in names:
             methods.check_fit(name, *shown)
+            if methods.METHODS[name].alone and conditions.group.size > 1:
+                raise ValueError(f"method {name} keeps a memory of all images, and one process has to see them all")
 
 
 def finished(folder: Path, settings: dict[str, object]) -> Outcome | None:
@@ -157,7 +180,7 @@ def truth_table(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a student, as `rank.py --truth` reads it: mean last accuracies in percent over seeds.
 
     `vanilla` is the method ce; `distilled` the first other method; each method also has a column under its own name
-    and, with several seeds, one of its deviation. Students with a method whose every run diverged are left out.
+    and, with several seeds, one of its deviation. Students with a method of which no run is done are left out.
     """
     done = rows[rows["status"].eq("done")]
     names = list(dict.fromkeys(rows["method"]))
@@ -178,5 +201,5 @@ def by_student(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows.assign(seeds=1, sd=rows["last"])
     how = {"params": "first", "last": "mean", "sd": "std", "best": "mean", "seconds": "sum", "seeds": "sum"}
     groups = rows.groupby(["space", "arch", "method"], sort=False)
-    worst = groups["status"].agg(lambda found: "diverged" if (found == "diverged").any() else "done")
+    worst = groups["status"].agg(lambda found: next((status for status in found if status != "done"), "done"))
     return groups.agg(how).join(worst).reset_index()

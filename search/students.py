@@ -6,7 +6,7 @@ A student is a candidate of any space, the winner that a search left, or one of 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -123,11 +123,13 @@ class Model:
             *(part for n in norms for part in (n.scale, n.shift)),
         ]
 
-    def tensors(self) -> Iterator[Tensor]:
+    def statistics(self) -> list[Tensor]:
+        """Running means and variances."""
+        return [part for norm in self.weights.norms.values() for part in (norm.mean, norm.variance)]
+
+    def tensors(self) -> list[Tensor]:
         """All that makes the network: what is trained, and the running statistics."""
-        yield from self.parameters()
-        for norm in self.weights.norms.values():
-            yield from (norm.mean, norm.variance)
+        return self.parameters() + self.statistics()
 
     def copy(self) -> Model:
         """The same network with weights of its own that nothing trains."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from search import checkpoint
+from search.group import ALONE, Group
 from search.images import Batch, Data, Split
 from search.methods import Objective
 from search.students import Model, Precision
@@ -52,9 +53,9 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: `done`, or `diverged` where the loss was no finite number; and its epochs."""
+    """How a run ended, and its epochs: `done`, `diverged` where the loss was not finite, `lost` with its process."""
 
-    status: Literal["done", "diverged"]
+    status: Literal["done", "diverged", "lost"]
     history: list[Epoch]
 
     @property
@@ -70,9 +71,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told what: `step` after each step, `epoch` after each epoch, `warn` when something was put right."""
+    """Who is told what: `epoch` after each epoch, `warn` when something was put right."""
 
-    step: Callable[[], None] = lambda: None
     epoch: Callable[[Epoch], None] = lambda _: None
     warn: Callable[[str], None] = print
 
@@ -85,11 +85,13 @@ def train(
     folder: Path,
     settings: Mapping[str, object],
     watch: Watch,
+    group: Group = ALONE,
 ) -> Outcome:
     """Train a student in place, from the checkpoint in the folder where there is one.
 
     Leaves metrics.jsonl, checkpoints and, at the end, the weights, weights.pt. `settings` is all that the outcome
-    depends on. Raises ValueError where the folder holds a run with other settings.
+    depends on. The processes of a group all call this, take the same steps, and one of them writes. Raises ValueError
+    where the folder holds a run with other settings.
     """
     device = data.train.labels.device
     average = student.copy() if recipe.ema else student
@@ -107,19 +109,22 @@ def train(
         "optimizer": optimizer,
         "scaler": scaler,
     }
-    history = resume(parts, folder, settings, device, watch)
-    stepper = Stepper(student, objective, optimizer, scaler, watch.warn)
+    with group.main_first():  # who finds a damaged checkpoint moves it
+        history = resume(parts, folder, settings, device, watch)
+    stepper = Stepper(student, objective, optimizer, scaler, watch.warn, group)
 
     for epoch in range(len(history), recipe.epochs):
         start = perf_counter()
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(epoch)
+        for weights in optimizer.param_groups:
+            weights["lr"] = recipe.rate(epoch)
         sums = torch.zeros(3, device=device)  # loss, right answers, images
         for batch in data.epoch(recipe.batch_size, recipe.seed, epoch):
             sums += stepper.step(batch)
             if recipe.ema:
                 follow(average, student, recipe.ema)
-            watch.step()
+        group.add([sums])
+        for model in [student, average] if recipe.ema else [student]:
+            group.average(model.statistics())
         loss, right, images = sums.tolist()
         history.append(
             {
@@ -127,23 +132,27 @@ def train(
                 "learning_rate": recipe.rate(epoch),
                 "loss": loss / images,
                 "train_accuracy": 100 * right / images,
-                "test_accuracy": accuracy(average, data, data.test),
+                "test_accuracy": accuracy(average, data, data.test, group),
                 "seconds": perf_counter() - start,
             }
         )
-        write_metrics(history, folder)
+        if group.main:
+            write_metrics(history, folder)
         if not math.isfinite(loss):
             return Outcome("diverged", history)
-        states = {name: part.state_dict() for name, part in parts.items()}
-        checkpoint.save({"settings": dict(settings), "history": history, **states}, folder)
-        watch.epoch(history[-1])
+        if group.main:
+            states = {name: part.state_dict() for name, part in parts.items()}
+            checkpoint.save({"settings": dict(settings), "history": history, **states}, folder)
+            watch.epoch(history[-1])
 
-    torch.save(average.state_dict(), folder / WEIGHTS)
+    if group.main:
+        torch.save(average.state_dict(), folder / WEIGHTS)
+    group.wait()  # some read what one writes
     return Outcome("done", history)
 
 
 class Stepper:
-    """One step of SGD; where memory does not suffice for a batch, in equal parts whose gradients add up."""
+    """One step of SGD, the batch in equal parts whose gradients add up: one a process, more where memory is short."""
 
     def __init__(
         self,
@@ -152,33 +161,36 @@ class Stepper:
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler,
         warn: Callable[[str], None],
+        group: Group = ALONE,
     ) -> None:
         self.student, self.objective = student, objective
-        self.optimizer, self.scaler, self.warn = optimizer, scaler, warn
+        self.optimizer, self.scaler = optimizer, scaler
+        self.warn, self.group = warn, group
         self.parts = 1
 
     def step(self, batch: Batch) -> Tensor:
-        """Train on a batch; its loss times its images, its right answers and its images, [3]."""
-        sums = self._gradients(batch)
+        """Train on a batch; the loss times the images, the right answers and the images of this process's part, [3]."""
+        own, images = part(batch, self.group.index, self.group.size), len(batch.labels)
+        sums = self._gradients(own, images)
         while sums is None:
-            self._halve(len(batch.labels))
-            sums = self._gradients(batch)
+            self._halve(len(own.labels))
+            sums = self._gradients(own, images)
+        self.group.add([weight.grad for weights in self.optimizer.param_groups for weight in weights["params"]])
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return sums
 
-    def _gradients(self, batch: Batch) -> Tensor | None:
-        """Gradients of the mean loss, part by part; None where memory does not suffice."""
+    def _gradients(self, batch: Batch, images: int) -> Tensor | None:
+        """Gradients of the loss summed over a batch, by `images`; None where memory does not suffice."""
         self.optimizer.zero_grad()
-        images = len(batch.labels)
         sums = torch.zeros(3, device=batch.labels.device)
         try:
-            for part in _parts(batch, self.parts):
-                seen = self.student.look(part.images, training=True, stages=self.objective.stages)
-                loss = self.objective(seen, part) * len(part.labels)
+            for some in (part(batch, number, self.parts) for number in range(self.parts)):
+                seen = self.student.look(some.images, training=True, stages=self.objective.stages)
+                loss = self.objective(seen, some) * len(some.labels)
                 self.scaler.scale(loss / images).backward()
-                right = (seen.logits.detach().argmax(-1) == part.labels).sum()
-                sums += torch.stack([loss.detach(), right, right.new_tensor(len(part.labels))])
+                right = (seen.logits.detach().argmax(-1) == some.labels).sum()
+                sums += torch.stack([loss.detach(), right, right.new_tensor(len(some.labels))])
         except torch.OutOfMemoryError:
             return None
         return sums
@@ -193,20 +205,22 @@ class Stepper:
         )
 
 
-def _parts(batch: Batch, count: int) -> Iterator[Batch]:
-    """A batch in equal parts, the last one smaller where it does not divide."""
-    size = -(-len(batch.labels) // count)
-    for start in range(0, len(batch.labels), size):
-        rows = slice(start, start + size)
-        yield Batch(batch.images[rows], batch.labels[rows], batch.places[rows], batch.step)
+def part(batch: Batch, number: int, count: int) -> Batch:
+    """One of `count` parts of a batch, equal but for the first ones, which have an image more where it can't be."""
+    size, more = divmod(len(batch.labels), count)
+    start = number * size + min(number, more)
+    rows = slice(start, start + size + (number < more))
+    return Batch(batch.images[rows], batch.labels[rows], batch.places[rows], batch.step)
 
 
-def accuracy(model: Model, data: Data, split: Split) -> float:
+def accuracy(model: Model, data: Data, split: Split, group: Group = ALONE) -> float:
     """Percent of a split's images that a network classifies rightly, with its running statistics."""
     right = torch.zeros((), dtype=torch.int64, device=split.labels.device)
+    batches = list(zip(split.images.split(EVALUATED), split.labels.split(EVALUATED), strict=True))
     with torch.no_grad():
-        for images, labels in zip(split.images.split(EVALUATED), split.labels.split(EVALUATED), strict=True):
+        for images, labels in batches[group.index :: group.size]:
             right += (model.look(data.normalised(images)).logits.argmax(-1) == labels).sum()
+    group.add([right])
     return 100 * right.item() / len(split.labels)
 
 

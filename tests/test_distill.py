@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,25 @@ import pandas as pd
 import pytest
 
 from benchmarks import rank
+from benchmarks.engines import Lost, Serial
 from search import distill, protocol, runs
 from search.training import Outcome, train
 from tests.cases import SPACE
 
-QUICK = ["--data", "some.npz", "--epochs", "1", "--batch-size", "6", "--device", "cpu", "--out", "out"]
+QUICK = [
+    "--data",
+    "some.npz",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "6",
+    "--device",
+    "cpu",
+    "--out",
+    "out",
+    "--workers",
+    "1",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +84,34 @@ def test_what_is_done_is_not_done_again_and_more_can_be_added(monkeypatch: pytes
     monkeypatch.setattr("search.runs.train", watched)
     assert run("--student", "s0:111", "--method", "ce sp") == 0
     assert trained == ["resnet20_ce_seed0", "s0-111_sp_seed0"]
+
+
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_a_sweep_gives_the_same_bytes_whoever_trains(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if engine == "ray":
+        pytest.importorskip("ray")
+    arguments = ["--student", "s0:111", "--method", "ce sp", "--seeds", "2"]
+    assert run(*arguments) == 0
+    monkeypatch.setattr("search.runs.train", None)  # nothing is trained in this process
+    assert run(*arguments, "--out", "far", "--engine", engine, "--workers", "2") == 0
+    for name in ("runs.csv", "table.csv", "s0-111_sp_seed1/weights.pt", "teacher/resnet20_ce_seed0/weights.pt"):
+        assert Path("out", name).read_bytes() == Path("far", name).read_bytes(), name
+
+
+def test_a_run_whose_processes_die_is_lost_and_the_others_are_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Deadly(Serial):
+        def map(self, work: Callable[[int], Any], tasks: Sequence[int]) -> Iterator[tuple[int, Any]]:
+            yield from super().map(work, tasks[1:])
+            yield tasks[0], Lost("for a test")
+
+    monkeypatch.setattr("benchmarks.engines.open_engine", lambda *_, **__: Deadly())
+    assert run("--student", "s0:111 s0:131", "--method", "ce") == 2
+    said = capsys.readouterr().err
+    assert "1 of 2 runs lost (s0-111_ce_seed0): the same command tries them again" in said
+    assert list(pd.read_csv("out/runs.csv")["status"]) == ["lost", "done"]
+    assert pd.read_csv("out/table.csv")["arch"].tolist() == [131]
 
 
 def test_a_teacher_trained_here_is_loaded_by_distill_and_by_rank() -> None:

@@ -130,19 +130,24 @@ def test_a_run_learns_and_leaves_metrics_checkpoints_and_weights(tmp_path: Path)
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_a_killed_run_ends_to_the_last_bit_like_an_unbroken_one(tmp_path: Path, ema: float) -> None:
+def test_a_killed_run_ends_to_the_last_bit_like_an_unbroken_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema: float
+) -> None:
     recipe = replace(RECIPE, ema=ema)
     unbroken = run(tmp_path / "unbroken", recipe=recipe)
-    steps = 0
+    steps, step = 0, Stepper.step
 
-    def killed() -> None:
+    def killed(stepper: Stepper, batch: Batch) -> torch.Tensor:
         nonlocal steps
         steps += 1
         if steps == 4:  # in the middle of the second epoch
             raise KeyboardInterrupt
+        return step(stepper, batch)
 
+    monkeypatch.setattr(Stepper, "step", killed)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "broken", recipe=recipe, watch=Watch(step=killed))
+        run(tmp_path / "broken", recipe=recipe)
+    monkeypatch.setattr(Stepper, "step", step)
     resumed = run(tmp_path / "broken", recipe=recipe)
     assert same(tmp_path / "unbroken", tmp_path / "broken")
     for one, other in zip(unbroken.history, resumed.history, strict=True):

@@ -1,0 +1,84 @@
+"""Several processes that train one student: they take the steps that one process takes on the parts of a batch."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.testing import assert_close
+
+from search import distill
+from search.training import Stepper, part
+from tests.cases import small_data
+
+ROOT = Path(__file__).parent.parent
+ARGUMENTS = ["--data", "some.npz", "--student", "s0:111", "--method", "ce", "--epochs", "2", "--batch-size", "6"]
+ARGUMENTS += ["--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def _images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    images = {f"{part}_images": random.integers(0, 256, (12, 3, 8, 8), dtype=np.uint8) for part in ("train", "test")}
+    np.savez("some.npz", **images, train_labels=np.arange(12) % 3, test_labels=np.arange(12) % 3)
+
+
+def launched(*arguments: str) -> list[str]:
+    """Run the command in two processes, with the environment that `accelerate launch` gives them; what they said."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {**os.environ, "PYTHONPATH": str(ROOT), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    command = [sys.executable, "-m", "search.distill", *ARGUMENTS, *arguments]
+    started = [
+        subprocess.Popen(
+            command, env={**common, "RANK": rank, "LOCAL_RANK": rank}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        for rank in ("0", "1")
+    ]
+    return [process.communicate(timeout=300)[0].decode() for process in started]
+
+
+def test_two_processes_take_the_steps_of_one_with_the_batch_in_two_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("accelerate")
+    said = launched("--out", "two")
+    assert "batch 6 over 2 processes" in said[0]
+    assert said[1].count("\n") == 0, "one of them prints"
+    start = Stepper.__init__
+
+    def halved(stepper: Stepper, *arguments: object) -> None:
+        start(stepper, *arguments)  # type: ignore[arg-type]
+        stepper.parts = 2
+
+    monkeypatch.setattr(Stepper, "__init__", halved)
+    assert distill.main([*ARGUMENTS, "--out", "one", "--workers", "1"]) == 0
+    one, two = (torch.load(f"{out}/s0-111_ce_seed0/weights.pt", weights_only=True) for out in ("one", "two"))
+    for key, value in one.items():
+        if "running" not in key:  # moved once a step by the mean of two, or twice
+            assert_close(two[key], value)
+    assert pd.read_csv("two/runs.csv")["status"].tolist() == ["done"]
+
+
+def test_parts_make_up_a_batch() -> None:
+    batch = next(small_data().epoch(8, 0, 0))
+    for count in (1, 2, 3, 5):
+        parts = [part(batch, number, count) for number in range(count)]
+        assert torch.equal(torch.cat([one.places for one in parts]), batch.places)
+        assert max(len(one.labels) for one in parts) - min(len(one.labels) for one in parts) <= 1
+
+
+def test_launched_processes_need_accelerate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    assert distill.main([*ARGUMENTS, "--out", "two"]) == 2
+    assert "that takes Accelerate" in capsys.readouterr().err

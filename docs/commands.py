@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 SMALL = {
-    **{"sample": 6, "batch_size": 4, "seeds": 2, "images": 2, "resamples": 100, "cells": 2, "repeats": 1},
+    **{"sample": 4, "batch_size": 4, "seeds": 2, "images": 2, "resamples": 100, "cells": 2, "repeats": 1},
     **{"budget": 8, "population": 6, "tournament": 4, "top": 2, "epochs": 1, "resolution": 8, "minutes": 1},
 }
 REPLACED = {  # (option, value): images to be downloaded, tables to be fetched, a GPU
@@ -55,6 +55,7 @@ NOT_RUN = {
 # A command that contains the text is run by `make docs`, but not by the tests, as it takes long even so.
 LONG = {
     "ablate.py all": "every ablation",
+    "ablate.py draw": "nine ways of drawing",
     "ablate.py batch": "batches of up to 256 images",
     "doctor": "a self-test of every proxy",
     "validate.py": "18 proxies on batches of 64",

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 PYTHONS ?= python3.11 python3.12
 
-.PHONY: rank distill test check format speed readme docs matrix lock soak audit clean
+.PHONY: rank distill test check format speed example readme docs matrix lock soak audit clean
 
 rank: $(VENV)/installed
 	$(BIN)/python benchmarks/rank.py --proxy diswot --dataset cifar10
@@ -27,11 +27,17 @@ format: $(VENV)/installed-check
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# README's tables and docs/report.html from the runs in docs/example; `make example` runs these anew
 readme: $(VENV)/installed
 	$(BIN)/python docs/readme.py
 
-docs: $(VENV)/installed
+example: $(VENV)/installed
+	$(BIN)/python docs/readme.py --run
+
+# what is written from the code or from committed runs, and every command that the documents show
+docs: readme
 	$(BIN)/python docs/pages.py
+	$(BIN)/python docs/commands.py
 
 speed: $(VENV)/installed
 	$(BIN)/python benchmarks/speed.py

@@ -6,8 +6,10 @@ Scores come from the one scoring loop and its store, so that a second run scores
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +18,7 @@ from benchmarks.engines import EngineOptions, open_engine
 from benchmarks.options import ScoringOptions, check_range, scoring_job
 
 if TYPE_CHECKING:
-    from benchmarks.cohorts import Cohort
+    from analysis.ablations import Rows, Scores
     from benchmarks.engines import Engine
     from benchmarks.jobs import Job
     from benchmarks.store import Store
@@ -29,7 +31,6 @@ LOSSES = "kd,fitnets,at,sp,rkd,cc,pkt,nst,ickd,kdsvd,cka,dist"
 SIZES = "params,macs"
 BATCHES = (8, 16, 32, 64, 128, 256)
 AVERAGED = (1, 2, 4, 8)  # seeds whose ranks are averaged
-BANDS = 4
 
 
 @dataclass
@@ -45,6 +46,9 @@ class Options(EngineOptions, ScoringOptions):
     seeds: int = option(3, "number of proxy seeds; tables give mean and spread")
     images: str | None = option(
         None, "real images for the batch ablation: cifar10, cifar100 or a .npz; else noise alone"
+    )
+    trained: str | None = option(
+        None, "trained teachers for the teacher ablation: NAME=FILE of a state dict, separated by blanks"
     )
     out: str = option("runs/ablations", "folder for NAME.csv, NAME.png, NAME.pdf and NAME.json")
     store: str | None = option(None, "file of scores already computed [store.sqlite in --out]")
@@ -65,18 +69,7 @@ class Ablation:
 
     settings: Callable[[Options], list[Setting]]
     proxies: str
-    rows: Callable[[Setting, Scores], Iterable[dict[str, Any]]]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Scores [P, S, n] of one setting, failed ones -inf, with what they are held against."""
-
-    names: list[str]
-    ranked: Any
-    failed: list[int]
-    truth: Any
-    cohort: Cohort
+    rows: Callable[[str, Scores, Callable[[], Any]], Rows] | None = None  # by default a row per proxy
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -107,17 +100,19 @@ def run(name: str, options: Options, store: Store, engine: Engine, out: Path) ->
 
     from analysis import charts, figures, tables
     from benchmarks import results
+    from benchmarks.drawing import generator
 
     ablation = ABLATIONS[name]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for setting in ablation.settings(options):
         chosen = replace(options, **setting.changes, seeds=setting.seeds or options.seeds)
         job, truth = prepare(chosen, options.proxy or ablation.proxies)
         scores = scored(job, truth, store, engine, f"{name}: {setting.label}")
         conditions = {key: getattr(chosen, key) for key in ("space", "dataset", "target", "draw", "init", "teacher")}
-        conditions |= {"teacher_weights": chosen.teacher_weights, "batch": job.source.name}
+        conditions |= {"teacher_weights": weights(job), "batch": job.source.name}
         conditions |= {"batch_size": chosen.batch_size, "truth_source": truth.source}
-        rows += [{"ablation": name, **row, **conditions} for row in ablation.rows(setting, scores)]
+        found = rows_of(ablation, setting)(setting.label, scores, lambda: generator("bootstrap"))
+        rows += [{"ablation": name, **row, **conditions} for row in found]
     table = pd.DataFrame(rows)
     tables.write_csv(table, out / f"{name}.csv")
     figure = charts.ablation(table, f"{name}: {options.space}, {options.dataset}, {options.target}")
@@ -140,10 +135,37 @@ def prepare(options: Options, proxies: str) -> tuple[Job, Truth]:
     return scoring_job(options, space, archs, registry.select(proxies), seeds), table
 
 
+def weights(job: Job) -> str:
+    """Which weights the teacher has."""
+    from benchmarks import teachers
+
+    path = job.conditions.teacher_weights
+    return "random by seed" if path is None else f"sha256 {teachers.digest(path)[:12]}"
+
+
+def rows_of(ablation: Ablation, setting: Setting) -> Callable[[str, Scores, Callable[[], Any]], Rows]:
+    """What makes a setting's scores into rows."""
+    from analysis import ablations
+
+    if ablation.rows is not None:
+        return ablation.rows
+    if setting.seeds is not None:
+        return partial(ablations.averaged, counts=AVERAGED)
+    return ablations.correlated
+
+
+def without_size(label: str, scores: Scores, generator: Callable[[], Any]) -> Rows:
+    """Rows with and without size."""
+    from analysis import ablations
+
+    return ablations.without_size(scores, generator)
+
+
 def scored(job: Job, truth: Truth, store: Store, engine: Engine, text: str) -> Scores:
     """The scores of a job as arrays."""
     import numpy as np
 
+    from analysis.ablations import Scores
     from benchmarks import scoring
     from benchmarks.cohorts import cohort
 
@@ -152,64 +174,15 @@ def scored(job: Job, truth: Truth, store: Store, engine: Engine, text: str) -> S
     shape = (len(job.seeds), len(job.proxies), len(job.archs))
     ok = np.array([row.status == "ok" for row in rows]).reshape(shape)
     values = np.array([row.score for row in rows]).reshape(shape)
+    known = cohort(job.archs, job.space, job.conditions.dataset)
     return Scores(
         names=[proxy.name for proxy in job.proxies],
         ranked=np.where(ok, values, -np.inf).transpose(1, 0, 2),
         failed=[int(count) for count in (~ok).sum((0, 2))],
         truth=np.array([truth.accuracy[arch] for arch in job.archs]),
-        cohort=cohort(job.archs, job.space, job.conditions.dataset),
+        size=known.size,
+        clusters=known.clusters,
     )
-
-
-def correlated(setting: Setting, scores: Scores) -> Iterable[dict[str, Any]]:
-    """A row per proxy: correlation, interval, and what is left of it without size."""
-    import numpy as np
-
-    from analysis import ranking
-    from benchmarks.drawing import generator
-
-    truth, size = scores.truth, scores.cohort.size
-    for name, ranked, failed in zip(scores.names, scores.ranked, scores.failed, strict=True):
-        rhos = np.array([ranking.spearman(row, truth) for row in ranked])
-        low, high = ranking.bootstrap_interval(ranked, truth, scores.cohort.clusters, generator("bootstrap"))
-        yield {
-            "setting": setting.label,
-            "proxy": name,
-            "n": len(truth),
-            "failed": failed,
-            "seeds": len(rhos),
-            "spearman": rhos.mean(),
-            "spearman_sd": rhos.std(ddof=1) if len(rhos) > 1 else np.nan,
-            "low": low,
-            "high": high,
-            "kendall": np.mean([ranking.kendall(row, truth) for row in ranked]),
-            "partial_spearman": np.mean([ranking.partial_spearman(row, truth, size) for row in ranked]),
-            "band_spearman": np.mean([ranking.band_spearman(row, truth, size, BANDS) for row in ranked]),
-        }
-
-
-def averaged(setting: Setting, scores: Scores) -> Iterable[dict[str, Any]]:
-    """Rows of a setting; where it has the seeds for it, rows for ranks averaged over groups of them instead."""
-    from analysis.comparison import mean_ranks
-
-    if setting.seeds is None:
-        yield from correlated(setting, scores)
-        return
-    import numpy as np
-
-    for count in AVERAGED:
-        groups = np.split(scores.ranked, setting.seeds // count, axis=1)
-        means = np.stack([mean_ranks(group) for group in groups], axis=1)
-        yield from correlated(Setting(f"{setting.label}, mean of {count}"), replace(scores, ranked=means))
-
-
-def without_size(setting: Setting, scores: Scores) -> Iterable[dict[str, Any]]:
-    """For each proxy, what there is, what is left given params, and inside bands of equal size."""
-    for row in correlated(setting, scores):
-        yield {**row, "setting": "all"}
-        for label, column in (("given params", "partial_spearman"), (f"within {BANDS} bands of size", "band_spearman")):
-            nan = float("nan")
-            yield {**row, "setting": label, "spearman": row[column], "spearman_sd": nan, "low": nan, "high": nan}
 
 
 def as_asked(options: Options) -> list[Setting]:
@@ -225,14 +198,28 @@ def draws(options: Options) -> list[Setting]:
 
 
 def teachers(options: Options) -> list[Setting]:
-    """All teachers for small images with random weights, and the trained one that was given."""
+    """All teachers for small images with random weights, each beside its trained self where weights are given."""
     from benchmarks.teachers import NASBENCH201_BEST, RESNET_DEPTHS
 
     known = [*RESNET_DEPTHS, *(["nasbench201-best"] if options.dataset in NASBENCH201_BEST else [])]
-    found = [Setting(name, {"teacher": name, "teacher_weights": None}) for name in known]
-    if options.teacher_weights:
-        found.append(Setting(f"{options.teacher}, trained"))
+    given = trained_teachers(options, known)
+    found = []
+    for name in known:
+        found.append(Setting(f"{name}, random", {"teacher": name, "teacher_weights": None}))
+        if name in given:
+            found.append(Setting(f"{name}, trained", {"teacher": name, "teacher_weights": given[name]}))
     return found
+
+
+def trained_teachers(options: Options, known: Sequence[str]) -> dict[str, str]:
+    """Files of weights by teacher, of --trained and --teacher-weights. Raises ValueError for what names none."""
+    given = {options.teacher: options.teacher_weights} if options.teacher_weights else {}
+    for text in (options.trained or "").split():
+        name, equals, path = text.partition("=")
+        if name not in known or not equals or not path:
+            raise ValueError(f"--trained {text}: NAME=FILE is expected, NAME one of {', '.join(known)}")
+        given[name] = path
+    return given
 
 
 def batches(options: Options) -> list[Setting]:
@@ -247,18 +234,23 @@ def batches(options: Options) -> list[Setting]:
 
 
 def targets(options: Options) -> list[Setting]:
-    """Every target."""
-    from benchmarks.truth import TARGETS
+    """Every target that there are accuracies of; the command's own in any case, so that none at all is an error."""
+    from benchmarks import spaces, truth
 
-    return [Setting(target, {"target": target}) for target in TARGETS]
+    space, found = spaces.find(options.space), [options.target]
+    for target in truth.TARGETS:
+        with suppress(ValueError):
+            truth.load(options.truth, space, options.dataset, target)
+            found.append(target)
+    return [Setting(target, {"target": target}) for target in truth.TARGETS if target in found]
 
 
 ABLATIONS = {
-    "metrics": Ablation(as_asked, f"{FORMS},{LOSSES},{SIZES}", correlated),
-    "draw": Ablation(draws, FORMS, correlated),
-    "teacher": Ablation(teachers, FORMS, correlated),
-    "batch": Ablation(batches, FORMS, averaged),
-    "target": Ablation(targets, f"{FORMS},{LOSSES},{SIZES}", correlated),
+    "metrics": Ablation(as_asked, f"{FORMS},{LOSSES},{SIZES}"),
+    "draw": Ablation(draws, FORMS),
+    "teacher": Ablation(teachers, FORMS),
+    "batch": Ablation(batches, FORMS),
+    "target": Ablation(targets, f"{FORMS},{LOSSES},{SIZES}"),
     "size": Ablation(as_asked, f"{FORMS},{LOSSES}", without_size),
 }
 

@@ -6,7 +6,7 @@ score: a candidate drawn w times stands for w tied ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,41 @@ def spearman_resamples(
             with np.errstate(invalid="ignore", divide="ignore"):
                 found[start : start + count, column] = np.where(both > 0, product / both, np.nan)
     return found
+
+
+def partial_resamples(
+    scores: Array, truth: Array, given: Array, clusters: Sequence[object], generator: Callable[[], np.random.Generator]
+) -> Array:
+    """Spearman of each score with truth, the ranks of a third variable held fixed, in common resamples: [B, V].
+
+    `generator` gives equal generators, so that the three correlations are of the same resamples.
+    """
+    xy = spearman_resamples(scores, truth, clusters, generator())
+    xz = spearman_resamples(scores, given, clusters, generator())
+    yz = spearman_resamples(truth[None], given, clusters, generator())
+    left = (1 - xz**2) * (1 - yz**2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(left > 1e-12, (xy - xz * yz) / np.sqrt(left), np.nan)
+
+
+def band_resamples(
+    scores: Array, truth: Array, bands: NDArray[np.intp], clusters: Sequence[object], random: np.random.Generator
+) -> Array:
+    """Spearman's rho inside bands of candidates, their mean weighted by size; each band resampled by itself: [B, V].
+
+    A band in which the correlation is undefined in a resample is left out of it; NaN where none is left.
+    """
+    total = np.zeros((RESAMPLES, len(scores)))
+    weight = np.zeros_like(total)
+    for band in np.unique(bands):
+        inside = np.flatnonzero(bands == band)
+        own = [clusters[int(one)] for one in inside]
+        found = spearman_resamples(scores[:, inside], truth[inside], own, random)
+        defined = ~np.isnan(found)
+        total[defined] += len(inside) * found[defined]
+        weight[defined] += len(inside)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(total / weight)
 
 
 def percentile_interval(found: Array) -> tuple[float, float]:

@@ -26,6 +26,10 @@ class Options:
 
     run_a: str = argument("folder that benchmarks/rank.py left")
     run_b: str = argument("folder of the other run")
+    ceiling: str = option(
+        "auto",
+        "another training's accuracies, as rank.py's --truth, ranked as a proxy; auto (any that is here) or none",
+    )
     out: str | None = option(None, "also write the correlations to this CSV file")
     markdown: bool = option(False, "print the tables as Markdown")
 
@@ -48,7 +52,7 @@ def compare(options: Options) -> None:
     show(["condition", "A", "B"], changed, f"A: {a.folder}; B: {b.folder}", options, texts=3)
     headers = ["proxy", "equal scores", "rho of scores", "A", "B", "B - A", "95 % interval", "p (Holm)", "verdict"]
     show(headers, [row(one) for one in table.to_dict("records")], "scores, and Spearman with accuracy", options)
-    print("\n".join(f"  {note}" for note in notes(a, b, int(table["n"].iloc[0]))))
+    print("\n".join(f"  {note}" for note in [*notes(a, b, int(table["n"].iloc[0])), *ceilings(a, b, options.ceiling)]))
 
 
 def correlations(a: Run, b: Run) -> pd.DataFrame:
@@ -112,6 +116,27 @@ def notes(a: Run, b: Run, n: int) -> list[str]:
     if len(a.seeds) == 1 or len(b.seeds) == 1:
         lines.append("another seed of weights and batch is not in it: --seeds of benchmarks/rank.py shows its spread")
     return lines
+
+
+def ceilings(a: Run, b: Run, name: str) -> list[str]:
+    """What another training's accuracies reach on the candidates in common, for each truth that the runs have."""
+    import numpy as np
+
+    from analysis.comparison import common_archs
+    from analysis.ranking import spearman, top_tenth_spearman
+    from analysis.tables import number
+    from benchmarks import spaces, truth
+
+    common, lines = common_archs(a, b), []
+    for run in (a, b):
+        source, options = run.conditions["truth_source"], run.options
+        space = spaces.find(options["space"])
+        found = truth.another(name, space, options["dataset"], options["target"], source, common)
+        if found is not None:
+            again, measured = np.array([found.accuracy[arch] for arch in common]), run.of(common).truth
+            reached = [number(measure(again, measured)) for measure in (spearman, top_tenth_spearman)]
+            lines.append(f"ceiling: {found.source} reaches {reached[0]} ({reached[1]} in the top tenth) with {source}")
+    return list(dict.fromkeys(lines))
 
 
 def show(headers: list[str], rows: list[list[str]], title: str, options: Options, *, texts: int = 1) -> None:

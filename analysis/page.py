@@ -77,16 +77,19 @@ def cell(value: Any, digits: int) -> Cell:
     return Cell(str(value), str(value), isinstance(value, str))
 
 
-def views(names: Sequence[str], scores: Array, truth: Array, size: Array, live: NDArray[np.bool_]) -> pd.DataFrame:
+def views(
+    names: Sequence[str], scores: Sequence[Array], truth: Array, size: Array, live: NDArray[np.bool_]
+) -> pd.DataFrame:
     """Views of the top, correlations without disconnected candidates and within bands of size; means over seeds.
 
-    scores [P, S, n], truth [n], size [n], and which candidates are connected [n].
+    scores P of [S, n], truth [n], size [n], and which candidates are connected [n].
     """
     measures = {
         "precision_at_10": lambda x: ranking.precision(x, truth, TOP),
         "ndcg_at_10": lambda x: ranking.ndcg(x, truth, TOP),
         "regret_at_10": lambda x: ranking.regret(x, truth, TOP),
         "spearman": lambda x: ranking.spearman(x, truth),
+        "spearman_in_top_tenth": lambda x: ranking.top_tenth_spearman(x, truth),
         "spearman_connected": lambda x: ranking.spearman(x[live], truth[live]),
         "within_size_bands": lambda x: ranking.band_spearman(x, truth, size),
         "given_params": lambda x: ranking.partial_spearman(x, truth, size),

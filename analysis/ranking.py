@@ -120,12 +120,17 @@ def band_spearman(x: Array, truth: Array, size: Array, bands: int = 4) -> float:
     Bands hold about equally many; candidates of equal size share one. A band in which the correlation is undefined is
     left out; NaN where none is left.
     """
-    band = np.minimum(bands * (stats.rankdata(size, "min") - 1) // max(len(size), 1), bands - 1)
+    band = size_bands(size, bands)
     members = [band == number for number in np.unique(band)]
     found = np.array([spearman(x[inside], truth[inside]) for inside in members])
     weights = np.array([inside.sum() for inside in members])
     defined = ~np.isnan(found)
     return float(np.average(found[defined], weights=weights[defined])) if defined.any() else np.nan
+
+
+def size_bands(size: Array, bands: int) -> NDArray[np.intp]:
+    """The band, from 0, of each size: bands hold about equally many, and equal sizes share one. [n] -> [n]."""
+    return np.asarray(bands * (stats.rankdata(size, "min").astype(np.intp) - 1) // max(len(size), 1))
 
 
 def top_mean_truth(x: Array, truth: Array, k: int) -> float:

@@ -6,7 +6,7 @@ import io
 import shlex
 import sys
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from analysis.bootstrap import Array
-    from analysis.comparison import Difference
-    from analysis.page import Picture, Section, Table
+    from analysis.page import Picture, Section
     from analysis.runs import Run
     from benchmarks.cohorts import Cohort
+    from benchmarks.spaces import Space
 
 PROG = "report.py"
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 INLINE_DPI = 110  # files get more
-PANELS = 9  # proxies whose scores are drawn against the accuracies
 
 
 @dataclass
@@ -36,6 +35,10 @@ class Options:
     out: str = option("report.html", "the page")
     ablation: str | None = option(None, "folder of analysis/ablate.py, to be shown too")
     search: str | None = option(None, "folder of search/evolve.py, whose history.csv is to be shown too")
+    ceiling: str = option(
+        "auto",
+        "another training's accuracies, as rank.py's --truth, ranked as a proxy; auto (any that is here) or none",
+    )
     figures: str | None = option(None, "also write the pictures to this folder, as PNG and PDF")
     title: str = option("Proxies against measured accuracy", "the page's title")
     resamples: int = option(1000, "bootstrap resamples of the comparisons between proxies")
@@ -52,6 +55,7 @@ def report(options: Options) -> None:
     import jinja2
 
     from analysis import runs
+    from analysis.sections import of_ablations, of_search
     from benchmarks import results
 
     if options.resamples < 100:
@@ -82,20 +86,23 @@ def of_run(run: Run, options: Options, draw: Drawer) -> Section:
     """A run's section: its ranking, views of the top, every pair of proxies, pictures, conditions."""
     from analysis import comparison
     from analysis.page import TOP, Section, pairs, table, views
+    from analysis.sections import conditions, pictures, ranking_table
     from benchmarks import spaces
     from benchmarks.cohorts import cohort
     from benchmarks.drawing import generator
 
-    known = cohort(run.archs, spaces.find(run.options["space"]), run.options["dataset"])
+    space = spaces.find(run.options["space"])
+    known = cohort(run.archs, space, run.options["dataset"])
     seen = [number for number, ok in enumerate(run.ok) if ok.any()]
     names, scores = [run.proxies[number] for number in seen], run.ranked[seen]
     found = comparison.differences(
         names, scores, run.truth, known.clusters, generator("bootstrap"), resamples=options.resamples
     )
-    top = views(names, scores, run.truth, known.size, known.connected)
+    again, source = another_training(run, options.ceiling, space)
+    top = views([*names, *again], [*scores, *again.values()], run.truth, known.size, known.connected)
     return Section(
         title=f"{run.options['space']} on {run.options['dataset']}, {run.options['target']}: {run.folder.name}",
-        notes=notes(run, known, options),
+        notes=[*notes(run, known, options), *source],
         tables=[
             ranking_table(run),
             table(top, f"Views of the top {TOP}, and without size", "views.csv"),
@@ -106,53 +113,19 @@ def of_run(run: Run, options: Options, draw: Drawer) -> Section:
     )
 
 
-def ranking_table(run: Run) -> Table:
-    """The run's own ranking.csv, its bytes as they are."""
-    from analysis.page import table
-
-    columns = ["proxy", "spearman", "spearman_sd", "spearman_low", "spearman_high", "kendall", "top10_spearman"]
-    columns += ["top10_mean_truth", "regret", "partial_spearman", "failed"]
-    shown = run.ranking[columns].copy()
-    shown["ms_per_arch"] = 1000 * run.ranking["seconds_per_arch"]
-    content = (run.folder / "ranking.csv").read_bytes()
-    return table(shown, "Rank correlation with accuracy", "ranking.csv", content=content)
-
-
-def pictures(
-    run: Run, names: Sequence[str], scores: Array, found: Sequence[Difference], draw: Drawer
-) -> Iterator[Picture]:
-    """The pictures of a run."""
+def another_training(run: Run, name: str, space: Space) -> tuple[dict[str, Array], list[str]]:
+    """Another training's accuracies as scores [1, n] under a name, and a note on them; nothing where there are none."""
     import numpy as np
 
-    from analysis import charts, comparison, figures, heatmaps
+    from benchmarks import truth
 
-    rows = run.ranking.set_index("proxy").loc[list(names)]
-    rho, low, high, partial, seconds = (
-        rows[column].to_numpy(dtype=float)
-        for column in ("spearman", "spearman_low", "spearman_high", "partial_spearman", "seconds_per_arch")
+    found = truth.another(
+        name, space, run.options["dataset"], run.options["target"], run.conditions["truth_source"], run.archs
     )
-    folder = run.folder.name
-    bars = charts.correlation_bars(names, rho, low, high, partial)
-    yield draw(bars, f"{folder}-correlations", "Correlation with accuracy; hollow: given params")
-    yield draw(
-        charts.cost_against_quality(names, seconds, rho), f"{folder}-cost", "Cost against correlation, Pareto front"
-    )
-    if len(names) > 1:
-        order = [int(number) for number in np.argsort(-rho, kind="stable") if np.isfinite(rho[number])]
-        best = [names[number] for number in order]
-        told = charts.critical_difference(best, rho[order], comparison.undecided(best, found))
-        yield draw(told, f"{folder}-apart", "Proxies that a bar joins are not told apart (Holm, 5 %)", wide=True)
-        among = heatmaps.proxy_matrix(names, comparison.correlations_among(scores), "Spearman", low=-1, high=1)
-        yield draw(among, f"{folder}-among", "Rank correlation among proxies")
-        wins = heatmaps.proxy_matrix(names, comparison.wins(names, found), "share of resamples", low=0, high=1)
-        yield draw(wins, f"{folder}-wins", "How often the row's proxy is ahead of the column's")
-    shown = {
-        name: (run.scores[run.proxies.index(name), 0], f"rho {rho[number]:.3f}")
-        for number, name in enumerate(names[:PANELS])
-    }
-    label = f"{run.options['target']}, {run.options['dataset']}"
-    panels = figures.score_against_truth(shown, run.truth, label)
-    yield draw(panels, f"{folder}-scores", f"Scores of seed {run.seeds[0]} against the truth, best proxies", wide=True)
+    if found is None:
+        return {}, []
+    note = f"{truth.CEILING}: what a proxy could reach, the accuracies of {found.source}"
+    return {truth.CEILING: np.array([[found.accuracy[arch] for arch in run.archs]])}, [note]
 
 
 def notes(run: Run, known: Cohort, options: Options) -> list[str]:
@@ -210,53 +183,6 @@ def of_pair(a: Run, b: Run) -> Section:
     return Section(f"Between runs: {title}", changed, [table(frame, "What changed", "between.csv", f"{title}.")])
 
 
-def of_ablations(folder: Path, draw: Drawer) -> list[Section]:
-    """A section for each ablation in a folder. Raises ValueError where there is none."""
-    import pandas as pd
-
-    from analysis import charts
-    from analysis.page import Section, table
-    from analysis.tables import UNDEFINED
-
-    needed = {"ablation", "setting", "proxy", "spearman", "low", "high"}
-    sections = []
-    for path in sorted(folder.glob("*.csv")):
-        frame = pd.read_csv(path, na_values=[UNDEFINED])
-        if not needed <= set(frame.columns):
-            continue
-        columns = ["setting", "proxy", "n", "seeds", "spearman", "spearman_sd", "low", "high"]
-        columns += ["partial_spearman", "band_spearman", "failed"]
-        first = frame.iloc[0]
-        targets = ", ".join(frame["target"].unique())
-        title = f"Ablation {path.stem}: {first['space']} on {first['dataset']}, {targets}"
-        figure = draw(charts.ablation(frame, title), f"ablation-{path.stem}", title, wide=True)
-        held = table(frame[columns], "Settings", path.name, content=path.read_bytes())
-        sections.append(Section(title, [f"truth: {first['truth_source']}"], [held], [figure]))
-    if not sections:
-        raise ValueError(f"--ablation {folder}: no CSV of analysis/ablate.py there")
-    return sections
-
-
-def of_search(folder: Path, draw: Drawer) -> Section:
-    """The winners of a search and its curves. Raises ValueError where the folder holds none."""
-    import pandas as pd
-
-    from analysis import searches
-    from analysis.page import Section, table
-    from analysis.tables import UNDEFINED
-
-    missing = [name for name in ("history.csv", "best.csv") if not (folder / name).is_file()]
-    if missing:
-        raise ValueError(f"--search {folder}: no {missing[0]}; the folder of a run of search/evolve.py is expected")
-    history, best = (pd.read_csv(folder / name, na_values=[UNDEFINED]) for name in ("history.csv", "best.csv"))
-    pictures = []
-    if history["truth"].notna().any():
-        curves = searches.curves(history, float((best["truth"] + best["regret"]).max()))
-        pictures.append(draw(curves, f"search-{folder.name}", "Accuracy of the favourite so far", wide=True))
-    winners = table(best, "Winners", "best.csv", content=(folder / "best.csv").read_bytes())
-    return Section(f"Search: {folder.name}", [], [winners], pictures)
-
-
 class Drawer:
     """Makes figures into pictures of the page, and files where a folder is given."""
 
@@ -281,19 +207,6 @@ def smaller(png: bytes) -> bytes:
     made = io.BytesIO()
     Image.open(io.BytesIO(png)).convert("RGB").quantize(32).save(made, format="png", optimize=True)
     return made.getvalue()
-
-
-def conditions(run: Run) -> list[tuple[str, str]]:
-    """All of run.json, nested names joined by dots."""
-
-    def flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
-        if isinstance(value, Mapping):
-            for key, inner in value.items():
-                yield from flat(f"{name}.{key}" if name else str(key), inner)
-        else:
-            yield name, str(value)
-
-    return list(flat("", run.conditions))
 
 
 def footer(environment: Mapping[str, Any]) -> str:

@@ -49,6 +49,8 @@ OFFICIAL_SHA256 = {
     "ImageNet16-120": "b2c6c6b30cb9dd429106cdca913bf908680a4dc1d53199e062aa1ffae1a9bf9a",
 }
 
+CEILING = "another training"  # what its accuracies are called where they are ranked as a proxy
+
 # What another seed's accuracy reaches as a predictor inside the space's top tenth (Spearman, official tables).
 SEED_CEILING = {"cifar10": 0.66, "cifar100": 0.79, "ImageNet16-120": 0.85}
 
@@ -118,6 +120,29 @@ def others(space: Space, dataset: str, target: str) -> dict[str, Truth]:
                     with suppress(ValueError):  # not fetched
                         found[f"{other} {wanted}"] = table.read(other, wanted)
     return found
+
+
+def another(name: str, space: Space, dataset: str, target: str, source: str, archs: Sequence[str]) -> Truth | None:
+    """Accuracies of another training of the same candidates: ranked as a proxy, they are what a proxy could reach.
+
+    `name` as --truth takes it, or auto: the first usual table that is here, is not that of `source`, and has them all;
+    None for none, or where auto finds nothing. Raises ValueError where what is named can't be had or lacks a candidate.
+    """
+    if name == "none":
+        return None
+    if name != "auto":
+        found = load(name, space, dataset, target)
+        missing = [arch for arch in archs if arch not in found.accuracy]
+        if missing:
+            raise ValueError(f"--ceiling {name}: has no accuracy of {missing[0]} ({len(missing)} such candidates)")
+        return found
+    for table in TABLES.values():
+        if table.usual and table.covers(space.name, dataset, target):
+            with suppress(ValueError):  # not fetched
+                found = table.read(dataset, target)
+                if found.source != source and found.accuracy.keys() >= set(archs):
+                    return found
+    return None
 
 
 def how_to_fetch(dataset: str) -> str:

@@ -1,16 +1,22 @@
-"""The documents: what is written from the registry is up to date, and what they link to is there."""
+"""The documents: commands run, tables are those of committed runs, what is written from the registry is up to date."""
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import proxies
+from analysis.tables import markdown
+from benchmarks import results
+from docs import commands, readme
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+EXAMPLE = ROOT / readme.EXAMPLE
 
 
 def test_every_proxy_has_its_section() -> None:
@@ -27,11 +33,75 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.startswith("http") or (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_name_files_and_options_there_are(page: Path) -> None:
-    for line in re.findall(r"^python (\S+\.py[^\n]*)", page.read_text().replace("\\\n", " "), flags=re.MULTILINE):
-        path, *words = line.split()
-        assert (ROOT / path).is_file(), line
-        known = (ROOT / path).read_text() + (ROOT / "benchmarks" / "options.py").read_text()
-        for option in re.findall(r"--([a-z-]+)", " ".join(words)):
-            assert option.replace("-", "_") in known, f"{line}: --{option}"
+@pytest.mark.parametrize("page", commands.PAGES, ids=lambda page: page.name)
+def test_commands_run(page: Path, tmp_path: Path) -> None:
+    commands.run_page(page, tmp_path / "checkout", long=False)
+
+
+@pytest.mark.parametrize("table", [commands.NOT_RUN, commands.LONG], ids=["not run", "long"])
+def test_no_exception_is_stale(table: dict[str, str]) -> None:
+    shown = [one for page in commands.PAGES for one in commands.collect(page)]
+    for text in table:
+        assert any(commands.reason(one, {text: ""}) is not None for one in shown), f"no command has {text!r}"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("python benchmarks/rank.py --sampel 5", "exit code 2"),
+        ("python benchmarks/rnak.py", "no command of this project"),
+        ("python benchmarks/rank.py --archs gone.txt", "exit code 2"),
+        ("make coffee", "no such target"),
+        ("python benchmarks/data.py fetch --from here", "exit code 2"),
+    ],
+)
+def test_a_command_that_does_not_work_is_found(text: str, says: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"# A page\n\n```\n{text}\n```\n")
+    with pytest.raises(ValueError, match=says) as error:
+        commands.run_page(page, tmp_path / "checkout", long=False)
+    assert "page.md:4: " in str(error.value)
+
+
+def test_what_is_collected(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "Run `python a.py --explain NAME` or `rank.py`.\n\n- a list:\n\n"
+        "  ```\n  python b.py \\\n      --x 'y z'  # why\n\n"
+        "  A=1 python c.py &\n  ```\n\n```python mine.py\nimport torch\n```\n\n```text\npython d.py\n```\n"
+    )
+    found = [(one.line, one.words) for one in commands.collect(page)]
+    assert found == [
+        (1, ("python", "a.py", "--explain", "diswot")),
+        (6, ("python", "b.py", "--x", "y z")),
+        (9, ("A=1", "python", "c.py", "&")),
+    ]
+    assert commands.files(page) == {"mine.py": "import torch\n"}
+
+
+def test_only_how_much_is_done_is_changed() -> None:
+    rank = "benchmarks/rank.py"
+    assert commands.scaled([rank, "--sample", "4", "--batch-size", "2"]) == []
+    assert commands.scaled([rank, "--sample", "all"]) == ["--batch-size", "4", "--sample", "4"]
+    assert commands.scaled(["benchmarks/data.py", "list"]) == []
+
+
+def test_readme_shows_the_committed_runs() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.tables(text) == text, "make readme"
+    assert text.count("<!-- end -->") == 3
+
+
+@pytest.mark.parametrize("name", readme.RUNS)
+def test_a_committed_table_is_that_of_its_run(name: str) -> None:
+    ranking = pd.read_csv(EXAMPLE / name / "ranking.csv", na_values=["n/a"])
+    table = markdown(*results.headline(ranking.to_dict("records")))
+    assert (EXAMPLE / name / "table.md").read_text(encoding="utf-8").startswith(f"{table}\n"), "make example"
+
+
+def test_the_committed_report_holds_the_committed_runs_and_ablations() -> None:
+    text = (ROOT / "docs" / "report.html").read_text(encoding="utf-8")
+    held = {base64.b64decode(one) for one in re.findall(r'href="data:text/csv;base64,([^"]+)"', text)}
+    ablations = sorted((ROOT / "docs" / "ablations").rglob("*.csv"))
+    for path in [*(EXAMPLE / name / "ranking.csv" for name in readme.RUNS), *ablations]:
+        assert path.read_bytes() in held, f"{path.relative_to(ROOT)}: make readme"

@@ -1,0 +1,121 @@
+"""Parts of the report's page that need files of results alone: tables and pictures of runs, ablations, searches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis import charts, comparison, figures, heatmaps, searches
+from analysis.bootstrap import Array
+from analysis.comparison import Difference
+from analysis.page import Picture, Section, Table, table
+from analysis.runs import Run
+from analysis.tables import UNDEFINED
+
+PANELS = 9  # proxies whose scores are drawn against the accuracies
+
+
+class Draw(Protocol):
+    """Makes a figure into a picture of the page."""
+
+    def __call__(self, figure: Figure, name: str, title: str, *, wide: bool = False) -> Picture:
+        """The picture; `name` is that of a file."""
+
+
+def ranking_table(run: Run) -> Table:
+    """The run's own ranking.csv, its bytes as they are."""
+    columns = ["proxy", "spearman", "spearman_sd", "spearman_low", "spearman_high", "kendall", "top10_spearman"]
+    columns += ["top10_mean_truth", "regret", "partial_spearman", "failed"]
+    shown = run.ranking[columns].copy()
+    shown["ms_per_arch"] = 1000 * run.ranking["seconds_per_arch"]
+    content = (run.folder / "ranking.csv").read_bytes()
+    return table(shown, "Rank correlation with accuracy", "ranking.csv", content=content)
+
+
+def pictures(
+    run: Run, names: Sequence[str], scores: Array, found: Sequence[Difference], draw: Draw
+) -> Iterator[Picture]:
+    """The pictures of a run."""
+    rows = run.ranking.set_index("proxy").loc[list(names)]
+    rho, low, high, partial, seconds = (
+        rows[column].to_numpy(dtype=float)
+        for column in ("spearman", "spearman_low", "spearman_high", "partial_spearman", "seconds_per_arch")
+    )
+    folder = run.folder.name
+    bars = charts.correlation_bars(names, rho, low, high, partial)
+    yield draw(bars, f"{folder}-correlations", "Correlation with accuracy; hollow: given params")
+    yield draw(
+        charts.cost_against_quality(names, seconds, rho), f"{folder}-cost", "Cost against correlation, Pareto front"
+    )
+    if len(names) > 1:
+        order = [int(number) for number in np.argsort(-rho, kind="stable") if np.isfinite(rho[number])]
+        best = [names[number] for number in order]
+        told = charts.critical_difference(best, rho[order], comparison.undecided(best, found))
+        yield draw(told, f"{folder}-apart", "Proxies that a bar joins are not told apart (Holm, 5 %)", wide=True)
+        among = heatmaps.proxy_matrix(names, comparison.correlations_among(scores), "Spearman", low=-1, high=1)
+        yield draw(among, f"{folder}-among", "Rank correlation among proxies")
+        wins = heatmaps.proxy_matrix(names, comparison.wins(names, found), "share of resamples", low=0, high=1)
+        yield draw(wins, f"{folder}-wins", "How often the row's proxy is ahead of the column's")
+    shown = {
+        name: (run.scores[run.proxies.index(name), 0], f"rho {rho[number]:.3f}")
+        for number, name in enumerate(names[:PANELS])
+    }
+    label = f"{run.options['target']}, {run.options['dataset']}"
+    panels = figures.score_against_truth(shown, run.truth, label)
+    yield draw(panels, f"{folder}-scores", f"Scores of seed {run.seeds[0]} against the truth, best proxies", wide=True)
+
+
+def of_ablations(folder: Path, draw: Draw) -> list[Section]:
+    """A section for each ablation in a folder and those inside it. Raises ValueError where there is none."""
+    needed = {"ablation", "setting", "proxy", "spearman", "low", "high"}
+    sections = []
+    for path in sorted(folder.rglob("*.csv")):
+        frame = pd.read_csv(path, na_values=[UNDEFINED])
+        if not needed <= set(frame.columns):
+            continue
+        columns = ["setting", "proxy", "n", "seeds", "spearman", "spearman_sd", "low", "high"]
+        columns += ["partial_spearman", "band_spearman", "failed"]
+        first = frame.iloc[0]
+        targets = ", ".join(frame["target"].unique())
+        title = f"Ablation {path.stem}: {first['space']} on {first['dataset']}, {targets}"
+        name = "-".join(["ablation", *path.relative_to(folder).with_suffix("").parts])
+        figure = draw(charts.ablation(frame, title), name, title, wide=True)
+        held = table(frame[columns], "Settings", path.name, content=path.read_bytes())
+        batches = ", ".join(frame["batch"].unique())
+        notes = [f"{path.relative_to(folder)}: {batches}; truth: {first['truth_source']}"]
+        sections.append(Section(title, notes, [held], [figure]))
+    if not sections:
+        raise ValueError(f"--ablation {folder}: no CSV of analysis/ablate.py there")
+    return sections
+
+
+def of_search(folder: Path, draw: Draw) -> Section:
+    """The winners of a search and its curves. Raises ValueError where the folder holds none."""
+    missing = [name for name in ("history.csv", "best.csv") if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(f"--search {folder}: no {missing[0]}; the folder of a run of search/evolve.py is expected")
+    history, best = (pd.read_csv(folder / name, na_values=[UNDEFINED]) for name in ("history.csv", "best.csv"))
+    pictures = []
+    if history["truth"].notna().any():
+        curves = searches.curves(history, float((best["truth"] + best["regret"]).max()))
+        pictures.append(draw(curves, f"search-{folder.name}", "Accuracy of the favourite so far", wide=True))
+    winners = table(best, "Winners", "best.csv", content=(folder / "best.csv").read_bytes())
+    return Section(f"Search: {folder.name}", [], [winners], pictures)
+
+
+def conditions(run: Run) -> list[tuple[str, str]]:
+    """All of run.json, nested names joined by dots."""
+
+    def flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                yield from flat(f"{name}.{key}" if name else str(key), inner)
+        else:
+            yield name, str(value)
+
+    return list(flat("", run.conditions))

@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxies import Combination, parts, proxy, registered, select
+from proxies import Combination, Proxy, parts, proxy, registered, registry, select
+from proxies.combine import FUNCTIONS, NAMED
+
+MINE = """
+from proxies import proxy
+
+@proxy(source="mine")
+def mine(probe):
+    \"\"\"Mine, higher better.\"\"\"
+
+number = 3
+"""
+
+
+@pytest.fixture
+def no_trace() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    before, files = dict(registry._registered), dict(registry._from_files)
+    yield
+    for kept, old in ((registry._registered, before), (registry._from_files, files)):
+        kept.clear()
+        kept.update(old)
+
+
+@pytest.fixture
+def mine(tmp_path: Path, no_trace: None) -> Path:
+    path = tmp_path / "own.py"
+    path.write_text(MINE)
+    return path
 
 
 def names(text: str) -> list[str]:
@@ -62,3 +94,90 @@ def test_a_proxy_without_a_docstring_is_refused() -> None:
 
     with pytest.raises(ValueError, match="no docstring"):
         proxy(source="a test")(silent)  # type: ignore[arg-type]
+
+
+def test_what_is_registered_is_the_function_itself_under_its_name(no_trace: None) -> None:
+    def fresh(probe: object) -> None:
+        """What it says, higher better.
+
+        And more.
+        """
+
+    before = registered()
+    assert proxy(source="a test")(fresh) is fresh  # type: ignore[arg-type, comparison-overlap]
+    assert registered() == [*before, Proxy("fresh", fresh, "a test")]  # type: ignore[arg-type]
+    (found,) = select("fresh")
+    assert isinstance(found, Proxy)
+    assert (found.summary, found.key, found.version) == ("What it says, higher better.", "fresh", "")
+    assert Proxy("bare", lambda probe: None, "").summary == ""  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("name", ["az_nas", "vote"])
+def test_the_names_of_combinations_are_taken(name: str) -> None:
+    def score(probe: object) -> None:
+        """Another."""
+
+    score.__name__ = name
+    with pytest.raises(ValueError, match=f"proxy '{name}' is registered already; registered are: .*synflow"):
+        proxy(source="a test")(score)  # type: ignore[arg-type]
+
+
+def test_refusals_name_everything_there_is() -> None:
+    there = ", ".join([*(one.name for one in registered()), *NAMED, *(f"{function}(...)" for function in FUNCTIONS)])
+    with pytest.raises(ValueError) as refused:  # noqa: PT011, all of the message is compared
+        select("nothing")
+    assert str(refused.value) == f"no proxy is called 'nothing'; there are: {there}, or all"
+    with pytest.raises(ValueError, match=f"'mean'; there are: {', '.join(FUNCTIONS)}$"):
+        select("mean(synflow,params)")
+
+
+def test_a_combination_knows_its_function_and_source() -> None:
+    (vote, ranks) = select("vote(synflow,params),ranksum(params,macs)")
+    for found, function in ((vote, "vote"), (ranks, "ranksum")):
+        assert isinstance(found, Combination)
+        assert (found.combine, found.source) == FUNCTIONS[function]
+
+
+def test_brackets_that_do_not_close_say_so_and_one_part_is_too_few() -> None:
+    with pytest.raises(ValueError, match=r"'vote\(synflow': a bracket is open"):
+        select("vote(synflow")
+    with pytest.raises(ValueError, match=r"vote\(synflow\): two proxies at least"):
+        select("vote(synflow)")
+    with pytest.raises(ValueError, match=r"vote\(az_nas,synflow\): combines proxies, not az_nas"):
+        select("vote(az_nas,synflow)")
+    with pytest.raises(ValueError, match="no proxy is called '\\)'"):
+        select(")synflow(")
+
+
+def test_a_function_in_a_file_is_a_proxy_of_that_version_of_the_file(mine: Path) -> None:
+    before = registered()
+    (found,) = select(f"{mine}:mine")
+    digest = hashlib.sha256(mine.read_bytes()).hexdigest()[:12]
+    assert isinstance(found, Proxy)
+    assert (found.name, found.version, found.source) == ("own.py:mine", digest, str(mine))
+    assert found.key == f"own.py:mine@{digest}"
+    assert found.summary == "Mine, higher better."
+    assert registered() == before
+    (vote,) = select(f"vote({mine}:mine,synflow)")
+    assert isinstance(vote, Combination)
+    assert [part.name for part in parts([vote])] == ["own.py:mine", "synflow"]
+    assert parts([vote])[0].score.__name__ == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("number", "'number' is no function"), ("other", "the file has no 'other'")],
+)
+def test_what_a_file_lacks_is_told_and_leaves_no_trace(mine: Path, name: str, message: str) -> None:
+    before = registered()
+    with pytest.raises(ValueError, match=f"--proxy .*own.py:{name}: .*{message}"):
+        select(f"{mine}:{name}")
+    assert registered() == before
+
+
+def test_a_file_that_does_not_run_leaves_no_trace(mine: Path) -> None:
+    mine.write_text(MINE + "\nimport no_such_module\n")
+    before = registered()
+    with pytest.raises(ValueError, match="ModuleNotFoundError"):
+        select(f"{mine}:mine")
+    assert registered() == before

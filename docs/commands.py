@@ -49,6 +49,8 @@ NOT_RUN = {
     "doctor --renew": "writes into the checkout that the tests are run from",
     "validate.py --experiments": "an hour of scoring; tests/test_experiments.py goes through every experiment",
     "-m pytest": "the tests themselves",
+    "--address": "needs a Ray cluster",
+    "--scale --device cuda": "needs a GPU: stacks of 64 are too slow without",
     "pip install": "installs",
     "make test": "the tests themselves",
 }

@@ -39,6 +39,7 @@ REPLACED = {  # (option, value): images to be downloaded, tables to be fetched, 
     **{("batch", name): "cifar10.npz" for name in ("cifar10", "cifar100")},
     **{("data", name): "cifar10.npz" for name in ("cifar10", "cifar100")},
     **{("truth", "official"): "retrained", ("device", "cuda"): "cpu"},
+    **{("stacks", "1,2,4"): "1,2", ("numbers", "100,1000,15625"): "10"},
 }
 PLACEHOLDERS = {"NAME": "diswot", "DATASET": "cifar10"}
 

@@ -63,8 +63,15 @@ class Job:
         return len(self.archs) * len(self.seeds)
 
 
-def find_device(name: str) -> torch.device:
-    """The device that auto, cpu, cuda or cuda:i names. Raises ValueError where there is none."""
+def find_device(name: str, *, elsewhere: bool = False) -> torch.device:
+    """The device that auto, cpu, cuda or cuda:i names. Raises ValueError where there is none.
+
+    `elsewhere`: other machines compute, and which of their GPUs is not for us to say.
+    """
+    if elsewhere and name.startswith("cuda"):
+        if name != "cuda":
+            raise ValueError(f"--device {name}: Ray chooses among the GPUs of its nodes; say cuda")
+        return torch.device(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")

@@ -59,7 +59,7 @@ def scoring_job(
     check_range("batch-size", options.batch_size, 2, LARGEST_BATCH)
     check_range("seed", seeds[0], 0, LARGEST_SEED)
     trained = Path(options.teacher_weights) if options.teacher_weights else None
-    device = jobs.find_device(options.device)
+    device = jobs.find_device(options.device, elsewhere=getattr(options, "engine", "local") == "ray")
     if trained is not None:  # read once now, so that a bad file ends the run before it starts
         teachers.load(teachers.build(options.teacher, options.dataset, *dataset), trained, torch.device("cpu"))
     source = batches.open_source(options.batch, options.dataset, data_dir=options.data_dir, download=options.download)

@@ -99,7 +99,7 @@ def environment() -> dict[str, object]:
 
 def device_name(device: torch.device) -> str:
     """What the device is called."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" and torch.cuda.is_available() else device.type
 
 
 def write_json(content: Mapping[str, object], path: Path) -> None:

@@ -189,5 +189,12 @@ def test_devices() -> None:
             find_device(name)
 
 
+def test_the_devices_of_other_machines_are_theirs() -> None:
+    assert find_device("cuda", elsewhere=True).type == "cuda"
+    assert find_device("cpu", elsewhere=True).type == "cpu"
+    with pytest.raises(ValueError, match="Ray chooses"):
+        find_device("cuda:1", elsewhere=True)
+
+
 def test_the_code_digest_follows_the_source() -> None:
     assert len(code_digest()) == 16

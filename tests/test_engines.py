@@ -229,10 +229,14 @@ def test_two_runs_share_a_store(table: bytes, tmp_path: Path) -> None:
 
 
 def started(out: Path, *more: str, **environment: str) -> subprocess.Popen[str]:
-    """rank.py as a user starts it, in a process group of its own."""
+    """rank.py as a user starts it, in a process group of its own that hears Ctrl-C: a shell's background does not."""
     command = [sys.executable, str(ROOT / "benchmarks" / "rank.py"), *JOB, "--out", str(out), *more]
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, **streams, start_new_session=True, env={**os.environ, **environment})
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what is ignored here is ignored there
+    try:
+        return subprocess.Popen(command, **streams, start_new_session=True, env={**os.environ, **environment})
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def children(pid: int) -> set[int]:

@@ -48,7 +48,7 @@ def cost_against_quality(names: Sequence[str], seconds: Array, rho: Array) -> Fi
         axis.margins(x=0.1, y=0.05)
         axis.locator_params(axis="x", numticks=5)
         low, high = axis.get_ylim()
-        for one, level in zip(shown, _levels((rho[shown] - low) / (high - low)), strict=True):
+        for one, level in zip(shown.tolist(), _levels((rho[shown] - low) / (high - low)), strict=True):
             axis.annotate(
                 names[one],
                 (1000 * seconds[one], rho[one]),
@@ -75,7 +75,7 @@ def _levels(heights: Array) -> Array:
     """Places of labels in 0 to 1 near their heights, highest first, and far enough apart to be read: [P] -> [P]."""
     gap = 1 / max(len(heights), 12)
     lowest = gap * np.arange(len(heights))[::-1]
-    levels = np.minimum(np.maximum(heights, lowest), 1.0)
+    levels: Array = np.minimum(np.maximum(heights, lowest), 1.0)
     for number in range(1, len(levels)):
         levels[number] = min(levels[number], levels[number - 1] - gap)
     return levels

@@ -77,8 +77,8 @@ def between(a: Run, b: Run, clusters: Sequence[object], generator: Callable[[], 
     """Two runs over the same candidates: a row per proxy of both, what its scores and its correlations have in common.
 
     Columns: proxy, n, scores (those of common seeds), equal_scores, score_spearman (of ranks averaged over seeds),
-    spearman_a, spearman_b, difference (b - a), low, high, p, p_holm, verdict. `generator` gives equal generators, so that both
-    runs are resampled alike.
+    spearman_a, spearman_b, difference (b - a), low, high, p, p_holm, verdict. `generator` gives equal generators, so
+    that both runs are resampled alike.
     """
     rows = []
     for proxy in [proxy for proxy in a.proxies if proxy in b.proxies]:

@@ -62,7 +62,7 @@ def activation_maps(images: Array, maps: Mapping[str, Array], titles: Sequence[s
 def relation_matrices(matrices: Mapping[str, Array], labels: Array) -> Figure:
     """Sample relation matrices [N, N] side by side, rows and columns sorted by label [N], on one scale.
 
-    The scale ends at the largest 99.5 % quantile, beyond which few images, related to themselves, would darken the rest.
+    The scale ends at the largest 99.5 % quantile: the few images beyond, related to themselves, would darken the rest.
     """
     order = np.argsort(labels, kind="stable")
     edges = np.flatnonzero(np.diff(labels[order])) + 0.5

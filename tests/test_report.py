@@ -177,6 +177,9 @@ def test_maps_are_drawn_for_the_best_and_the_worst(capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     assert "good student: 777; bad student: 111" in printed
     assert "  again: python " in printed
+    relations = {"teacher": np.array([[1.0, 0.0]]), "student": np.array([[0.0, 1.0]])}
+    named = [maps.with_distance(name, relations) for name in relations]
+    assert named == ["teacher", "student, 1.41 from the teacher"]
     assert {path.name for path in Path("runs/maps").iterdir()} == {
         *("maps.png", "maps.pdf", "relations.png", "relations.pdf", "maps.json")
     }

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmarks.command import argument, option, parse, progress, reported, show_table
+from benchmarks.command import argument, option, parse, progress, reported, show_table, typed
 from benchmarks.engines import EngineOptions, open_engine
 from benchmarks.options import ScoringOptions, check_range, scoring_job
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PROG = "ablate.py"
 CONTROL = f"{Path(__file__).resolve().parent.parent / 'benchmarks' / 'controls.py'}:fc_weights"
 FORMS = f"diswot_semantic,diswot_relation,diswot,diswot_fcgrad_semantic,diswot_gram_relation,diswot_released,{CONTROL}"
-LOSSES = "kd,fitnets,at,sp,rkd,cc,pkt,nst,ickd,kdsvd,cka,dist"
+LOSSES = "kd,dkd,fitnets,at,sp,rkd,cc,pkt,nst,ickd,kdsvd,cka,dist"
 SIZES = "params,macs"
 BATCHES = (8, 16, 32, 64, 128, 256)
 AVERAGED = (1, 2, 4, 8)  # seeds whose ranks are averaged
@@ -37,8 +37,8 @@ AVERAGED = (1, 2, 4, 8)  # seeds whose ranks are averaged
 class Options(EngineOptions, ScoringOptions):
     """Score the candidates under many conditions; leave a CSV and a figure for each ablation."""
 
-    name: Literal["metrics", "draw", "teacher", "batch", "target", "size", "all"] = argument(
-        "metrics, draw, teacher, batch, target, size, or all of them"
+    name: Literal["metrics", "draw", "init", "teacher", "batch", "target", "size", "all"] = argument(
+        "metrics, draw, init, teacher, batch, target, size, or all of them"
     )
     proxy: str | None = option(None, "proxies to ablate, instead of each ablation's own")
     sample: int | str = option("auto", "how many candidates to sample by --seed; auto (200, or all there are) or all")
@@ -116,11 +116,10 @@ def run(name: str, options: Options, store: Store, engine: Engine, out: Path) ->
     table = pd.DataFrame(rows)
     tables.write_csv(table, out / f"{name}.csv")
     figure = charts.ablation(table, f"{name}: {options.space}, {options.dataset}, {options.target}")
-    for kind in ("png", "pdf"):
-        figures.save(figure, out / f"{name}.{kind}")
+    figures.save_both(figure, out, name)
     results.write_json({"command": sys.argv, "options": asdict(options), **results.environment()}, out / f"{name}.json")
     show(table, f"{name}: {options.space} on {options.dataset}, {len(job.archs)} candidates")
-    print(f"  written: {out / name}.csv, .png, .pdf, .json")
+    print(f"  written: {out / name}.csv, .png, .pdf, .json\n  again: {typed()}")
 
 
 def prepare(options: Options, proxies: str) -> tuple[Job, Truth]:
@@ -197,6 +196,13 @@ def draws(options: Options) -> list[Setting]:
     return [Setting(f"{draw}, {init}", {"draw": draw, "init": init}) for draw in MODES for init in INITS]
 
 
+def inits(options: Options) -> list[Setting]:
+    """How weights are drawn, whoever shares them."""
+    from benchmarks.drawing import INITS
+
+    return [Setting(init, {"init": init}) for init in INITS]
+
+
 def teachers(options: Options) -> list[Setting]:
     """All teachers for small images with random weights, each beside its trained self where weights are given."""
     from benchmarks.teachers import NASBENCH201_BEST, RESNET_DEPTHS
@@ -248,6 +254,7 @@ def targets(options: Options) -> list[Setting]:
 ABLATIONS = {
     "metrics": Ablation(as_asked, f"{FORMS},{LOSSES},{SIZES}"),
     "draw": Ablation(draws, FORMS),
+    "init": Ablation(inits, f"{FORMS},{LOSSES},{SIZES}"),
     "teacher": Ablation(teachers, FORMS),
     "batch": Ablation(batches, FORMS),
     "target": Ablation(targets, f"{FORMS},{LOSSES},{SIZES}"),

@@ -16,6 +16,7 @@ from analysis.bootstrap import Array
 from analysis.comparison import mean_ranks
 
 BANDS = 4
+WITH_SIZE = ("kendall", "partial_spearman", "band_spearman")  # columns of a row whose correlation still has size in it
 Rows = list[dict[str, Any]]
 Generator = Callable[[], np.random.Generator]
 
@@ -77,7 +78,7 @@ def without_size(scores: Scores, generator: Generator) -> Rows:
         for label, found, resampled in left:
             low, high = bootstrap.percentile_interval(resampled.mean(axis=1))
             numbers = {"spearman": found.mean(), "spearman_sd": spread(found), "low": low, "high": high}
-            rows.append({**row, "setting": label, **numbers})
+            rows.append({**row, "setting": label, **numbers, **dict.fromkeys(WITH_SIZE, np.nan)})
     return rows
 
 

@@ -34,23 +34,51 @@ def correlation_bars(names: Sequence[str], rho: Array, low: Array, high: Array, 
 
 
 def cost_against_quality(names: Sequence[str], seconds: Array, rho: Array) -> Figure:
-    """Seconds a candidate [P] against correlation [P]; those that nothing beats in both are joined and named."""
+    """Seconds a candidate [P] against correlation [P]; those that nothing beats in both are joined. All are named."""
+    shown = np.flatnonzero(np.isfinite(seconds) & np.isfinite(rho) & (seconds > 0))
+    shown = shown[np.argsort(-rho[shown], kind="stable")]
+    front = shown[pareto_front(seconds[shown], rho[shown])]
+    front = front[np.argsort(seconds[front])]
     with style():
-        figure = Figure(figsize=(COLUMN, 2.8), layout="constrained")
+        figure = Figure(figsize=(COLUMN, max(2.4, 0.7 + 0.125 * len(shown))), layout="constrained")
         axis = figure.subplots()
-        shown = np.flatnonzero(np.isfinite(seconds) & np.isfinite(rho) & (seconds > 0))
-        front = shown[pareto_front(seconds[shown], rho[shown])]
-        front = front[np.argsort(seconds[front])]
         axis.plot(1000 * seconds[shown], rho[shown], "o", color=GREY, markersize=4, alpha=0.7)
         axis.plot(1000 * seconds[front], rho[front], "o-", color=ACCENT, markersize=5, linewidth=1)
-        for one in front:
-            at = (1000 * seconds[one], rho[one])
-            axis.annotate(names[one], at, (6, -2), textcoords="offset points", fontsize=7)
         axis.set_xscale("log")
-        axis.margins(x=0.2, y=0.12)
+        axis.margins(x=0.1, y=0.05)
+        axis.locator_params(axis="x", numticks=5)
+        low, high = axis.get_ylim()
+        for one, level in zip(shown.tolist(), _levels((rho[shown] - low) / (high - low)), strict=True):
+            axis.annotate(
+                names[one],
+                (1000 * seconds[one], rho[one]),
+                (1.06, level),
+                textcoords="axes fraction",
+                va="center",
+                fontsize=6.5,
+                color=ACCENT if one in front else "black",
+                arrowprops={
+                    "arrowstyle": "-",
+                    "relpos": (0, 0.5),
+                    "color": GREY,
+                    "linewidth": 0.4,
+                    "shrinkA": 0,
+                    "shrinkB": 2,
+                },
+            )
         axis.set_xlabel("ms a candidate")
         axis.set_ylabel("Spearman with accuracy")
     return figure
+
+
+def _levels(heights: Array) -> Array:
+    """Places of labels in 0 to 1 near their heights, highest first, and far enough apart to be read: [P] -> [P]."""
+    gap = 1 / max(len(heights), 12)
+    lowest = gap * np.arange(len(heights))[::-1]
+    levels: Array = np.minimum(np.maximum(heights, lowest), 1.0)
+    for number in range(1, len(levels)):
+        levels[number] = min(levels[number], levels[number - 1] - gap)
+    return levels
 
 
 def pareto_front(cost: Array, quality: Array) -> NDArray[np.intp]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from analysis.runs import Run
 
 PROG = "compare.py"
-OUTPUT_ONLY = ("out", "store", "markdown", "list", "explain", "download", "stack")  # options that change no score
-CONDITIONS = ("seeds", "candidates", "batch", "teacher", "truth_source", "device", "versions", "commit", "dirty")
 
 
 @dataclass
@@ -48,7 +46,7 @@ def compare(options: Options) -> None:
     table = correlations(a, b)
     if options.out:
         tables.write_csv(table, Path(options.out))
-    changed = conditions(a.conditions, b.conditions) or [["nothing", "", ""]]
+    changed = runs.changed(a, b) or [("nothing", "", "")]
     show(["condition", "A", "B"], changed, f"A: {a.folder}; B: {b.folder}", options, texts=3)
     headers = ["proxy", "equal scores", "rho of scores", "A", "B", "B - A", "95 % interval", "p (Holm)", "verdict"]
     show(headers, [row(one) for one in table.to_dict("records")], "scores, and Spearman with accuracy", options)
@@ -69,23 +67,6 @@ def correlations(a: Run, b: Run) -> pd.DataFrame:
     return comparison.between(a.of(common), b.of(common), known.clusters, lambda: generator("bootstrap"))
 
 
-def conditions(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[list[str]]:
-    """The conditions that differ, a row each, nested ones by their full name."""
-    left, right = flattened(a), flattened(b)
-    names = [name for name in {**left, **right} if left.get(name) != right.get(name)]
-    return [[name, str(left.get(name, "")), str(right.get(name, ""))] for name in names]
-
-
-def flattened(conditions: Mapping[str, Any]) -> dict[str, Any]:
-    """What a score or a correlation may depend on, out of run.json."""
-    found = {f"--{name.replace('_', '-')}": value for name, value in conditions["options"].items()}
-    found = {name: value for name, value in found.items() if name[2:] not in OUTPUT_ONLY}
-    for name in CONDITIONS:
-        value = conditions.get(name)
-        found |= {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
-    return found
-
-
 def row(one: Mapping[Any, Any]) -> list[str]:
     """A line of the table as people read it."""
     from analysis.tables import number
@@ -93,25 +74,16 @@ def row(one: Mapping[Any, Any]) -> list[str]:
     interval = "n/a" if one["low"] != one["low"] else f"{one['low']:+.3f} to {one['high']:+.3f}"
     numbers = [number(one[name]) for name in ("score_spearman", "spearman_a", "spearman_b")]
     equal = f"{one['equal_scores']:,} of {one['scores']:,}"
-    return [one["proxy"], equal, *numbers, f"{one['difference']:+.3f}", interval, number(one["p_holm"]), verdict(one)]
-
-
-def verdict(one: Mapping[Any, Any]) -> str:
-    """Whether the difference is more than the choice of candidates makes."""
-    from analysis.comparison import LEVEL
-
-    if one["difference"] == 0:
-        return "the same"
-    if one["p_holm"] != one["p_holm"]:
-        return "n/a"
-    return "more than noise" if one["p_holm"] < LEVEL else "within noise"
+    return [one["proxy"], equal, *numbers, f"{one['difference']:+.3f}", interval, number(one["p_holm"]), one["verdict"]]
 
 
 def notes(a: Run, b: Run, n: int) -> list[str]:
     """What has to be known beside the table."""
+    from analysis.comparison import NOISE
+
     lines = [
         f"{n:,} candidates in common, of {len(a.archs):,} in A and {len(b.archs):,} in B",
-        "noise: the choice of candidates (a whole space's: as if of more), by a paired bootstrap; Holm over proxies",
+        NOISE,
     ]
     if len(a.seeds) == 1 or len(b.seeds) == 1:
         lines.append("another seed of weights and batch is not in it: --seeds of benchmarks/rank.py shows its spread")
@@ -139,7 +111,7 @@ def ceilings(a: Run, b: Run, name: str) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def show(headers: list[str], rows: list[list[str]], title: str, options: Options, *, texts: int = 1) -> None:
+def show(headers: list[str], rows: Sequence[Sequence[str]], title: str, options: Options, *, texts: int = 1) -> None:
     """Print a table."""
     from analysis.tables import markdown
 

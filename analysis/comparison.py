@@ -17,8 +17,10 @@ from scipy import stats
 from analysis.bootstrap import RESAMPLES, Array, percentile_interval, spearman_resamples
 from analysis.ranking import spearman
 from analysis.runs import Run
+from analysis.tables import UNDEFINED
 
 LEVEL = 0.05
+NOISE = "noise: the choice of candidates (a whole space's: as if of more), by a paired bootstrap; Holm over proxies"
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ def between(a: Run, b: Run, clusters: Sequence[object], generator: Callable[[], 
     """Two runs over the same candidates: a row per proxy of both, what its scores and its correlations have in common.
 
     Columns: proxy, n, scores (those of common seeds), equal_scores, score_spearman (of ranks averaged over seeds),
-    spearman_a, spearman_b, difference (b - a), low, high, p, p_holm. `generator` gives equal generators, so that both
-    runs are resampled alike.
+    spearman_a, spearman_b, difference (b - a), low, high, p, p_holm, verdict. `generator` gives equal generators, so
+    that both runs are resampled alike.
     """
     rows = []
     for proxy in [proxy for proxy in a.proxies if proxy in b.proxies]:
@@ -96,7 +98,18 @@ def between(a: Run, b: Run, clusters: Sequence[object], generator: Callable[[], 
         )
     table = pd.DataFrame(rows)
     table["p_holm"] = holm(table["p"].to_numpy())
+    pairs = zip(table["difference"], table["p_holm"], strict=True)
+    table["verdict"] = [verdict(difference, p_holm) for difference, p_holm in pairs]
     return table
+
+
+def verdict(difference: float, p_holm: float) -> str:
+    """Whether a difference between two runs is more than the choice of candidates makes."""
+    if difference == 0:
+        return "the same"
+    if np.isnan(p_holm):
+        return UNDEFINED
+    return "more than noise" if p_holm < LEVEL else "within noise"
 
 
 def common_archs(a: Run, b: Run) -> list[str]:

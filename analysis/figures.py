@@ -40,6 +40,12 @@ def save(figure: Figure, path: Path) -> None:
     temporary.replace(path)
 
 
+def save_both(figure: Figure, folder: Path, name: str) -> None:
+    """Write a figure as PNG and as PDF."""
+    for kind in ("png", "pdf"):
+        save(figure, folder / f"{name}.{kind}")
+
+
 def drawn(figure: Figure, kind: str, dpi: int = 160) -> bytes:
     """The bytes of a figure as png, pdf or svg; the same figure gives the same bytes."""
     buffer = io.BytesIO()

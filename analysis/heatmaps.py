@@ -48,6 +48,7 @@ def activation_maps(images: Array, maps: Mapping[str, Array], titles: Sequence[s
                 axis.imshow(image, extent=(0, width, height, 0), interpolation="nearest")
                 axis.set_xticks([])
                 axis.set_yticks([])
+                axis.spines[:].set_visible(False)
             axes[row][0].set_ylabel(title, fontsize=8)
             for axis, found in zip(axes[row][1:], maps.values(), strict=True):
                 axis.imshow(
@@ -59,10 +60,13 @@ def activation_maps(images: Array, maps: Mapping[str, Array], titles: Sequence[s
 
 
 def relation_matrices(matrices: Mapping[str, Array], labels: Array) -> Figure:
-    """Sample relation matrices [N, N] side by side, rows and columns sorted by label [N], on one scale."""
+    """Sample relation matrices [N, N] side by side, rows and columns sorted by label [N], on one scale.
+
+    The scale ends at the largest 99.5 % quantile: the few images beyond, related to themselves, would darken the rest.
+    """
     order = np.argsort(labels, kind="stable")
     edges = np.flatnonzero(np.diff(labels[order])) + 0.5
-    high = max(float(matrix.max()) for matrix in matrices.values())
+    high = max(float(np.quantile(matrix, 0.995)) for matrix in matrices.values())
     low = min(float(matrix.min()) for matrix in matrices.values())
     with style():
         figure = Figure(figsize=(2.2 * len(matrices) + 0.5, 2.5), layout="constrained")
@@ -72,5 +76,6 @@ def relation_matrices(matrices: Mapping[str, Array], labels: Array) -> Figure:
             axis.set_title(name, fontsize=8)
             axis.set_xticks([])
             axis.set_yticks(edges, [""] * len(edges))
-        figure.colorbar(image, ax=axes, shrink=0.8)
+            axis.spines[:].set_visible(False)
+        figure.colorbar(image, ax=axes, shrink=0.8, extend="max")
     return figure

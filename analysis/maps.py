@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.command import option, parse, reported
+from benchmarks.command import option, parse, reported, typed
 from benchmarks.options import ScoringOptions, check_range, scoring_job
 
 if TYPE_CHECKING:
@@ -57,18 +57,19 @@ def draw(options: Options) -> None:
     titles = [f"class {label}" for label in labels[: options.images]]
     maps = {name: label_maps(probe, labels[: options.images]) for name, probe in seen.items()}
     relations = {name: frobenius_unit(probe.sample_gram)[0].cpu().numpy() for name, probe in seen.items()}
+    relations = {with_distance(name, relations): relation for name, relation in relations.items()}
     shown = batch.images[: options.images].permute(0, 2, 3, 1).numpy()
     drawings = {
         "maps": heatmaps.activation_maps(unit_range(shown), maps, titles),
         "relations": heatmaps.relation_matrices(relations, labels),
     }
     for name, figure in drawings.items():
-        for kind in ("png", "pdf"):
-            figures.save(figure, out / f"{name}.{kind}")
-    results.write_json({"command": sys.argv, "options": asdict(options), **results.environment()}, out / "maps.json")
+        figures.save_both(figure, out, name)
+    said = {"good": good, "bad": bad, "batch": job.source.name, "command": sys.argv, "options": asdict(options)}
+    results.write_json({**said, **results.environment()}, out / "maps.json")
     print(f"  good student: {good}; bad student: {bad}; teacher: {options.teacher}")
     print(f"  written: {out}/maps and relations as .png and .pdf, maps.json")
-    print(f"  again: {shlex.join(['python', 'analysis/maps.py', *sys.argv[1:]])}")
+    print(f"  again: {typed()}")
 
 
 def students(options: Options, space: Space, table: Truth) -> tuple[str, str]:
@@ -89,6 +90,15 @@ def label_maps(probe: Probe, labels: Array) -> Array:
     maps = class_activation_maps(features, probe.head_weight[0])
     own = maps[range(len(labels)), labels]
     return np.asarray(own.unflatten(-1, tuple(features.shape[-2:])).cpu())
+
+
+def with_distance(name: str, relations: Mapping[str, Array]) -> str:
+    """A network's name, and how far a student's relation matrix is from the teacher's: what DisWOT negates."""
+    import numpy as np
+
+    if name == "teacher":
+        return name
+    return f"{name}, {np.linalg.norm(relations[name] - relations['teacher']):.2f} from the teacher"
 
 
 def unit_range(images: Array) -> Array:

@@ -17,8 +17,7 @@ from analysis.bootstrap import Array
 from analysis.comparison import Difference
 from analysis.tables import UNDEFINED, number
 
-TOP = 10
-DIGITS = {"regret": 2, "top10_mean_truth": 2, "regret_at_10": 2, "p": 4, "p_holm": 4, "steiger_p": 4, "ms_per_arch": 1}
+DIGITS = {"regret": 2, "top10_mean_truth": 2, "p": 4, "p_holm": 4, "steiger_p": 4, "ms_per_arch": 1}
 
 
 class Cell(NamedTuple):
@@ -78,19 +77,21 @@ def cell(value: Any, digits: int) -> Cell:
 
 
 def views(
-    names: Sequence[str], scores: Sequence[Array], truth: Array, size: Array, live: NDArray[np.bool_]
+    names: Sequence[str], scores: Sequence[Array], truth: Array, size: Array, live: NDArray[np.bool_], top: int
 ) -> pd.DataFrame:
-    """Views of the top, correlations without disconnected candidates and within bands of size; means over seeds.
+    """Views of the first `top`, correlations without disconnected candidates and within bands of size.
 
-    scores P of [S, n], truth [n], size [n], and which candidates are connected [n].
+    scores P of [S, n], truth [n], size [n], and which candidates are connected [n]; means over seeds.
     """
     measures = {
-        "precision_at_10": lambda x: ranking.precision(x, truth, TOP),
-        "ndcg_at_10": lambda x: ranking.ndcg(x, truth, TOP),
-        "regret_at_10": lambda x: ranking.regret(x, truth, TOP),
+        f"precision_at_{top}": lambda x: ranking.precision(x, truth, top),
+        f"ndcg_at_{top}": lambda x: ranking.ndcg(x, truth, top),
+        f"regret_at_{top}": lambda x: ranking.regret(x, truth, top),
         "spearman": lambda x: ranking.spearman(x, truth),
         "spearman_in_top_tenth": lambda x: ranking.top_tenth_spearman(x, truth),
         "spearman_connected": lambda x: ranking.spearman(x[live], truth[live]),
+        "kendall": lambda x: ranking.kendall(x, truth),
+        "kendall_connected": lambda x: ranking.kendall(x[live], truth[live]),
         "within_size_bands": lambda x: ranking.band_spearman(x, truth, size),
         "given_params": lambda x: ranking.partial_spearman(x, truth, size),
     }

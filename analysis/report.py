@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shlex
 import sys
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.command import argument, option, parse, reported
+from benchmarks.command import argument, option, parse, reported, typed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,6 +34,8 @@ class Options:
     out: str = option("report.html", "the page")
     ablation: str | None = option(None, "folder of analysis/ablate.py, to be shown too")
     search: str | None = option(None, "folder of search/evolve.py, whose history.csv is to be shown too")
+    maps: str | None = option(None, "folder of analysis/maps.py, whose pictures are to be shown too")
+    top: int = option(10, "the k of precision, NDCG and regret at k")
     ceiling: str = option(
         "auto",
         "another training's accuracies, as rank.py's --truth, ranked as a proxy; auto (any that is here) or none",
@@ -55,11 +56,13 @@ def report(options: Options) -> None:
     import jinja2
 
     from analysis import runs
-    from analysis.sections import of_ablations, of_search
+    from analysis.sections import of_ablations, of_maps, of_search
     from benchmarks import results
 
     if options.resamples < 100:
         raise ValueError(f"--resamples {options.resamples}: 100 is the least")
+    if options.top < 1:
+        raise ValueError(f"--top {options.top}: 1 is the least")
     opened = [runs.read(folder) for folder in options.runs]
     out = Path(options.out)
     for folder in (out.parent, *([Path(options.figures)] if options.figures else [])):
@@ -71,21 +74,23 @@ def report(options: Options) -> None:
         sections += of_ablations(Path(options.ablation), draw)
     if options.search:
         sections.append(of_search(Path(options.search), draw))
+    if options.maps:
+        sections.append(of_maps(Path(options.maps)))
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        title=options.title, command=shlex.join(["python", "analysis/report.py", *sys.argv[1:]]), sections=sections,
+        title=options.title, command=typed(), sections=sections,
         footer=footer(results.environment()),
     )  # fmt: skip
     temporary = out.with_name(f".{out.name}")
     temporary.write_text(page, encoding="utf-8")
     temporary.replace(out)
-    print(f"  written: {out} ({len(page) / 1e6:.1f} MB, {len(sections)} sections)")
+    print(f"  written: {out} ({len(page) / 1e6:.1f} MB, {len(sections)} sections)\n  again: {typed()}")
 
 
 def of_run(run: Run, options: Options, draw: Drawer) -> Section:
     """A run's section: its ranking, views of the top, every pair of proxies, pictures, conditions."""
     from analysis import comparison
-    from analysis.page import TOP, Section, pairs, table, views
+    from analysis.page import Section, pairs, table, views
     from analysis.sections import conditions, pictures, ranking_table
     from benchmarks import spaces
     from benchmarks.cohorts import cohort
@@ -99,17 +104,17 @@ def of_run(run: Run, options: Options, draw: Drawer) -> Section:
         names, scores, run.truth, known.clusters, generator("bootstrap"), resamples=options.resamples
     )
     again, source = another_training(run, options.ceiling, space)
-    top = views([*names, *again], [*scores, *again.values()], run.truth, known.size, known.connected)
+    top = views([*names, *again], [*scores, *again.values()], run.truth, known.size, known.connected, options.top)
     return Section(
         title=f"{run.options['space']} on {run.options['dataset']}, {run.options['target']}: {run.folder.name}",
         notes=[*notes(run, known, options), *source],
         tables=[
             ranking_table(run),
-            table(top, f"Views of the top {TOP}, and without size", "views.csv"),
+            table(top, f"Views of the top {options.top}, and without size", "views.csv"),
             table(pairs(found), "Proxies against each other", "pairs.csv", f"{len(found)} pairs, better one first."),
         ],
         pictures=list(pictures(run, names, scores, found, draw)),
-        conditions=conditions(run),
+        conditions=conditions(run.conditions),
     )
 
 
@@ -165,7 +170,8 @@ def pairs_of(opened: Sequence[Run]) -> list[tuple[Run, Run]]:
 
 def of_pair(a: Run, b: Run) -> Section:
     """What changed from one run to another."""
-    from analysis import comparison
+    from analysis import comparison, runs
+    from analysis.comparison import NOISE
     from analysis.page import Section, table
     from benchmarks import spaces
     from benchmarks.cohorts import cohort
@@ -174,13 +180,11 @@ def of_pair(a: Run, b: Run) -> Section:
     common = comparison.common_archs(a, b)
     known = cohort(common, spaces.find(a.options["space"]), a.options["dataset"])
     frame = comparison.between(a.of(common), b.of(common), known.clusters, lambda: generator("bootstrap"))
-    changed = [
-        f"{name}: {value} in A, {b.options.get(name)} in B"
-        for name, value in a.options.items()
-        if value != b.options.get(name) and name not in ("out", "store", "markdown", "proxy", "baselines")
-    ]
+    changed = [f"{name}: {left or 'none'} in A, {right or 'none'} in B" for name, left, right in runs.changed(a, b)]
+    notes = [f"{len(common):,} candidates in common, of {len(a.archs):,} in A and {len(b.archs):,} in B", NOISE]
     title = f"A {a.folder.name}, B {b.folder.name}"
-    return Section(f"Between runs: {title}", changed, [table(frame, "What changed", "between.csv", f"{title}.")])
+    made = table(frame, "What changed", "between.csv", f"{title}.")
+    return Section(f"Between runs: {title}", [*(changed or ["the same conditions"]), *notes], [made])
 
 
 class Drawer:
@@ -195,8 +199,7 @@ class Drawer:
         from analysis.page import Picture
 
         if self.folder:
-            for kind in ("png", "pdf"):
-                figures.save(figure, self.folder / f"{name}.{kind}")
+            figures.save_both(figure, self.folder, name)
         return Picture(title, b64encode(smaller(figures.drawn(figure, "png", INLINE_DPI))).decode(), wide)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,9 @@ COLUMNS: dict[Hashable, str] = {
     "score": "float64",
     "status": "category",
 }
+OUTPUT_ONLY = {"out", "store", "markdown", "list", "explain", "download", "stack", "workers", "engine"}
+OUTPUT_ONLY |= {"address", "gpus_per_task"}  # options that change no score
+CONDITIONS = ("seeds", "candidates", "batch", "teacher", "truth_source", "device", "versions", "commit", "dirty")
 FILES = ("run.json", "ranking.csv", "seconds.csv", "scores.csv")
 
 
@@ -97,6 +100,23 @@ def read(folder: str | Path) -> Run:
     ok[at] = rows["status"] == "ok"
     truth[at[2]] = rows["truth"]
     return Run(folder, conditions, ranking, proxies, seeds, archs, scores, ok, truth)
+
+
+def changed(a: Run, b: Run) -> list[tuple[str, str, str]]:
+    """The conditions in which two runs differ, nested ones by their full name: name, value in a, value in b."""
+    left, right = _flattened(a.conditions), _flattened(b.conditions)
+    names = [name for name in {**left, **right} if left.get(name) != right.get(name)]
+    return [(name, str(left.get(name, "")), str(right.get(name, ""))) for name in names]
+
+
+def _flattened(conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """What a score or a correlation may depend on, out of run.json."""
+    options = {name: value for name, value in conditions["options"].items() if name not in OUTPUT_ONLY}
+    found = {f"--{name.replace('_', '-')}": value for name, value in options.items()}
+    for name in CONDITIONS:
+        value = conditions.get(name)
+        found |= {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) else {name: value}
+    return found
 
 
 def digest(path: Path) -> str:

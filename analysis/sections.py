@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +20,10 @@ from analysis.page import Picture, Section, Table, table
 from analysis.runs import Run
 from analysis.tables import UNDEFINED
 
+MAPS = {
+    "maps": "Class activation maps of each image's own class, high where bright",
+    "relations": "Relations among the batch's images that DisWOT compares, images sorted by class",
+}
 PANELS = 9  # proxies whose scores are drawn against the accuracies
 
 
@@ -108,8 +115,30 @@ def of_search(folder: Path, draw: Draw) -> Section:
     return Section(f"Search: {folder.name}", [], [winners], pictures)
 
 
-def conditions(run: Run) -> list[tuple[str, str]]:
-    """All of run.json, nested names joined by dots."""
+def of_maps(folder: Path) -> Section:
+    """The pictures of analysis/maps.py, as they are. Raises ValueError where the folder holds none."""
+    missing = [name for name in ("maps.json", *(f"{name}.png" for name in MAPS)) if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(f"--maps {folder}: no {missing[0]}; the folder of a run of analysis/maps.py is expected")
+    try:
+        said = json.loads((folder / "maps.json").read_text(encoding="utf-8"))
+        options = said["options"]
+        notes = [
+            f"good student {said['good']}, bad student {said['bad']}, teacher {options['teacher']}",
+            f"batch: {options['batch_size']} x {said['batch']}; draw {options['draw']}; init {options['init']}",
+            f"made by: {shlex.join(['python', *said['command']])}",
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder}/maps.json: can't be read ({' '.join(str(error).split())})") from None
+    shown = [
+        Picture(text, b64encode((folder / f"{name}.png").read_bytes()).decode(), True) for name, text in MAPS.items()
+    ]
+    title = f"What the networks see: {options['space']} on {options['dataset']}"
+    return Section(title, notes, [], shown, conditions(said))
+
+
+def conditions(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """All of a run.json, nested names joined by dots."""
 
     def flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
         if isinstance(value, Mapping):
@@ -118,4 +147,4 @@ def conditions(run: Run) -> list[tuple[str, str]]:
         else:
             yield name, str(value)
 
-    return list(flat("", run.conditions))
+    return list(flat("", content))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import shlex
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,11 @@ def option(default: Any, text: str) -> Any:
 def argument(text: str) -> Any:
     """A field that is given without a name: text, or one or more of them where it is a tuple."""
     return dataclasses.field(kw_only=True, metadata={"help": text, "positional": True})
+
+
+def typed() -> str:
+    """The running command as one types it to make its tables and pictures again."""
+    return shlex.join(["python", *sys.argv])
 
 
 class Parser(jsonargparse.ArgumentParser):

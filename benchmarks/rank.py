@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.command import option, parse, progress, reported, show_table
+from benchmarks.command import option, parse, progress, reported, show_table, typed
 from benchmarks.engines import EngineOptions, open_engine
 from benchmarks.options import ScoringOptions, check_range, scoring_job
 
@@ -85,7 +85,7 @@ def rank(options: Options) -> None:
     scores = results.scores_table(rows, job, truth)
     rankings = results.rankings(scores, names, job, options.target, truth)
     results.write_tables(scores, rankings, out)
-    draw_figure(scores, rankings, job, options, out / "ranking.png")
+    draw_figure(scores, rankings, job, options, out)
     times = {"started": started.isoformat(), "scoring_seconds": scoring_seconds, "seconds": time.perf_counter() - start}
     results.write_json({**conditions(options, job, truth), **times}, out / "run.json")
     notes = results.notes(job, options.target, truth, scores)
@@ -192,9 +192,9 @@ def conditions(options: Options, job: Job, truth: Truth) -> dict[str, object]:
 
 
 def draw_figure(
-    scores: pd.DataFrame, rankings: Sequence[Mapping[str, Any]], job: Job, options: Options, path: Path
+    scores: pd.DataFrame, rankings: Sequence[Mapping[str, Any]], job: Job, options: Options, out: Path
 ) -> None:
-    """A panel for each proxy, of the first seed's scores."""
+    """ranking.png and ranking.pdf: a panel for each proxy, of the first seed's scores."""
     from analysis import figures
     from analysis.tables import number
 
@@ -206,7 +206,7 @@ def draw_figure(
         panels[row["proxy"]] = (own["score"].to_numpy(dtype=float), remark)
     truth = own["truth"].to_numpy(dtype=float)
     unit = "distillation gain, points" if options.target == "gain" else f"{options.target} accuracy, %"
-    figures.save(figures.score_against_truth(panels, truth, f"{unit}, {options.dataset}"), path)
+    figures.save_both(figures.score_against_truth(panels, truth, f"{unit}, {options.dataset}"), out, "ranking")
 
 
 def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options: Options, out: Path) -> None:
@@ -220,7 +220,8 @@ def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options:
     else:
         show_table(headers, rows, f"{options.space} on {options.dataset}: rank correlation with {wanted}")
         print("\n".join(f"  {note}" for note in notes))
-        print(f"  written: {out}/scores.csv, ranking.csv, seconds.csv, ranking.png, run.json")
+        print(f"  written: {out}/scores.csv, ranking.csv, seconds.csv, ranking.png, ranking.pdf, run.json")
+        print(f"  again: {typed()}")
 
 
 def show_explained(names: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.command import Advance, option, parse, progress, reported, show_table
+from benchmarks.command import Advance, option, parse, progress, reported, show_table, typed
 from benchmarks.engines import EngineOptions
 from benchmarks.options import LARGEST_BATCH, LARGEST_SEED, check_range
 
@@ -245,7 +245,7 @@ def write(rows: pd.DataFrame, conditions: Conditions, options: Options) -> None:
     """runs.csv, the table for --truth, and the figure of the curves."""
     import pandas as pd
 
-    from analysis import curves, tables
+    from analysis import curves, figures, tables
     from search import runs
 
     out = conditions.out
@@ -257,7 +257,7 @@ def write(rows: pd.DataFrame, conditions: Conditions, options: Options) -> None:
         for row in rows.to_dict("records")
         if row["status"] != "lost"
     }
-    curves.training_curves(histories, out / "curves.png")
+    figures.save_both(curves.training_curves(histories), out, "curves")
 
 
 def show(rows: pd.DataFrame, teacher_row: dict[str, object] | None, conditions: Conditions, options: Options) -> None:
@@ -284,8 +284,8 @@ def show(rows: pd.DataFrame, teacher_row: dict[str, object] | None, conditions: 
         f"{conditions.data.resolution}x{conditions.data.resolution}; {recipe.epochs} epochs, batch "
         f"{recipe.batch_size}{over}; {seeds_text(options)}\n"
         "  best epoch: chosen on the test images, so no result\n"
-        f"  written: {conditions.out}/runs.csv, {options.table or 'table.csv'}, seconds.csv, curves.png, run.json, a "
-        "folder a run"
+        f"  written: {conditions.out}/runs.csv, {options.table or 'table.csv'}, seconds.csv, curves.png, curves.pdf, "
+        f"run.json, a folder a run\n  again: {typed()}"
     )
 
 

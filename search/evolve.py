@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.command import option, parse, progress, reported, show_table
+from benchmarks.command import option, parse, progress, reported, show_table, typed
 from benchmarks.engines import EngineOptions, open_engine
 from benchmarks.options import ScoringOptions, check_range, scoring_job
 
@@ -123,8 +123,8 @@ def evolve(options: Options) -> None:
     results.write_json({**conditions(run), **times}, out / "run.json")
     files = [*contents, "winner.json", "run.json"]
     if history["truth"].notna().any():
-        figures.save(searches.curves(history, run.optimum), out / "search.png")
-        files.append("search.png")
+        figures.save_both(searches.curves(history, run.optimum), out, "search")
+        files += ["search.png", "search.pdf"]
     show(searches.headline(contents["summary.csv"]), run, [out / name for name in files])
 
 
@@ -295,7 +295,7 @@ def show(table: tuple[list[str], list[list[str]]], run: Run, files: Sequence[Pat
         return
     show_table(headers, rows, f"{run.space.name} on {run.options.dataset}: what the searches found", texts=2)
     print("\n".join(f"  {note}" for note in notes))
-    print(f"  written: {files[0].parent}/{', '.join(path.name for path in files)}")
+    print(f"  written: {files[0].parent}/{', '.join(path.name for path in files)}\n  again: {typed()}")
 
 
 def told(run: Run) -> list[str]:

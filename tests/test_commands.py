@@ -59,6 +59,8 @@ def test_a_run_leaves_scores_ranking_conditions_and_picture(capsys: pytest.Captu
     assert conditions["truth_source"] in printed.replace("\n", " ")
     with Image.open("out/ranking.png") as picture:
         assert min(picture.size) > 500
+    assert Path("out/ranking.pdf").read_bytes().startswith(b"%PDF")
+    assert "  again: python " in printed
     assert not [path for path in Path("out").iterdir() if path.name.startswith(".")]
 
 

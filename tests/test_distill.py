@@ -64,7 +64,7 @@ def test_a_table_of_students_methods_and_seeds_is_read_by_rank(capsys: pytest.Ca
     own = rows[rows["arch"] == SPACE.arch(8)]
     assert table["vanilla"][0] == pytest.approx(own.loc[own["method"] == "ce", "last"].mean())
     assert table["kd:0.9,diswot sd"][0] == pytest.approx(own.loc[own["method"] != "ce", "last"].std())
-    assert Path("out/curves.png").stat().st_size > 1000
+    assert all(Path("out", f"curves.{kind}").stat().st_size > 1000 for kind in ("png", "pdf"))
     conditions = json.loads(Path("out/run.json").read_text())
     assert conditions["options"]["method"] == "ce kd:0.9,diswot"
     assert {"commit", "versions", "data"} <= set(conditions)

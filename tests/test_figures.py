@@ -10,7 +10,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from analysis import charts, figures, heatmaps, searches
+from analysis import charts, curves, figures, heatmaps, searches
 from proxies.similarity import class_activation_maps
 from tests import cases
 
@@ -22,6 +22,10 @@ def history() -> pd.DataFrame:
     columns = ["seed", "step", "strategy", "proxy", "fitness", "truth", "seconds"]
     rows = [(seed, step, "random", "a", step % 3, 70.0 + step, 0.1) for seed in range(3) for step in range(1, 6)]
     return pd.DataFrame([*rows, (0, 1, "local", "a", 1.0, 85.0, 0.1)], columns=columns)
+
+
+def epochs() -> pd.DataFrame:
+    return pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "test_accuracy": [30.0, 40.0]})
 
 
 def ablation_rows() -> pd.DataFrame:
@@ -36,6 +40,7 @@ FIGURES = {
     "cost": lambda: charts.cost_against_quality(NAMES, np.array([1e-3, 1e-2, 1.0, 0.0]), NUMBERS),
     "apart": lambda: charts.critical_difference(NAMES, np.array([0.8, 0.5, 0.4, -0.3]), [(0, 1), (1, 2)]),
     "search": lambda: searches.curves(history(), 99.0),
+    "training": lambda: curves.training_curves({f"run {n}": (f"method {n}", epochs()) for n in range(9)}),
     "ablation": lambda: charts.ablation(ablation_rows(), "draw"),
     "one setting": lambda: charts.ablation(ablation_rows().iloc[:4], "metrics"),
     "matrix": lambda: heatmaps.proxy_matrix(NAMES, np.eye(4) * np.nan, "rho", low=-1, high=1),
@@ -69,6 +74,22 @@ def test_the_pareto_front_equals_brute_force() -> None:
         for i in range(40)
     ]
     np.testing.assert_array_equal(charts.pareto_front(cost, quality), np.flatnonzero(~np.array(beaten)))
+
+
+def test_every_proxy_is_named_beside_its_cost_in_order_and_apart() -> None:
+    """Thirty of nearly one correlation, one undefined: all others named, highest first, none upon another."""
+    rho = np.r_[0.7 + np.random.default_rng(0).random(30) / 100, np.nan]
+    names = [f"p{number}" for number in range(31)]
+    texts = charts.cost_against_quality(names, np.full(31, 0.1), rho).axes[0].texts
+    assert [text.get_text() for text in texts] == [names[number] for number in np.argsort(-rho[:30], kind="stable")]
+    levels = np.array([text.get_position()[1] for text in texts])
+    assert (np.diff(levels) < -0.03).all()
+    assert 0 <= levels.min() <= levels.max() <= 1
+
+
+def test_more_methods_than_colours_are_told_apart_by_their_lines() -> None:
+    lines = FIGURES["training"]().axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 9
 
 
 def test_relation_matrices_are_sorted_by_label() -> None:

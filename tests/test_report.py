@@ -105,6 +105,7 @@ def test_compare_says_what_changed_and_what_it_is_worth(
     np.testing.assert_allclose(table.loc["naswot", ["spearman_a", "spearman_b"]].astype(float), rho)
     assert table.loc["naswot", "low"] <= rho[1] - rho[0] <= table.loc["naswot", "high"]
     assert re.search(r"\| params \| 16 of 16 \|.*\| the same \|", printed)
+    assert set(table["verdict"]) <= {"the same", "within noise", "more than noise"}
 
 
 def test_a_run_does_not_differ_from_itself(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,6 +159,8 @@ def test_every_ablation_runs(capsys: pytest.CaptureFixture[str], monkeypatch: py
     }
     size = pd.read_csv("all/size.csv", na_values=["n/a"]).query("proxy == 'diswot_relation'").set_index("setting")
     np.testing.assert_equal(size.loc["given params", "spearman"], size.loc["all", "partial_spearman"])
+    assert size["kendall"].notna().tolist() == [True, False, False], "of what still has size in it"
+    assert pd.read_csv("all/init.csv")["init"].unique().tolist() == ["kaiming", "normal", "default"]
     assert set(pd.read_csv("all/target.csv")["target"]) == {"vanilla", "distilled", "gain"}
 
 
@@ -173,6 +176,10 @@ def test_maps_are_drawn_for_the_best_and_the_worst(capsys: pytest.CaptureFixture
     assert maps.main([*TINY, "--space", "s0", "--dataset", "cifar100", "--bad", "111", "--images", "2"]) == 0
     printed = capsys.readouterr().out
     assert "good student: 777; bad student: 111" in printed
+    assert "  again: python " in printed
+    relations = {"teacher": np.array([[1.0, 0.0]]), "student": np.array([[0.0, 1.0]])}
+    named = [maps.with_distance(name, relations) for name in relations]
+    assert named == ["teacher", "student, 1.41 from the teacher"]
     assert {path.name for path in Path("runs/maps").iterdir()} == {
         *("maps.png", "maps.pdf", "relations.png", "relations.pdf", "maps.json")
     }
@@ -183,7 +190,10 @@ def test_maps_are_drawn_for_the_best_and_the_worst(capsys: pytest.CaptureFixture
 def page(folders: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page over both runs."""
     out = tmp_path_factory.mktemp("page") / "report.html"
-    assert report.main([*folders, "--out", str(out), "--resamples", "100", "--title", "<Runs & proxies>"]) == 0
+    seen = str(out.parent / "maps")
+    assert maps.main([*TINY, "--images", "2", "--out", seen]) == 0
+    more = ["--maps", seen, "--top", "3", "--resamples", "100", "--title", "<Runs & proxies>"]
+    assert report.main([*folders, "--out", str(out), *more]) == 0
     return out
 
 
@@ -198,6 +208,34 @@ def test_the_page_holds_its_numbers_and_their_csv(page: Path, folders: tuple[str
     cells = dict(zip(lines[0], lines[int(row[2]) - 1], strict=True))
     assert cells["proxy"] == "diswot"
     assert float(cells["spearman"]) == float(row[1])
+
+
+def test_the_page_shows_maps_views_of_the_top_and_what_changed(page: Path) -> None:
+    text = page.read_text()
+    assert base64.b64encode((page.parent / "maps" / "relations.png").read_bytes()).decode() in text
+    assert "bad student |" in text
+    assert ">precision at 3<" in text
+    assert ">kendall connected<" in text
+    assert "--draw: shared in A, independent in B" in text
+    assert re.search(r'data-v="params".*data-v="the same"', text)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--top", "0"], "--top 0: 1 is the least"),
+        (["--maps", "."], "no maps.json; the folder of a run of analysis/maps.py is expected"),
+        (["--maps", "spoilt"], "maps.json: can't be read"),
+    ],
+)
+def test_what_the_page_cannot_show_is_one_line(
+    folders: tuple[str, str], options: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("spoilt").mkdir()
+    for name in ("maps.json", "maps.png", "relations.png"):
+        Path("spoilt", name).write_text("{}")
+    assert report.main([folders[0], "--resamples", "100", *options]) == 2
+    assert re.fullmatch(rf"report\.py: error: .*{says}.*\n", capsys.readouterr().err)
 
 
 def test_the_page_needs_nothing_from_outside(page: Path) -> None:
@@ -235,11 +273,17 @@ def test_a_page_over_a_search(folders: tuple[str, str], capsys: pytest.CaptureFi
     assert "no history.csv" in capsys.readouterr().err
 
 
-def test_in_a_browser_tables_sort_and_pictures_load(page: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_in_a_browser_tables_sort_pictures_load_and_a_phone_shows_all(dark: bool, page: Path, tmp_path: Path) -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("needs Chromium (Debian: apt-get install chromium)")
     probe = """<script>
+    if (window === window.top) {
+      const phone = document.createElement("iframe");
+      phone.width = 390;
+      phone.srcdoc = document.documentElement.outerHTML;
+      document.body.append(phone);
       const found = {}, rows = document.querySelector("table").tBodies[0].rows;
       const column = () => [...rows].map(row => row.cells[1].dataset.v);
       const button = document.querySelectorAll("table th button")[1];
@@ -247,13 +291,18 @@ def test_in_a_browser_tables_sort_and_pictures_load(page: Path, tmp_path: Path) 
       found.sorted = button.closest("th").getAttribute("aria-sort");
       window.addEventListener("load", () => {
         found.pictures = [...document.images].map(image => image.naturalWidth);
+        found.paper = getComputedStyle(document.body).backgroundColor;
+        found.phone = phone.contentDocument.documentElement.scrollWidth;
         document.title = "found" + JSON.stringify(found);
       });
+    }
     </script></body>"""
     shown = tmp_path / "shown.html"
     shown.write_text(page.read_text().replace("</body>", probe))
     command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    command += ["--no-first-run", "--disable-background-networking", "--dump-dom", shown.as_uri()]
+    command += ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+    command += ["--disable-sync", f"--blink-settings=preferredColorScheme={0 if dark else 1}", "--dump-dom"]
+    command += [shown.as_uri()]
     dumped = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     title = re.search(r"<title>found(.*?)</title>", dumped)
     assert title is not None
@@ -262,5 +311,7 @@ def test_in_a_browser_tables_sort_and_pictures_load(page: Path, tmp_path: Path) 
     assert down == sorted(down, reverse=True)
     assert [float(value) for value in found["up"]] == sorted(down)
     assert found["sorted"] == "ascending"
-    assert len(found["pictures"]) == 12
+    assert len(found["pictures"]) == 14
+    assert 300 < found["phone"] <= 390
+    assert (min(int(part) for part in re.findall(r"\d+", found["paper"])) < 128) == dark
     assert min(found["pictures"]) > 300

@@ -6,7 +6,7 @@ A student is a candidate of any space, the winner that a search left, or one of 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -89,6 +89,28 @@ class Seen(NamedTuple):
     head: Tensor
 
 
+def fresh(stack: Stack, names: Sequence[str], seed: int, init: Init, device: torch.device) -> Weights:
+    """First weights of a stack's networks, each by seed and its own name; scales are 1 and shifts 0. To be trained."""
+    drawn = Drawing(seed, "independent", init, device).candidates(stack, names)
+    norms = {}
+    for layer in stack.layers:
+        if layer.is_norm:
+            shape = (len(layer.members), *layer.shape)
+            ones, zeros = (make(shape, device=device) for make in (torch.ones, torch.zeros))
+            norms[layer] = NormState(ones, zeros, zeros.clone(), ones.clone())
+    copied = drawn.map(torch.clone)
+    weights = Weights(copied.kernels, copied.bias, norms)
+    for parameter in trained(weights):
+        parameter.requires_grad_()
+    return weights
+
+
+def trained(weights: Weights) -> list[Tensor]:
+    """What is trained of a stack's weights: kernels, the heads' biases, scales and shifts."""
+    parts = [part for norm in weights.norms.values() for part in (norm.scale, norm.shift)]
+    return [*weights.kernels.values(), weights.bias, *parts]
+
+
 class Model:
     """A stack of one and its weights, trained in place; below float32 its passes run in mixed precision."""
 
@@ -102,26 +124,11 @@ class Model:
         cls, stack: Stack, name: str, seed: int, init: Init, device: torch.device, precision: Precision = "float32"
     ) -> Model:
         """Drawn weights, by seed and name; normalisations with scale 1 and shift 0."""
-        drawn = Drawing(seed, "independent", init, device).candidates(stack, [name])
-        norms = {}
-        for layer in stack.layers:
-            if layer.is_norm:
-                ones, zeros = (make(1, *layer.shape, device=device) for make in (torch.ones, torch.zeros))
-                norms[layer] = NormState(ones, zeros, zeros.clone(), ones.clone())
-        copied = drawn.map(torch.clone)
-        model = cls(stack, Weights(copied.kernels, copied.bias, norms), precision)
-        for parameter in model.parameters():
-            parameter.requires_grad_()
-        return model
+        return cls(stack, fresh(stack, [name], seed, init, device), precision)
 
     def parameters(self) -> list[Tensor]:
         """What is trained: kernels, the head's bias, scales and shifts."""
-        norms = self.weights.norms.values()
-        return [
-            *self.weights.kernels.values(),
-            self.weights.bias,
-            *(part for n in norms for part in (n.scale, n.shift)),
-        ]
+        return trained(self.weights)
 
     def statistics(self) -> list[Tensor]:
         """Running means and variances."""

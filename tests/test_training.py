@@ -14,10 +14,12 @@ from torch.testing import assert_close
 
 from benchmarks.plain import PlainCellNetwork, PlainResNet, plain_state, with_weights
 from benchmarks.spaces.nasbench201 import EDGES, live_edges, parse_cell
+from benchmarks.teachers import NORM_PARTS
 from proxies.network import NormState, Weights
 from search import checkpoint, methods
 from search.images import Batch
 from search.methods import Objective
+from search.pace import StackStepper
 from search.students import Model, Seen
 from search.training import WEIGHTS, Outcome, Recipe, Stepper, Watch, accuracy, train
 from tests.cases import DEAD, MIXED, plain_cell, small_data, small_model, stack_of
@@ -109,6 +111,34 @@ def test_running_statistics_of_a_stack_are_those_of_its_networks() -> None:
                 row = layer.members.index(member)
                 assert_close(norm.mean[row], expected[f"{key}.running_mean"])
                 assert_close(norm.variance[row], expected[f"{key}.running_var"])
+
+
+def test_students_in_a_stack_take_the_steps_that_they_take_alone() -> None:
+    """Two steps of three cells of unlike operations: every kernel, scale, shift and running statistic, and the sums."""
+    archs, data, recipe = [MIXED[0], DEAD[1], MIXED[1]], small_data(), Recipe()
+    stacked = StackStepper(archs, data, recipe, 0)
+    alone = [small_model(f"nasbench201:{arch}", 0) for arch in archs]
+    off = torch.amp.GradScaler(enabled=False)
+    steppers = []
+    for model in alone:
+        optimizer = torch.optim.SGD(model.parameters(), 0.05, 0.9, weight_decay=5e-4)
+        steppers.append(Stepper(model, Objective({"ce": 1.0}, model, None, data, 0), optimizer, off, print))
+    for number in range(2):
+        batch = list(data.epoch(8, 0, 0))[number]
+        losses, right = stacked.step(batch)
+        single = [stepper.step(batch) for stepper in steppers]
+        assert_close(losses, torch.stack([sums[0] / 8 for sums in single]))
+        assert right.tolist() == [sums[1] for sums in single]
+    for member, (arch, model) in enumerate(zip(archs, alone, strict=True)):
+        own, there = model.state_dict(), plain_state(stacked.stack, stacked.weights, member)
+        for layer, norm in stacked.weights.norms.items():
+            if member in layer.members:
+                name, row = stacked.stack.state_key(layer.role), layer.members.index(member)
+                there |= {f"{name}.{part}": v[row] for part, v in zip(NORM_PARTS, norm, strict=True)}
+        assert there.keys() == own.keys()
+        for key, value in own.items():
+            if not dead(f"nasbench201:{arch}", key):
+                assert_close(there[key], value, rtol=1e-4, atol=1e-5)
 
 
 def test_the_rate_falls_tenfold_at_the_fields_milestones_and_they_scale() -> None:

@@ -55,9 +55,7 @@ def training_steps(arch: str, data: Data, seed: int) -> dict[str, Callable[[], o
     return {**tasks, "ours": lambda: stepper.step(next(batches))}
 
 
-def stacked_steps(
-    archs: Sequence[str], sizes: Sequence[int], data: Data, seed: int
-) -> dict[str, Callable[[], object]]:
+def stacked_steps(archs: Sequence[str], sizes: Sequence[int], data: Data, seed: int) -> dict[str, Callable[[], object]]:
     """One step of training the first so many cells as one stack, for each size: what `ours` does, for all at once."""
     tasks: dict[str, Callable[[], object]] = {}
     for size in sizes:

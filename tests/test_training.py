@@ -221,15 +221,26 @@ def test_a_run_whose_loss_is_not_finite_ends_and_has_no_accuracy(tmp_path: Path)
 class Cramped(Model):
     """A network that has no memory for more than three images."""
 
+    error: RuntimeError = torch.OutOfMemoryError()
+
     def look(self, images: torch.Tensor, *, training: bool = False, stages: bool = False) -> Seen:
         if training and len(images) > 3:
-            raise torch.OutOfMemoryError
+            raise self.error
         return super().look(images, training=training, stages=stages)
 
 
-def test_out_of_memory_halves_the_batch_and_says_so() -> None:
+def allocation_error() -> RuntimeError:
+    """What PyTorch raises where a machine's own memory does not suffice."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 50)
+    return caught.value
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError(), allocation_error()], ids=["gpu", "cpu"])
+def test_out_of_memory_halves_the_batch_and_says_so(error: RuntimeError) -> None:
     data, model = small_data(), small_model("s0:111", 0)
     cramped = Cramped(model.stack, model.weights)
+    cramped.error = error
     said: list[str] = []
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     objective = Objective({"ce": 1.0}, model, None, data, 0)
@@ -246,6 +257,10 @@ def test_out_of_memory_halves_the_batch_and_says_so() -> None:
     assert loss == pytest.approx(8 * torch.stack(separate).mean().item(), rel=1e-5)
     with pytest.raises(ValueError, match="out of memory even with 2 images"):
         stepper._halve(8)
+    cramped.error = RuntimeError("something else")
+    stepper.parts = 1
+    with pytest.raises(RuntimeError, match="something else"):
+        stepper.step(batch)
 
 
 def test_the_average_follows_the_student(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_the_winners_of_searches_are_distilled_each_once_and_named_by_who_found_
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     searched = ["--space", "s0", "--proxy", "params,macs", "--budget", "4", "--population", "4", "--tournament", "2"]
-    few = ["--top", "1", "--max-params", "100000", "--workers", "1", "--out", "found"]
+    few = ["--top", "1", "--max-params", "200000", "--workers", "1", "--out", "found"]
     assert evolve.main([*searched, *few]) == 0
     best = pd.read_csv("found/best.csv", dtype=str)
     capsys.readouterr()

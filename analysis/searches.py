@@ -24,7 +24,7 @@ def summary(best: pd.DataFrame) -> pd.DataFrame:
     best: a row a search, with ALWAYS and, of other data sets, any further columns of accuracies.
     """
     rows = []
-    further = [column for column in best.columns if column not in (*ALWAYS, "step", "found_at")]
+    further = [column for column in best.columns if column not in (*ALWAYS, "space", "step", "found_at")]
     for (strategy, proxy), own in best.groupby(["strategy", "proxy"], sort=False):
         row = {"strategy": strategy, "proxy": proxy, "seeds": len(own)}
         row |= {name: own[name].mean() for name in ("evaluations", "seconds", "params", "macs")}

@@ -120,6 +120,19 @@ def check_writable(folder: Path) -> None:
         raise ValueError(f"--out {folder}: can't be written ({error.strerror})") from None
 
 
+def check_file(option: str, path: Path) -> None:
+    """See that an option's output file can be written, its folder being made. Raises ValueError where it can't."""
+    if path.is_dir():
+        raise ValueError(f"{option} {path}: is a folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trial = path.with_name(f".{path.name}.writable")
+        trial.write_text("")
+        trial.unlink()
+    except OSError as error:
+        raise ValueError(f"{option} {path}: can't be written ({error.strerror})") from None
+
+
 def _commit() -> tuple[str | None, bool | None]:
     """The commit this source is at, and whether files differ from it; None outside a checkout."""
     root = Path(__file__).resolve().parent.parent

@@ -36,12 +36,12 @@ class Options:
     classic: bool = option(False, "the eight classic measures shared, against one by one on fresh plain networks")
     scale: bool = option(False, "instead: by stack, by workers, by number of candidates, memory, share of the floor")
     report: bool = option(False, "instead: the report over a synthetic run of a whole space, and the bootstrap")
-    train: bool = option(False, "instead: a step of training, beside a bare PyTorch loop's")
+    train: bool = option(False, "instead: a step of training, beside a bare PyTorch loop's, and in --stacks")
     search: bool = option(
         False, "instead: evaluations a second of searches by a table, and what a search adds to scoring"
     )
     dataset: str = option("cifar10", "cifar10, cifar100 or ImageNet16-120")
-    stacks: str = option("1,2,4", "sizes of stacks for --scale; on a GPU say 1,8,64,256")
+    stacks: str = option("1,2,4", "sizes of stacks for --scale and --train; on a GPU say 1,8,64,256")
     workers: str = option("1,2", "counts of workers for --scale")
     numbers: str = option("100,1000,15625", "numbers of candidates for --scale")
     cells: int = option(20, "how many cells, sampled by --seed")
@@ -99,9 +99,8 @@ def measure_scale(options: Options) -> None:
     from benchmarks.engines import keep_memory, one_thread
 
     check(options)
-    sizes, counts, numbers = (whole_numbers(name, options) for name in ("stacks", "workers", "numbers"))
-    if max(sizes) > options.cells:
-        raise ValueError(f"--stacks {options.stacks}: --cells {options.cells} are fewer")
+    sizes = stack_sizes(options)
+    counts, numbers = (whole_numbers(name, options) for name in ("workers", "numbers"))
     job = prepare(options)
     keep_memory()
     with one_thread():
@@ -155,27 +154,42 @@ def whole_numbers(name: str, options: Options) -> list[int]:
     return sorted({int(part) for part in parts})
 
 
+def stack_sizes(options: Options) -> list[int]:
+    """The sizes of --stacks. Raises ValueError where there are fewer cells."""
+    sizes = whole_numbers("stacks", options)
+    if max(sizes) > options.cells:
+        raise ValueError(f"--stacks {options.stacks}: --cells {options.cells} are fewer")
+    return sizes
+
+
 def measure_training(options: Options) -> None:
-    """Measure a step of training, ours and a bare loop's, and print."""
+    """Measure a step of training, ours, a bare loop's, and that of several students in one stack, and print."""
     import torch
 
     from analysis.tables import number
-    from benchmarks.timing import alternated
+    from benchmarks.timing import Tasks, alternated
     from search import pace
 
     check(options)
+    sizes = [size for size in stack_sizes(options) if size > 1]
     job = prepare(options)
     noise = job.source.batch(options.batch_size, options.seed)
     data = pace.noise_data(noise, job.source.dataset.classes, job.conditions.device)
-    seconds = alternated(
-        job.archs, lambda arch: pace.training_steps(arch, data, options.seed), options.repeats, job.on_gpu
-    )
+    around = {arch: [*job.archs[number:], *job.archs[:number]] for number, arch in enumerate(job.archs)}
+
+    def tasks(arch: str) -> Tasks:
+        single = pace.training_steps(arch, data, options.seed)
+        return single | pace.stacked_steps(around[arch], sizes, data, options.seed)
+
+    seconds = alternated(job.archs, tasks, options.repeats, job.on_gpu)
+    for size in sizes:  # every cell is in as many stacks
+        seconds[pace.stacked_name(size)] /= size
     bare = [seconds[f"bare loop, {layout}"] for layout in pace.LAYOUTS]
     rows = [[name, number(1000 * took, 1), *(number(took / one, 2) for one in bare)] for name, took in seconds.items()]
-    headers = ["", "ms/step", *(f"x bare, {layout}" for layout in pace.LAYOUTS)]
+    headers = ["", "ms/step of a student", *(f"x bare, {layout}" for layout in pace.LAYOUTS)]
     notes = [
         how_measured(options, job, torch.get_num_threads()),
-        "ours with augmentation and metrics; the bare loop is given its batch",
+        "ours and stacks with augmentation and metrics; the bare loop is given its batch",
     ]
     show(options, "seconds per step of training by cross entropy", headers, rows, notes, {"seconds_per_step": seconds})
 

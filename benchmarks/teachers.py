@@ -98,8 +98,12 @@ def load(stack: Stack, path: Path, device: torch.device) -> Weights:
         if is_zip(path):
             check_stored(path)
         content = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, *MALFORMED) as error:
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
+    except OSError as error:
+        raise ValueError(f"teacher weights {path}: {error.strerror or error}") from None
+    except MALFORMED as error:
+        reason = "tensors alone are loaded, and it is no file of these"
+        if isinstance(error, (ValueError, RuntimeError)):  # others say a byte, or advise to load it unsafely
+            reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise ValueError(f"teacher weights {path}: not a state dict that loads safely ({reason})") from None
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -114,7 +118,8 @@ def load(stack: Stack, path: Path, device: torch.device) -> Weights:
         if layer.is_norm:
             norms[layer] = NormState(*(_entry(state, f"{name}.{part}", layer.shape, path) for part in NORM_PARTS))
         else:
-            kernels[layer] = _entry(state, f"{name}.weight", layer.shape, path)
+            note = " (classes x channels)" if layer is stack.head else ""
+            kernels[layer] = _entry(state, f"{name}.weight", layer.shape, path, note)
     bias = _entry(state, f"{stack.state_key(stack.head.role)}.bias", stack.head.shape[:1], path)
     surplus = [key for key in state if key not in known(stack) and not key.endswith("num_batches_tracked")]
     if surplus:
@@ -124,14 +129,17 @@ def load(stack: Stack, path: Path, device: torch.device) -> Weights:
     return Weights(kernels, bias, norms)
 
 
-def _entry(state: dict[str, object], key: str, shape: tuple[int, ...], path: Path) -> Tensor:
-    """One tensor of the state dict as that of a stack of one, [1, *shape] in float32."""
+def _entry(state: dict[str, object], key: str, shape: tuple[int, ...], path: Path, note: str = "") -> Tensor:
+    """One tensor of the state dict as that of a stack of one, [1, *shape] in float32; `note`: what makes its shape.
+
+    Raises ValueError where there is none that fits.
+    """
     value = state.get(key)
     if not isinstance(value, Tensor):
         begins = ", ".join(list(state)[:3])
         raise ValueError(f"teacher weights {path}: no tensor called {key!r}; the file begins with {begins}")
     if tuple(value.shape) != shape:
-        raise ValueError(f"teacher weights {path}: {key} has shape {tuple(value.shape)}, {shape} is expected")
+        raise ValueError(f"teacher weights {path}: {key} has shape {tuple(value.shape)}, {shape} is expected{note}")
     if not value.is_floating_point() or value.layout is not torch.strided or value.is_meta:
         raise ValueError(f"teacher weights {path}: {key} is no plain tensor of real numbers ({value.dtype})")
     if not value.isfinite().all() or (key.endswith("running_var") and (value < 0).any()):

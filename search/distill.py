@@ -32,7 +32,9 @@ MOST_EPOCHS, MOST_SEEDS = 10_000, 1000
 class Options(EngineOptions):
     """Train students by themselves and distilled from a trained teacher, and compare their test accuracies."""
 
-    student: str = option("s0:111", "students, separated by blanks: SPACE:CODE, a winner's .json, or a teacher's name")
+    student: str = option(
+        "s0:111", "students, separated by blanks: SPACE:CODE, a search's best.csv or winner.json, a teacher's name"
+    )
     teacher: str = option("resnet20", "teacher; rank.py --list names them")
     teacher_weights: str | None = option(None, "its state dict; without one it is trained here first")
     train_teacher: str | None = option(None, "only train this network, for --teacher-weights, and end")
@@ -114,7 +116,7 @@ def prepare(options: Options) -> tuple[Plan, Conditions, list[Run]]:
         cells = protocol.stratified(options.sample, options.sample_best, options.sample_disconnected, options.seed)
         chosen = [students.find(f"nasbench201:{cell}") for cell in cells]
     else:
-        chosen = [students.find(name) for name in options.student.split()]
+        chosen = students.find_all(options.student)
     ways = options.method.split()
     if options.train_teacher:
         chosen, ways = [students.find(options.train_teacher)], [runs.VANILLA]
@@ -133,6 +135,8 @@ def prepare(options: Options) -> tuple[Plan, Conditions, list[Run]]:
     conditions = plan.conditions(processes)
     if processes.main:
         results.check_writable(plan.out)
+        if options.table:
+            results.check_file("--table", Path(options.table))
     fitting = min(options.batch_size, len(conditions.data.train.labels))
     plan = replace(plan, recipe=replace(plan.recipe, batch_size=fitting))
     conditions = replace(conditions, recipe=plan.recipe)
@@ -253,7 +257,7 @@ def write(rows: pd.DataFrame, conditions: Conditions, options: Options) -> None:
     tables.write_csv(rows[["folder", "seconds"]], out / "seconds.csv")
     tables.write_csv(runs.truth_table(rows), Path(options.table) if options.table else out / "table.csv")
     histories = {
-        row["folder"]: (row["method"], pd.read_json(out / row["folder"] / "metrics.jsonl", lines=True))
+        (row["student"], row["method"], row["seed"]): pd.read_json(out / row["folder"] / "metrics.jsonl", lines=True)
         for row in rows.to_dict("records")
         if row["status"] != "lost"
     }
@@ -266,18 +270,23 @@ def show(rows: pd.DataFrame, teacher_row: dict[str, object] | None, conditions: 
     from search import runs
 
     recipe, teacher = conditions.recipe, conditions.teacher
+    table = runs.by_student(rows)
+    found = bool(table["found_by"].any())
     lines = []
     if teacher is not None:
         best = number(float(teacher_row["best"]), 2) if teacher_row else "n/a"  # type: ignore[arg-type]
         params = f"{sum(layer.parameters for layer in teacher.model.stack.layers):,}"
-        lines.append([teacher.name, "teacher", params, number(teacher.accuracy, 2), best, "", "done"])
-    for row in runs.by_student(rows).to_dict("records"):
+        names = [teacher.name, *([""] if found else []), "teacher"]
+        lines.append([*names, params, number(teacher.accuracy, 2), best, "", "done"])
+    for row in table.to_dict("records"):
         spread = f" ± {number(row['sd'], 2)}" if row["seeds"] > 1 else ""
-        name = row["arch"] if row["space"] == runs.NAMED else f"{row['space']}:{row['arch']}"
+        names = [row["student"], *([row["found_by"]] if found else []), row["method"]]
         accuracies = [number(row["last"], 2) + spread, number(row["best"], 2)]
-        lines.append([name, row["method"], f"{row['params']:,}", *accuracies, f"{row['seconds']:.0f}", row["status"]])
-    headers = ["network", "method", "params", "test accuracy", "best epoch", "seconds", "status"]
-    show_table(headers, lines, f"distillation on {conditions.data.name}: accuracy after the last epoch (%)", texts=2)
+        lines.append([*names, f"{row['params']:,}", *accuracies, f"{row['seconds']:.0f}", row["status"]])
+    texts = ["network", *(["found by"] if found else []), "method"]
+    headers = [*texts, "params", "test accuracy", "best epoch", "seconds", "status"]
+    title = f"distillation on {conditions.data.name}: accuracy after the last epoch (%)"
+    show_table(headers, lines, title, texts=len(texts))
     over = f" over {conditions.group.size} processes" if conditions.group.size > 1 else ""
     print(
         f"  {len(conditions.data.train.labels):,} training and {len(conditions.data.test.labels):,} test images of "

@@ -250,8 +250,8 @@ def winners(walks: Sequence[list[Step]], run: Run) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     for steps in walks:
         one = winner(steps)
-        row = {**one._asdict(), "seconds": sum(step.seconds for step in steps), "evaluations": len(steps)}
-        row |= {"regret": run.optimum - one.truth}
+        row = {"space": run.options.space, **one._asdict(), "seconds": sum(step.seconds for step in steps)}
+        row |= {"evaluations": len(steps), "regret": run.optimum - one.truth}
         rows.append(row | {name: table.accuracy.get(one.arch, math.nan) for name, table in others.items()})
     return pd.DataFrame(rows)
 
@@ -259,7 +259,7 @@ def winners(walks: Sequence[list[Step]], run: Run) -> pd.DataFrame:
 def winner_file(best: pd.DataFrame, run: Run) -> dict[str, object]:
     """The winner of the first search, as search/distill.py takes it."""
     first = {str(key): value for key, value in best.iloc[0].to_dict().items() if value == value}
-    return {"space": run.options.space, "dataset": run.options.dataset, "target": run.options.target, **first}
+    return {"dataset": run.options.dataset, "target": run.options.target, **first}
 
 
 def conditions(run: Run) -> dict[str, object]:

@@ -1,8 +1,12 @@
-"""What the training loop costs beside a bare PyTorch loop over the same network, step by step in one process."""
+"""What the training loop costs beside a bare PyTorch loop over the same network, and beside many students in a stack.
+
+Step by step in one process.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import count
 
 import torch
@@ -12,9 +16,9 @@ from torch.nn.functional import cross_entropy
 from benchmarks.batches import Batch as Noise
 from benchmarks.plain import PlainCellNetwork, plain_state, with_weights
 from benchmarks.spaces.nasbench201 import NasBench201, parse_cell
-from search.images import Data, Split
+from search.images import Batch, Data, Split
 from search.methods import Objective
-from search.students import Model, Student
+from search.students import Model, Student, fresh, trained
 from search.training import Recipe, Stepper
 
 LAYOUTS = {"default layout": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -49,6 +53,49 @@ def training_steps(arch: str, data: Data, seed: int) -> dict[str, Callable[[], o
     stepper = Stepper(model, objective, _sgd(model.parameters(), recipe), scaler, print)
     batches = (batch for epoch in count() for batch in data.epoch(len(data.train.labels), seed, epoch))
     return {**tasks, "ours": lambda: stepper.step(next(batches))}
+
+
+def stacked_steps(archs: Sequence[str], sizes: Sequence[int], data: Data, seed: int) -> dict[str, Callable[[], object]]:
+    """One step of training the first so many cells as one stack, for each size: what `ours` does, for all at once."""
+    tasks: dict[str, Callable[[], object]] = {}
+    for size in sizes:
+        stepper = StackStepper(archs[:size], data, Recipe(), seed)
+        batches = (batch for epoch in count() for batch in data.epoch(len(data.train.labels), seed, epoch))
+        tasks[stacked_name(size)] = partial(_next_step, stepper, batches)
+    return tasks
+
+
+def stacked_name(size: int) -> str:
+    """What the step of a stack is called."""
+    return f"stack of {size}"
+
+
+class StackStepper:
+    """Trains A cells of NAS-Bench-201 at once by cross entropy, all on the same batches.
+
+    Their weights meet in no sum, so the gradient of the sum of their losses is each one's own, and SGD's step is too.
+    """
+
+    def __init__(self, archs: Sequence[str], data: Data, recipe: Recipe, seed: int) -> None:
+        space = NasBench201()
+        self.stack = space.build(archs, data.classes, data.resolution)
+        names = [Student(space, arch).name for arch in archs]
+        self.weights = fresh(self.stack, names, seed, "kaiming", data.train.labels.device)
+        self.optimizer = _sgd(trained(self.weights), recipe)
+
+    def step(self, batch: Batch) -> Tensor:
+        """Train on a batch; the losses and the numbers of right answers of the A cells, [2, A]."""
+        self.optimizer.zero_grad()
+        logits = self.stack(batch.images, self.weights, training=True).logits
+        labels = batch.labels.expand(len(logits), -1)
+        losses = cross_entropy(logits.movedim(-1, 1), labels, reduction="none").mean(-1)
+        losses.sum().backward()
+        self.optimizer.step()
+        return torch.stack([losses.detach(), (logits.detach().argmax(-1) == labels).sum(-1)])
+
+
+def _next_step(stepper: StackStepper, batches: Iterator[Batch]) -> Tensor:
+    return stepper.step(next(batches))
 
 
 def _bare(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe) -> Callable[[], object]:

@@ -118,6 +118,8 @@ def row(run: Run, conditions: Conditions, outcome: Outcome) -> Row:
     return {
         "space": run.student.space.name if run.student.space else NAMED,
         "arch": run.student.arch,
+        "student": run.student.short,
+        "found_by": run.student.found_by,
         "method": run.method,
         "seed": run.seed,
         "params": counted(run.student.build(data.name, data.classes, data.resolution)).params,
@@ -180,7 +182,8 @@ def truth_table(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a student, as `rank.py --truth` reads it: mean last accuracies in percent over seeds.
 
     `vanilla` is the method ce; `distilled` the first other method; each method also has a column under its own name
-    and, with several seeds, one of its deviation. Students with a method of which no run is done are left out.
+    and, with several seeds, one of its deviation. `params`, and `found_by` where searches found the students, stand at
+    the end. Students with a method of which no run is done are left out.
     """
     done = rows[rows["status"].eq("done")]
     names = list(dict.fromkeys(rows["method"]))
@@ -193,13 +196,23 @@ def truth_table(rows: pd.DataFrame) -> pd.DataFrame:
             table.insert(number, column, table[method])
     if rows["seed"].nunique() > 1:
         table = table.join(spread.add_suffix(" sd"))
-    return table.reset_index()
+    known = ["params", *(["found_by"] if rows["found_by"].any() else [])]
+    return table.join(done.groupby(["space", "arch"])[known].first()).reset_index()
 
 
 def by_student(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a student and method: means over the seeds, the standard deviation of `last`, seconds in all."""
     rows = rows.assign(seeds=1, sd=rows["last"])
-    how = {"params": "first", "last": "mean", "sd": "std", "best": "mean", "seconds": "sum", "seeds": "sum"}
+    how = {
+        "student": "first",
+        "found_by": "first",
+        "params": "first",
+        "last": "mean",
+        "sd": "std",
+        "best": "mean",
+        "seconds": "sum",
+        "seeds": "sum",
+    }
     groups = rows.groupby(["space", "arch", "method"], sort=False)
     worst = groups["status"].agg(lambda found: next((status for status in found if status != "done"), "done"))
     return groups.agg(how).join(worst).reset_index()

@@ -5,9 +5,10 @@ A student is a candidate of any space, the winner that a search left, or one of 
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,31 +18,61 @@ from torch import Tensor
 from benchmarks import spaces, teachers
 from benchmarks.batches import DATASETS
 from benchmarks.drawing import Drawing, Init
+from benchmarks.limits import check_size
 from benchmarks.spaces import Space
 from benchmarks.stack import Stack
 from proxies.network import NormState, Taps, Weights
 
 Precision = Literal["float32", "bf16", "fp16"]
+LONG_CODE = 30  # characters
 TYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
 class Student:
-    """A network to train: a candidate of a space, or, without one, a network that teachers.py names."""
+    """A network to train: a candidate of a space, or, without one, a network that teachers.py names.
+
+    `found_by`: the searches whose winner it is, where it came from their file.
+    """
 
     space: Space | None
     arch: str
+    found_by: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
         """What a user may type for it."""
         return self.arch if self.space is None else f"{self.space.name}:{self.arch}"
 
+    @property
+    def short(self) -> str:
+        """The same for a table or a figure: the index in place of a long code."""
+        if self.space is None or len(self.arch) <= LONG_CODE:
+            return self.name
+        index = str(self.space.index(self.arch))
+        return f"{self.space.name}:{index}" if self.space.is_index(index) else self.name
+
     def build(self, data: str, classes: int, resolution: int) -> Stack:
         """Its network for images of this data set."""
         if self.space is not None:
             return self.space.build([self.arch], classes, resolution)
         return teachers.build(self.arch, data if data in DATASETS else "cifar10", classes, resolution)
+
+
+def find_all(text: str) -> list[Student]:
+    """The students that a user names, separated by blanks, each once; of a search's best.csv all winners.
+
+    Raises ValueError, saying what is allowed.
+    """
+    found: dict[str, list[Student]] = {}
+    for name in text.split():
+        for student in _winners(Path(name)) if name.endswith(".csv") else [find(name)]:
+            found.setdefault(student.name, []).append(student)
+    return [replace(same[0], found_by=", ".join(_once(one.found_by for one in same))) for same in found.values()]
+
+
+def _once(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(text for text in texts if text))
 
 
 def find(text: str) -> Student:
@@ -70,10 +101,32 @@ def _winner(path: Path) -> Student:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"--student {path}: {getattr(error, 'strerror', None) or 'no JSON file'}") from None
-    if not (isinstance(content, dict) and all(isinstance(content.get(key), str) for key in ("space", "arch"))):
-        raise ValueError(f"--student {path}: a winner's file names its space and arch, and this one does not")
-    found = spaces.find(content["space"])
-    return Student(found, found.parse(content["arch"]))
+    if not isinstance(content, dict):
+        raise ValueError(f"--student {path}: a winner's file is a JSON object, and this is a {type(content).__name__}")
+    return _won(content, f"--student {path}")
+
+
+def _winners(path: Path) -> list[Student]:
+    """The candidates in the table that searches left, best.csv."""
+    try:
+        check_size(path, "table")
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (OSError, ValueError, csv.Error) as error:
+        raise ValueError(f"--student {path}: {getattr(error, 'strerror', None) or 'no CSV table'}") from None
+    if not rows:
+        raise ValueError(f"--student {path}: no rows")
+    return [_won(row, f"--student {path}, row {number}") for number, row in enumerate(rows, 1)]
+
+
+def _won(content: Mapping[str, object], where: str) -> Student:
+    """The candidate that a search found, and by what."""
+    space, arch = content.get("space"), content.get("arch")
+    if not (isinstance(space, str) and isinstance(arch, str)):
+        raise ValueError(f"{where}: names no space and arch, as what a search leaves does")
+    found = spaces.find(space)
+    by = [str(content[key]) for key in ("strategy", "proxy") if content.get(key)]
+    return Student(found, found.parse(arch), " ".join(by))
 
 
 class Seen(NamedTuple):
@@ -89,6 +142,28 @@ class Seen(NamedTuple):
     head: Tensor
 
 
+def fresh(stack: Stack, names: Sequence[str], seed: int, init: Init, device: torch.device) -> Weights:
+    """First weights of a stack's networks, each by seed and its own name; scales are 1 and shifts 0. To be trained."""
+    drawn = Drawing(seed, "independent", init, device).candidates(stack, names)
+    norms = {}
+    for layer in stack.layers:
+        if layer.is_norm:
+            shape = (len(layer.members), *layer.shape)
+            ones, zeros = (make(shape, device=device) for make in (torch.ones, torch.zeros))
+            norms[layer] = NormState(ones, zeros, zeros.clone(), ones.clone())
+    copied = drawn.map(torch.clone)
+    weights = Weights(copied.kernels, copied.bias, norms)
+    for parameter in trained(weights):
+        parameter.requires_grad_()
+    return weights
+
+
+def trained(weights: Weights) -> list[Tensor]:
+    """What is trained of a stack's weights: kernels, the heads' biases, scales and shifts."""
+    parts = [part for norm in weights.norms.values() for part in (norm.scale, norm.shift)]
+    return [*weights.kernels.values(), weights.bias, *parts]
+
+
 class Model:
     """A stack of one and its weights, trained in place; below float32 its passes run in mixed precision."""
 
@@ -102,26 +177,11 @@ class Model:
         cls, stack: Stack, name: str, seed: int, init: Init, device: torch.device, precision: Precision = "float32"
     ) -> Model:
         """Drawn weights, by seed and name; normalisations with scale 1 and shift 0."""
-        drawn = Drawing(seed, "independent", init, device).candidates(stack, [name])
-        norms = {}
-        for layer in stack.layers:
-            if layer.is_norm:
-                ones, zeros = (make(1, *layer.shape, device=device) for make in (torch.ones, torch.zeros))
-                norms[layer] = NormState(ones, zeros, zeros.clone(), ones.clone())
-        copied = drawn.map(torch.clone)
-        model = cls(stack, Weights(copied.kernels, copied.bias, norms), precision)
-        for parameter in model.parameters():
-            parameter.requires_grad_()
-        return model
+        return cls(stack, fresh(stack, [name], seed, init, device), precision)
 
     def parameters(self) -> list[Tensor]:
         """What is trained: kernels, the head's bias, scales and shifts."""
-        norms = self.weights.norms.values()
-        return [
-            *self.weights.kernels.values(),
-            self.weights.bias,
-            *(part for n in norms for part in (n.scale, n.shift)),
-        ]
+        return trained(self.weights)
 
     def statistics(self) -> list[Tensor]:
         """Running means and variances."""

@@ -191,7 +191,9 @@ class Stepper:
                 self.scaler.scale(loss / images).backward()
                 right = (seen.logits.detach().argmax(-1) == some.labels).sum()
                 sums += torch.stack([loss.detach(), right, right.new_tensor(len(some.labels))])
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
             return None
         return sums
 
@@ -203,6 +205,11 @@ class Stepper:
             f"out of memory: batches of {images} now run in {self.parts} parts, their gradients added up; batch "
             "statistics and relations between images see one part at a time"
         )
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether memory did not suffice: a GPU's, or the machine's, for which PyTorch has no error of its own."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def part(batch: Batch, number: int, count: int) -> Batch:

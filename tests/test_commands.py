@@ -348,11 +348,14 @@ def test_speed_shares_the_classic_measures(capsys: pytest.CaptureFixture[str]) -
     assert "together / one by one (channels_last): " in capsys.readouterr().out
 
 
-def test_speed_compares_training_with_a_bare_loop(capsys: pytest.CaptureFixture[str]) -> None:
-    assert speed.main(["--train", "--cells", "1", "--repeats", "1", "--batch-size", "8", "--json", "pace.json"]) == 0
+def test_speed_compares_training_with_a_bare_loop_and_with_stacks(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--cells", "2", "--repeats", "1", "--batch-size", "8", "--stacks", "1,2"]
+    assert speed.main(["--train", *few, "--json", "pace.json"]) == 0
     assert "x bare, channels_last" in capsys.readouterr().out
     seconds = json.loads(Path("pace.json").read_text())["seconds_per_step"]
-    assert set(seconds) == {"ours", "bare loop, default layout", "bare loop, channels_last"}
+    assert set(seconds) == {"ours", "bare loop, default layout", "bare loop, channels_last", "stack of 2"}
+    assert speed.main(["--train", *few, "--stacks", "4"]) == 2
+    assert "--stacks 4: --cells 2 are fewer" in capsys.readouterr().err
 
 
 def test_speed_prints_ratios(capsys: pytest.CaptureFixture[str]) -> None:

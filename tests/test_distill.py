@@ -13,7 +13,8 @@ import pytest
 
 from benchmarks import rank
 from benchmarks.engines import Lost, Serial
-from search import distill, protocol, runs
+from benchmarks.spaces.resnet import S0
+from search import distill, evolve, protocol, runs
 from search.training import Outcome, train
 from tests.cases import SPACE
 
@@ -159,6 +160,9 @@ def test_a_diverged_run_is_one_line_and_a_status(capsys: pytest.CaptureFixture[s
         (["--ema", "1"], "--ema 1.0: at least 0, less than 1"),
         (["--sample", "10"], "--sample 10 with 20 best"),
         (["--seeds", "0"], "--seeds 0: 1 is the least"),
+        (["--table", "some.npz/table.csv"], "--table some.npz/table.csv: can't be written"),
+        (["--table", "."], "--table .: is a folder"),
+        (["--student", "nowhere.csv"], "--student nowhere.csv: No such file"),
     ],
 )
 def test_bad_input_is_one_line_and_trains_nothing(
@@ -171,10 +175,38 @@ def test_bad_input_is_one_line_and_trains_nothing(
     assert not list(Path().glob("out/*/metrics.jsonl"))
 
 
-def test_weights_for_other_classes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_for_another_network_or_other_classes_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--train-teacher", "resnet20") == 0
     assert distill.main(["--teacher-weights", "out/resnet20_ce_seed0/weights.pt", *QUICK, "--teacher", "resnet32"]) == 2
     assert "no tensor called 'layer1.3.conv1.weight'" in capsys.readouterr().err
+    with np.load("some.npz") as found:
+        arrays = dict(found)
+    arrays |= {f"{part}_labels": arrays[f"{part}_labels"] % 3 for part in ("train", "test")}
+    np.savez("three.npz", **arrays)
+    taught = [*QUICK, "--teacher-weights", "out/resnet20_ce_seed0/weights.pt", "--data", "three.npz"]
+    assert distill.main(taught) == 2
+    error = capsys.readouterr().err
+    assert "fc.weight has shape (10, 64), (3, 64) is expected (classes x channels)" in error
+    assert error.count("\n") == 1
+
+
+def test_the_winners_of_searches_are_distilled_each_once_and_named_by_who_found_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    searched = ["--space", "s0", "--proxy", "params,macs", "--budget", "4", "--population", "4", "--tournament", "2"]
+    few = ["--top", "1", "--max-params", "200000", "--workers", "1", "--out", "found"]
+    assert evolve.main([*searched, *few]) == 0
+    best = pd.read_csv("found/best.csv", dtype=str)
+    capsys.readouterr()
+    assert run("--student", "found/best.csv s0:311", "--method", "ce") == 0
+    printed = capsys.readouterr().out
+    assert "found by" in printed
+    table = pd.read_csv("out/table.csv", dtype={"arch": str}).set_index("arch")
+    assert set(table.index) == {*best["arch"], "311"}
+    own = best[best["arch"] == best["arch"][0]]
+    assert table["found_by"][best["arch"][0]] == ", ".join(own["strategy"] + " " + own["proxy"])
+    assert pd.isna(table["found_by"]["311"]) or "311" in set(best["arch"])
+    assert table["params"]["311"] == S0().count("311", 10, 8).params
 
 
 def test_another_run_in_the_same_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

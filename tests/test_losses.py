@@ -52,6 +52,40 @@ def test_nst_and_at_by_hand() -> None:
     assert losses.at_loss(one, other).item() == 1
 
 
+def test_fitnets_by_hand() -> None:
+    assert losses.fitnets_loss(t([1.0, 2.0]), t([0.0, 4.0])).item() == 2.5  # (1 + 4) / 2
+
+
+def test_cc_by_hand() -> None:
+    """Orthogonal images against equal ones, gamma = .4: off the diagonal 1 against 1 + .8 + .32, times exp(-.8)."""
+    found = losses.cc_loss(torch.eye(2).double(), t([1.0, 0.0], [3.0, 0.0]))
+    assert_close(found.item(), (1.12 * math.exp(-0.8)) ** 2 / 2)
+
+
+def test_ickd_by_hand() -> None:
+    """Orthogonal channels against equal ones: rows (1, 0) against (1, 1)/sqrt 2, squared 2 - sqrt 2 each."""
+    own, other = torch.eye(2).double().reshape(1, 2, 1, 2), t([1.0, 0.0], [1.0, 0.0]).reshape(1, 2, 1, 2)
+    assert_close(losses.ickd_loss(own, other).item(), 2 - math.sqrt(2))
+
+
+def test_dist_by_hand() -> None:
+    """Two classes and two images: opposite orders, 2 + 2; a teacher that says one thing: rows 0 and 2, columns 1."""
+    own, swapped, same = t([1.0, 0.0], [0.0, 1.0]), t([0.0, 1.0], [1.0, 0.0]), t([1.0, 0.0], [1.0, 0.0])
+    assert_close(losses.dist_loss(own, swapped).item(), 4.0)
+    assert_close(losses.dist_loss(own, same).item(), 2.0)
+
+
+def test_kdsvd_by_hand() -> None:
+    """Maps of rank one. The teacher's vectors are (1, 0) and (1, 0), the student's (1, 0) and (2, 1)/sqrt 5."""
+    wave = torch.tensor([1.0, -3.0]).double()
+    first, second = (torch.tensor(v).double()[:, None] * wave for v in ([1.0, 0.0], [2.0, 1.0]))
+    own, other = ([m.reshape(1, 2, 1, 2) for m in maps] for maps in ([first, second], [first, first]))
+    root = math.sqrt(5)
+    squares = {(2 / root - 1) ** 2: 0.0, 4 / 5: 1.0, (1 / root - 1) ** 2: 1.0, 1 / 5: 0.0}  # student's: teacher's
+    expected = sum((math.exp(-s / 8) - math.exp(-t / 8)) ** 2 for s, t in squares.items())
+    assert_close(losses.kdsvd_loss(own, other).item(), expected)
+
+
 FEATURES = [losses.fitnets_loss, losses.rkd_loss, losses.cc_loss, losses.pkt_loss]
 MAPS = [losses.at_loss, losses.nst_loss, losses.ickd_loss]
 LOGITS = [losses.kd_loss, losses.dist_loss]

@@ -99,6 +99,26 @@ def test_diswots_loss_is_the_articles() -> None:
     assert_close(objective(own, one), expected, check_dtype=False)
 
 
+def pixels(*rows: list[float]) -> Seen:
+    """One image a row, two channels of one pixel, and a head that passes them on."""
+    pooled = torch.tensor(rows)
+    features = pooled[:, :, None, None]
+    return Seen([features], features, pooled, pooled, torch.eye(2))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sp", 1 - 1 / math.sqrt(2)),  # rows (1, 0) and (0, 1) against (1, 1)/sqrt 2 twice
+        ("diswot_relation", math.sqrt(2 - math.sqrt(2)) / 4),  # I/sqrt 2 against ones/2; N = 2
+        ("diswot_semantic", math.sqrt(2) / 2 / 4),  # the maps of image 1 agree, of image 2 are another class's; K = 2
+    ],
+)
+def test_relations_of_two_images_by_hand(name: str, expected: float) -> None:
+    own, other = pixels([1.0, 0.0], [0.0, 1.0]), pixels([1.0, 0.0], [1.0, 0.0])
+    assert_close(loss_of(name, own, other).item(), expected)
+
+
 def test_a_method_with_a_teacher_needs_one_and_ce_does_not() -> None:
     data, student = small_data(), small_model("s0:111", 0)
     with pytest.raises(ValueError, match="kd needs a teacher"):

@@ -101,10 +101,10 @@ def test_weights_that_do_not_fit_name_the_first_that_does_not(tmp_path: Path) ->
     (tmp_path / "text.pth").write_text("hello")
     stack = teachers.build("resnet20", "cifar10", 10, 32)
     for name, message in (
-        ("c100", r"fc\.weight has shape \(100, 64\), \(10, 64\) is expected"),
+        ("c100", r"fc\.weight has shape \(100, 64\), \(10, 64\) is expected \(classes x channels\)"),
         ("shape", r"layer1\.0\.conv1\.weight has shape \(1,\)"),
         ("list", "holds a list"),
-        ("text", "loads safely"),
+        ("text", "loads safely .tensors alone are loaded"),
         ("none", "No such file"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -14,10 +14,12 @@ from torch.testing import assert_close
 
 from benchmarks.plain import PlainCellNetwork, PlainResNet, plain_state, with_weights
 from benchmarks.spaces.nasbench201 import EDGES, live_edges, parse_cell
+from benchmarks.teachers import NORM_PARTS
 from proxies.network import NormState, Weights
 from search import checkpoint, methods
 from search.images import Batch
 from search.methods import Objective
+from search.pace import StackStepper
 from search.students import Model, Seen
 from search.training import WEIGHTS, Outcome, Recipe, Stepper, Watch, accuracy, train
 from tests.cases import DEAD, MIXED, plain_cell, small_data, small_model, stack_of
@@ -111,6 +113,34 @@ def test_running_statistics_of_a_stack_are_those_of_its_networks() -> None:
                 assert_close(norm.variance[row], expected[f"{key}.running_var"])
 
 
+def test_students_in_a_stack_take_the_steps_that_they_take_alone() -> None:
+    """Two steps of three cells of unlike operations: every kernel, scale, shift and running statistic, and the sums."""
+    archs, data, recipe = [MIXED[0], DEAD[1], MIXED[1]], small_data(), Recipe()
+    stacked = StackStepper(archs, data, recipe, 0)
+    alone = [small_model(f"nasbench201:{arch}", 0) for arch in archs]
+    off = torch.amp.GradScaler(enabled=False)
+    steppers = []
+    for model in alone:
+        optimizer = torch.optim.SGD(model.parameters(), 0.05, 0.9, weight_decay=5e-4)
+        steppers.append(Stepper(model, Objective({"ce": 1.0}, model, None, data, 0), optimizer, off, print))
+    for number in range(2):
+        batch = list(data.epoch(8, 0, 0))[number]
+        losses, right = stacked.step(batch)
+        single = [stepper.step(batch) for stepper in steppers]
+        assert_close(losses, torch.stack([sums[0] / 8 for sums in single]))
+        assert right.tolist() == [sums[1] for sums in single]
+    for member, (arch, model) in enumerate(zip(archs, alone, strict=True)):
+        own, there = model.state_dict(), plain_state(stacked.stack, stacked.weights, member)
+        for layer, norm in stacked.weights.norms.items():
+            if member in layer.members:
+                name, row = stacked.stack.state_key(layer.role), layer.members.index(member)
+                there |= {f"{name}.{part}": v[row] for part, v in zip(NORM_PARTS, norm, strict=True)}
+        assert there.keys() == own.keys()
+        for key, value in own.items():
+            if not dead(f"nasbench201:{arch}", key):
+                assert_close(there[key], value, rtol=1e-4, atol=1e-5)
+
+
 def test_the_rate_falls_tenfold_at_the_fields_milestones_and_they_scale() -> None:
     full, short = Recipe(), Recipe(epochs=8)
     assert [full.rate(epoch) for epoch in (0, 149)] == [0.05, 0.05]
@@ -191,15 +221,26 @@ def test_a_run_whose_loss_is_not_finite_ends_and_has_no_accuracy(tmp_path: Path)
 class Cramped(Model):
     """A network that has no memory for more than three images."""
 
+    error: RuntimeError = torch.OutOfMemoryError()
+
     def look(self, images: torch.Tensor, *, training: bool = False, stages: bool = False) -> Seen:
         if training and len(images) > 3:
-            raise torch.OutOfMemoryError
+            raise self.error
         return super().look(images, training=training, stages=stages)
 
 
-def test_out_of_memory_halves_the_batch_and_says_so() -> None:
+def allocation_error() -> RuntimeError:
+    """What PyTorch raises where a machine's own memory does not suffice."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 50)
+    return caught.value
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError(), allocation_error()], ids=["gpu", "cpu"])
+def test_out_of_memory_halves_the_batch_and_says_so(error: RuntimeError) -> None:
     data, model = small_data(), small_model("s0:111", 0)
     cramped = Cramped(model.stack, model.weights)
+    cramped.error = error
     said: list[str] = []
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     objective = Objective({"ce": 1.0}, model, None, data, 0)
@@ -216,6 +257,10 @@ def test_out_of_memory_halves_the_batch_and_says_so() -> None:
     assert loss == pytest.approx(8 * torch.stack(separate).mean().item(), rel=1e-5)
     with pytest.raises(ValueError, match="out of memory even with 2 images"):
         stepper._halve(8)
+    cramped.error = RuntimeError("something else")
+    stepper.parts = 1
+    with pytest.raises(RuntimeError, match="something else"):
+        stepper.step(batch)
 
 
 def test_the_average_follows_the_student(tmp_path: Path) -> None:

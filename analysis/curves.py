@@ -22,7 +22,8 @@ def training_curves(runs: Mapping[tuple[str, str, int], pd.DataFrame]) -> Figure
     runs: (student, method, seed) -> table with columns epoch, loss, test_accuracy. Seeds look alike, and so do students
     where there are more than kinds of dashes; of one student dashes tell methods apart that share a colour.
     """
-    students, methods = (list(dict.fromkeys(key[place] for key in runs)) for place in (0, 1))
+    students = list(dict.fromkeys(student for student, _, _ in runs))
+    methods = list(dict.fromkeys(method for _, method, _ in runs))
     few = 1 < len(students) <= len(DASHES)
 
     def looks(student: str, method: str) -> tuple[str, Dash]:

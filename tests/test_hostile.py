@@ -190,7 +190,13 @@ def test_weights_that_are_compressed_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["proxy: &a [*a]", "a: &a [x,x]\nproxy: [*a,*a]", "proxy: !!python/object/apply:os.mkdir [ran]"]
+    "text",
+    [
+        "proxy: &a [*a]",
+        "a: &a [x,x]\nproxy: [*a,*a]",
+        "proxy: !!python/object/apply:os.mkdir [ran]",
+        "proxy: " + "[" * 100_000,  # minutes, were it read to its end
+    ],
 )
 def test_a_configuration_runs_and_unfolds_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str

@@ -175,7 +175,8 @@ def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    made = box.SIMPLE_HEAD if any(headers) else None
+    table = Table(title=Text(title), title_justify="left", box=made, show_header=any(headers))
     for number, header in enumerate(headers):
         table.add_column(header, justify="left" if number < texts else "right")
     for row in rows:

@@ -61,11 +61,11 @@ def tables() -> Iterator[Finding]:
     """Every accuracy table that --truth can name, verified: by its digest, or by reading it."""
     yield _table("retrained cifar10", truth.retrained)
     yield _table("published cifar100", lambda: truth.published("distilled"))
-    for dataset in truth.OFFICIAL_SHA256:
-        if truth.official_path(dataset).is_file():
-            yield _table(f"official {dataset}", partial(truth.official, dataset))
-        else:
-            yield Finding(f"official {dataset}", None, f"not here; {truth.how_to_fetch(dataset)}")
+    here = [dataset for dataset in truth.OFFICIAL_SHA256 if truth.official_path(dataset).is_file()]
+    for dataset in here:
+        yield _table(f"official {dataset}", partial(truth.official, dataset))
+    if missing := [dataset for dataset in truth.OFFICIAL_SHA256 if dataset not in here]:
+        yield Finding("official", None, f"{', '.join(missing)} not here; {truth.how_to_fetch('DATASET')}")
     yield imported_table()
 
 

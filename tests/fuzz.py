@@ -62,7 +62,12 @@ def fuzz(reader: str, seconds: int) -> None:
             shutil.copy(known, folder)
         broken = hostile.CORPUS / reader
         broken.mkdir(exist_ok=True)  # git keeps no empty folder
-        limits = [f"-max_total_time={seconds}", f"-timeout={SLOWEST}", f"-rss_limit_mb={MEBIBYTES}"]
+        limits = [
+            f"-max_total_time={seconds}",
+            f"-timeout={SLOWEST}",
+            f"-report_slow_units={SLOWEST}",
+            f"-rss_limit_mb={MEBIBYTES}",
+        ]
         arguments = [
             sys.argv[0],
             folder,

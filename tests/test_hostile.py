@@ -292,7 +292,7 @@ def test_a_score_that_changed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     proxy, arch = next(iter(golden))
     for change, sound in ((1e-9, True), (1.0, False)):
         rows = [Score("", a, p, 0, v, "ok", 0.0) for (p, a), v in golden.items() if a == arch]
-        scale = max(abs(value) for (name, _), value in golden.items() if name == proxy)
+        scale = max(doctor._sizes(golden, proxy))
         rows[0] = rows[0]._replace(score=rows[0].score + change * scale)
         monkeypatch.setattr(doctor, "golden_cells", lambda device, rows=rows: iter([rows]))
         monkeypatch.setattr(doctor, "machine", lambda: doctor.made_on())

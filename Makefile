@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 PYTHONS ?= python3.11 python3.12
 
-.PHONY: rank distill test check format speed example readme docs matrix lock soak audit clean
+.PHONY: rank distill test check format speed example readme docs matrix lock soak mutate fuzz memory audit clean
 
 rank: $(VENV)/installed
 	$(BIN)/python benchmarks/rank.py --proxy diswot --dataset cifar10
@@ -42,13 +42,13 @@ docs: readme
 speed: $(VENV)/installed
 	$(BIN)/python benchmarks/speed.py
 
-# the tests under each Python, with the oldest and the newest dependencies that setup.cfg allows
+# the tests under each Python, one environment of 6 GB after another, with the oldest and the newest dependencies that setup.cfg allows
 matrix: $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet uv
 	set -e; for python in $(PYTHONS); do for deps in lowest-direct highest; do \
 		made=$(VENV)/matrix-$$python-$$deps; $$python -m venv $$made; \
 		$(BIN)/uv pip install --quiet --python $$made/bin/python --resolution $$deps --editable ".[test]"; \
-		$$made/bin/python -m pytest; done; done
+		$$made/bin/python -m pytest; rm -rf $$made; done; done
 
 # what the published tables were computed with; install it with: pip install -r requirements.lock --no-deps
 lock: $(VENV)/installed
@@ -57,6 +57,17 @@ lock: $(VENV)/installed
 soak: $(VENV)/installed
 	$(BIN)/python tests/soak.py --minutes 120
 
+# what these three do, and what they found: docs/testing.md
+mutate: $(VENV)/installed-test
+	$(BIN)/python tests/mutate.py
+
+fuzz: $(VENV)/installed-fuzz
+	$(BIN)/python tests/fuzz.py
+
+memory: $(VENV)/installed
+	$(BIN)/python tests/memory.py
+
+# asks PyPI's own service, which a mirror of it may lack: then it fails, and has checked nothing
 audit: $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 DEBUG_VARIABLE = "DISWOT_DEBUG"  # set it to see the traceback of what is otherwise one line
 BAD_INPUT, INTERRUPTED = 2, 130
+DEEPEST = 10  # lists and maps in one another, in a configuration
 
 O = TypeVar("O")  # noqa: E741, an options dataclass
 
@@ -65,8 +66,13 @@ class ConfigFile(jsonargparse.ActionConfigFile):
         try:
             check_size(path, "config")
             events = yaml.parse(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-            if any(isinstance(event, yaml.AliasEvent) for event in events):
-                parser.error(f"--config {path}: YAML aliases (*name) are not read; write the value out")
+            depth = 0
+            for event in events:
+                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+                if depth > DEEPEST:  # the time that nesting takes grows with its square
+                    parser.error(f"--config {path}: nested more than {DEEPEST} deep; options are flat")
+                if isinstance(event, yaml.AliasEvent):
+                    parser.error(f"--config {path}: YAML aliases (*name) are not read; write the value out")
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             parser.error(f"--config {path}: can't be read ({error})")
         super().__call__(parser, cfg, values, option_string)
@@ -175,7 +181,8 @@ def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    made = box.SIMPLE_HEAD if any(headers) else None
+    table = Table(title=Text(title), title_justify="left", box=made, show_header=any(headers))
     for number, header in enumerate(headers):
         table.add_column(header, justify="left" if number < texts else "right")
     for row in rows:

@@ -52,6 +52,7 @@ class Doctor:
     """Versions, devices, memory, data, a store's health, and a self-test against golden scores, in one screen."""
 
     store: str = option("runs/store.sqlite", "store of scores to look at")
+    seconds: float = option(20.0, "how long the self-test scores golden cells on each device; 50 cells are all of them")
     renew: bool = option(False, "write the golden scores anew; for developers who changed what a proxy computes")
 
 
@@ -81,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
         "merge": lambda: merge([Path(store) for store in chosen.stores], Path(chosen.into)),
         "list": show_tables,
         "check": check,
-        "doctor": lambda: doctor(Path(chosen.store), chosen.renew),
+        "doctor": lambda: doctor(Path(chosen.store), chosen.seconds, chosen.renew),
     }
     return reported(PROG, run[values.subcommand])
 
@@ -170,7 +171,7 @@ def check() -> None:
     _show(list(doctor.tables()), "accuracy tables, verified")
 
 
-def doctor(store: Path, renew: bool) -> None:
+def doctor(store: Path, seconds: float, renew: bool) -> None:
     """Look at everything, then compute golden scores. Raises ValueError where something is not sound."""
     import torch
 
@@ -180,7 +181,7 @@ def doctor(store: Path, renew: bool) -> None:
         doctor.renew()
     found = list(doctor.findings(store))
     devices = {"cpu", jobs.find_device("auto").type}
-    found += [doctor.self_test(torch.device(device)) for device in sorted(devices)]
+    found += [doctor.self_test(torch.device(device), seconds) for device in sorted(devices)]
     _show(found, "what this machine has")
 
 

@@ -11,11 +11,13 @@ import io
 import pickle
 import pickletools
 import struct
+import threading
 import tokenize
 import zipfile
 import zlib
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -195,14 +197,45 @@ def scan_torch(path: Path, advance: Callable[[int], None] = lambda _: None) -> N
             scan(plain, str(path), advance)
 
 
-def load_torch(path: Path, *, trust: bool = False) -> object:
-    """What a file of torch.save holds, by weights_only=True unless it is to be trusted. Raises ValueError."""
+def load_torch(path: Path, advance: Callable[[int], None] = lambda _: None, *, trust: bool = False) -> object:
+    """What a file of torch.save holds, by weights_only=True unless it is to be trusted. Raises ValueError.
+
+    `advance` is told from time to time how many bytes are read; of today's format nothing before the end, since torch
+    reads the whole pickle first.
+    """
     admitted: list[Any] = [(stand_in, name) for name, stand_in in ADMITTED.items() if name.startswith("numpy")]
     try:
         with torch.serialization.safe_globals(admitted):
-            return torch.load(path, map_location="cpu", weights_only=not trust)
+            if is_zip(path):
+                content: object = torch.load(path, map_location="cpu", weights_only=not trust)
+                advance(path.stat().st_size)
+                return content
+            with path.open("rb") as file, _watched(file, advance):
+                return torch.load(file, map_location="cpu", weights_only=not trust)
     except (OSError, *MALFORMED) as error:
         raise ValueError(f"{path}: does not load ({_short(error)})") from None
+
+
+@contextmanager
+def _watched(file: BinaryIO, advance: Callable[[int], None]) -> Iterator[None]:
+    """Tells how far a file is read while another reads it, and that it is read to its end when that is done."""
+    done = threading.Event()
+
+    def watch() -> None:
+        told = 0
+        while not done.wait(0.5):
+            position = file.tell()
+            advance(position - told)
+            told = position
+        advance(file.seek(0, 2) - told)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 def _short(error: BaseException) -> str:

@@ -83,6 +83,24 @@ def test_a_file_becomes_a_table_of_every_training(tmp_path: Path, content: dict[
 
 
 @pytest.mark.parametrize("legacy", [False, True])
+def test_the_bar_of_every_step_ends_at_its_end(tmp_path: Path, legacy: bool) -> None:
+    told: dict[str, list[int]] = {}
+
+    @contextmanager
+    def bar(text: str, total: int) -> Iterator[Callable[[int], None]]:
+        counts: list[int] = []
+        yield counts.append
+        told[text.split(": ")[1]] = [sum(counts), total]
+
+    path = official.write(small(), tmp_path, legacy=legacy)
+    imported.install(path, tmp_path / "cache", bar)
+    size = path.stat().st_size
+    assert told["digest"] == told["load"] == [size, size]
+    assert told["cells"] == [1, 1]
+    assert size / 2 < told["scan"][0] <= size
+
+
+@pytest.mark.parametrize("legacy", [False, True])
 def test_numpy_scalars_are_numbers(tmp_path: Path, scalars: dict[str, Any], legacy: bool) -> None:
     install(official.write(scalars, tmp_path, legacy=legacy), tmp_path / "cache")
     column = imported.select("nasbench201:x-test", "cifar100", tmp_path / "cache")

@@ -64,12 +64,16 @@ def test_failed_scores_rank_last_and_are_counted() -> None:
     assert rank([np.inf, 2, 3, 4], truth, ok=[[False, True, True, True]]).spearman == 1
     two_failed = rank([np.nan, -np.inf, 3, 4], truth)
     assert two_failed.failed == 2
+    assert rank([np.nan, 2, 3, 4], truth).failed == 1
     np.testing.assert_allclose(two_failed.spearman, stats.spearmanr([0, 0, 3, 4], truth).statistic)
 
 
 def test_where_every_score_failed_nothing_is_defined() -> None:
     found = rank([np.nan, np.nan, np.nan], [1, 2, 3])
-    assert found.failed == 3
+    assert (found.n, found.failed, found.seeds) == (3, 3, 1)
+    both = ranking.undefined(3, 2)
+    assert (both.n, both.failed, both.seeds) == (3, 6, 2)
+    assert np.isnan(both.spearman_sd)
     for name in ("spearman", "kendall", "top10_mean_truth", "regret"):
         assert np.isnan(getattr(found, name)), name
 
@@ -109,6 +113,7 @@ def test_top_views_by_hand() -> None:
 
 
 def test_the_top_tenth_takes_ties_along() -> None:
+    assert ranking.top_tenth_spearman(np.array([1.0, 2.0]), np.array([2.0, 1.0])) == -1
     truth = np.array([0.0] * 17 + [5.0, 5.0, 6.0])
     assert ranking.top_tenth_spearman(np.arange(20.0), truth) == stats.spearmanr([17, 18, 19], [5, 5, 6]).statistic
 

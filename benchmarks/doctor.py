@@ -15,7 +15,7 @@ import platform
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +31,7 @@ GOLDEN_CELLS = (1462, 1651, *range(0, 15_600, 325))  # 50 official indices: all 
 GOLDEN_DATASET = "ImageNet16-120"  # the smallest images
 GOLDEN_BATCH = 8
 TOLERANCE = 5e-2  # over the largest score of a proxy; another thread count alone moves grasp by 2.4e-2
+CPU = ("model name", "cpu family", "model", "stepping", "cache size")  # of /proc/cpuinfo: names alone stand for several
 SECONDS = 20.0  # that a self-test takes
 
 
@@ -147,7 +148,7 @@ def _store(path: Path) -> Finding:
 
 
 def golden_cells(device: torch.device) -> Iterator[list[Score]]:
-    """Every proxy on one golden cell after another, computed by one thread, so that threads move no digit."""
+    """Every proxy on one golden cell after another, computed with one thread as all scores are."""
     space = spaces.find("nasbench201")
     archs = [space.arch(index) for index in GOLDEN_CELLS]
     job = jobs.Job(
@@ -158,20 +159,10 @@ def golden_cells(device: torch.device) -> Iterator[list[Score]]:
         source=batches.open_source("noise", GOLDEN_DATASET),
         conditions=jobs.Conditions(GOLDEN_DATASET, batch_size=GOLDEN_BATCH, teacher="resnet20", device=device),
     )
-    with Store(Path(":memory:")) as store, _one_thread():
+    with Store(Path(":memory:")) as store:
         scorer = scoring.Scorer(job, store)
         for arch in archs:
             yield scorer.rows([arch])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def self_test(device: torch.device, seconds: float = SECONDS) -> Finding:
@@ -220,10 +211,9 @@ def made_on() -> dict[str, str]:
 def machine() -> dict[str, str]:
     """What decides the last digits of a score on a CPU."""
     described = Path("/proc/cpuinfo")
-    lines = described.read_text().splitlines() if described.is_file() else []
-    cpu = next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
+    lines = described.read_text().split("\n\n")[0].splitlines() if described.is_file() else []
+    entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    cpu = ", ".join(entries[key] for key in CPU if key in entries) or platform.processor()
     return {"torch": torch.__version__, "cpu": cpu, "instructions": torch.backends.cpu.get_cpu_capability()}
 
 

@@ -4,7 +4,7 @@ retrained   NAS-Bench-201 on CIFAR-10, in the data of the package analog-nasbenc
 official    NAS-Bench-201 test accuracy after 200 epochs, mean over seeds: benchmarks/data.py fetch brings it
 nasbench201:SPLIT[:EPOCHS][:SEED]   a column of the authors' own file: benchmarks/data.py import brings it
 published   S0 on CIFAR-100, vanilla and distilled, by DisWOT's authors: part of the project
-trial       20 NAS-Bench-201 cells, vanilla and distilled, trained for a moment by search/distill.py: embedded too
+trial       a few NAS-Bench-201 cells, vanilla and distilled, trained for a moment by search/distill.py: embedded too
 a path      a CSV of `arch` or `index`, and `accuracy` (or a column called like the target)
 
 Targets are vanilla accuracy, distilled accuracy, and gain: what distillation adds, distilled - vanilla in points.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import math
 import os
 import pickle
@@ -240,8 +241,8 @@ def published(target: str) -> Truth:
 
 def trial(target: str) -> Truth:
     """Our own small table of distilled accuracies, by search/distill.py; see docs/distilled_truth.md."""
-    source = f"trial ({target}; 20 cells, 5,085 CIFAR-10 images of 8x8, 3 epochs, one seed; distilled is kd)"
-    return replace(from_csv(TRIAL, NasBench201(), target), source=source)
+    protocol = json.loads(TRIAL.with_suffix(".json").read_text(encoding="utf-8"))
+    return replace(from_csv(TRIAL, NasBench201(), target), source=f"trial ({target}; {protocol['summary']})")
 
 
 class _Record:
@@ -294,7 +295,7 @@ TABLES = {
     "trial": Table(
         *("nasbench201", ("cifar10",), TARGETS),
         lambda dataset, target: trial(target),
-        "NAS-Bench-201, cifar10, vanilla and distilled: 20 cells, 8x8 images, 3 epochs; a trial of the way, embedded",
+        "NAS-Bench-201, cifar10, vanilla and distilled: a few cells, small images; a trial of the way, embedded",
         usual=False,
     ),
 }

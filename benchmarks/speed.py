@@ -99,8 +99,8 @@ def measure_scale(options: Options) -> None:
     from benchmarks.engines import keep_memory, one_thread
 
     check(options)
-    sizes = stack_sizes(options)
     counts, numbers = (whole_numbers(name, options) for name in ("workers", "numbers"))
+    sizes = stack_sizes(options)
     job = prepare(options)
     keep_memory()
     with one_thread():

@@ -40,7 +40,7 @@ FIGURES = {
     "cost": lambda: charts.cost_against_quality(NAMES, np.array([1e-3, 1e-2, 1.0, 0.0]), NUMBERS),
     "apart": lambda: charts.critical_difference(NAMES, np.array([0.8, 0.5, 0.4, -0.3]), [(0, 1), (1, 2)]),
     "search": lambda: searches.curves(history(), 99.0),
-    "training": lambda: curves.training_curves({f"run {n}": (f"method {n}", epochs()) for n in range(9)}),
+    "training": lambda: curves.training_curves({("s0:111", f"method {n}", 0): epochs() for n in range(9)}),
     "ablation": lambda: charts.ablation(ablation_rows(), "draw"),
     "one setting": lambda: charts.ablation(ablation_rows().iloc[:4], "metrics"),
     "matrix": lambda: heatmaps.proxy_matrix(NAMES, np.eye(4) * np.nan, "rho", low=-1, high=1),

@@ -110,27 +110,25 @@ def write_json(content: Mapping[str, object], path: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Make an output folder, and see that it takes files. Raises OSError or ValueError where it does not."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        trial = folder / ".writable"
-        trial.write_text("")
-        trial.unlink()
-    except OSError as error:
-        raise ValueError(f"--out {folder}: can't be written ({error.strerror})") from None
+    """Make an output folder, and see that it takes files. Raises ValueError where it does not."""
+    _check_takes_files(folder, f"--out {folder}")
 
 
 def check_file(option: str, path: Path) -> None:
     """See that an option's output file can be written, its folder being made. Raises ValueError where it can't."""
     if path.is_dir():
         raise ValueError(f"{option} {path}: is a folder")
+    _check_takes_files(path.parent, f"{option} {path}")
+
+
+def _check_takes_files(folder: Path, asked: str) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        trial = path.with_name(f".{path.name}.writable")
+        folder.mkdir(parents=True, exist_ok=True)
+        trial = folder / ".writable"
         trial.write_text("")
         trial.unlink()
     except OSError as error:
-        raise ValueError(f"{option} {path}: can't be written ({error.strerror})") from None
+        raise ValueError(f"{asked}: can't be written ({error.strerror})") from None
 
 
 def _commit() -> tuple[str | None, bool | None]:

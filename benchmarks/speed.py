@@ -221,7 +221,7 @@ def check(options: Options) -> None:
     if options.cells < 1 or options.repeats < 1 or options.seed < 0:
         raise ValueError("--cells and --repeats: 1 is the least; --seed: 0")
     if options.json:
-        results.check_writable(Path(options.json).parent)
+        results.check_file("--json", Path(options.json))
 
 
 def how_measured(options: Options, job: Job, threads: int = 1) -> str:

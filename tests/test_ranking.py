@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis import bootstrap, ranking
-from analysis.bootstrap import spearman_resamples
+from analysis.bootstrap import Array, spearman_resamples
 
 values = st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=3, max_size=40)
 
@@ -73,9 +74,9 @@ def test_where_every_score_failed_nothing_is_defined() -> None:
     assert (found.n, found.failed, found.seeds) == (3, 3, 1)
     both = ranking.undefined(3, 2)
     assert (both.n, both.failed, both.seeds) == (3, 6, 2)
-    assert np.isnan(both.spearman_sd)
-    for name in ("spearman", "kendall", "top10_mean_truth", "regret"):
-        assert np.isnan(getattr(found, name)), name
+    for one in (found, both):
+        figures = {name: value for name, value in vars(one).items() if name not in ("n", "failed", "seeds")}
+        assert np.isnan(list(figures.values())).all(), figures
 
 
 def test_a_constant_score_has_no_correlation() -> None:
@@ -116,6 +117,21 @@ def test_the_top_tenth_takes_ties_along() -> None:
     assert ranking.top_tenth_spearman(np.array([1.0, 2.0]), np.array([2.0, 1.0])) == -1
     truth = np.array([0.0] * 17 + [5.0, 5.0, 6.0])
     assert ranking.top_tenth_spearman(np.arange(20.0), truth) == stats.spearmanr([17, 18, 19], [5, 5, 6]).statistic
+
+
+def test_the_top_tenth_is_a_tenth() -> None:
+    truth = np.arange(50.0)
+    best = [5, 1, 2, 3, 4]
+    scores = np.append(np.full(45, 9), best)
+    assert ranking.top_tenth_spearman(scores, truth) == pytest.approx(stats.spearmanr(best, range(5)).statistic)
+
+
+@pytest.mark.parametrize("view", [ranking.top_mean_truth, ranking.regret, ranking.precision, ranking.ndcg])
+def test_the_top_of_none_is_undefined_and_of_one_itself(view: Callable[[Array, Array, int], float]) -> None:
+    one = np.array([7.0])
+    assert np.isnan(view(one[:0], one[:0], 1))
+    expected = {ranking.top_mean_truth: 7, ranking.regret: 0, ranking.precision: 1, ranking.ndcg: np.nan}
+    np.testing.assert_equal(view(one, one, 1), expected[view])
 
 
 def test_ties_at_the_edge_of_the_top_count_by_their_mean() -> None:
@@ -227,6 +243,13 @@ def test_within_bands_of_size_by_hand() -> None:
     truth, scores = np.array([1.0, 2, 3, 4, 8, 9]), np.array([1.0, 2, 3, 4, 6, 5])
     np.testing.assert_allclose(ranking.band_spearman(scores, truth, size, bands=2), (4 * 1 + 2 * -1) / 6)
     assert np.isnan(ranking.band_spearman(size, truth, size, bands=2))
+
+
+def test_equal_sizes_share_the_band_of_their_first() -> None:
+    bands = ranking.size_bands(np.array([1.0, 1, 1, 2]), 4)
+    assert bands.tolist() == [0, 0, 0, 3]
+    assert bands.dtype.kind == "i"
+    assert ranking.size_bands(np.array([]), 4).tolist() == []
 
 
 def test_bands_are_about_equal_where_sizes_differ() -> None:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
+
+# Time is no property: what takes long here, or on a busy machine, is not wrong.
+hypothesis.settings.register_profile("here", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("here")
 
 # One thread a process, commands that tests start included: the processes of `pytest -n` share the cores.
 os.environ["OMP_NUM_THREADS"] = "1"

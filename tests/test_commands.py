@@ -258,7 +258,7 @@ BAD = [
     (["--out", "empty.txt"], "--out empty.txt: can't be written"),
     (["--out", "empty.txt/deeper"], "can't be written"),
     (["--store", "bad.txt"], "bad.txt: no store"),
-    (["--nonsense"], "unrecognized arguments: --nonsense"),
+    (["--nonsense"], "nrecognized arguments: --nonsense"),
     (["--config", "nothing.yaml"], "nothing.yaml"),
 ]
 

@@ -55,6 +55,12 @@ def test_two_candidates() -> None:
     assert found.regret == 1
 
 
+@given(st.lists(st.integers(0, 50), min_size=2, max_size=200).filter(lambda drawn: len(set(drawn)) > 1))
+def test_a_correlation_with_itself_is_exactly_one(drawn: list[int]) -> None:
+    x = np.array(drawn, dtype=float)
+    assert (ranking.spearman(x, x**3), ranking.spearman(x, -x)) == (1, -1)
+
+
 def test_a_negative_correlation_stays_negative() -> None:
     assert rank([3, 2, 1, 0], [1, 2, 3, 4]).spearman == -1
 
@@ -157,6 +163,11 @@ def test_the_bootstrap_gives_the_same_whatever_it_holds_at_once(monkeypatch: pyt
     first = spearman_resamples(x[None], y, range(50), random(), resamples=30)
     monkeypatch.setattr(bootstrap, "BLOCK", 350)
     np.testing.assert_allclose(spearman_resamples(x[None], y, range(50), random(), resamples=30), first)
+
+
+def test_one_resample_makes_no_width() -> None:
+    low, high = ranking.bootstrap_interval(np.arange(9.0)[None], np.arange(9.0) % 4, range(9), random(), resamples=1)
+    assert low == high
 
 
 def test_the_interval_covers_as_often_as_it_says() -> None:

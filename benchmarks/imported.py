@@ -396,7 +396,8 @@ def select(name: str, dataset: str, folder: Path) -> Column:
     chosen = seeds if seed is None else [column for column in seeds if column == prefix + seed]
     if not chosen:
         known = ", ".join(column.removeprefix(prefix) for column in seeds) or "none"
-        raise ValueError(f"--truth {name}: the imported file has no such accuracies on {dataset}; seeds there: {known}")
+        wanted = f"{dataset} {split}, {epochs} epochs" + (f", seed {seed}" if seed else "")
+        raise ValueError(f"--truth {name}: the imported file has no {wanted}; seeds there: {known}")
     note = installed(folder)
     table = pd.read_csv(folder / note.table, usecols=["arch", *seeds], index_col="arch")
     accuracy = table[chosen].mean(axis=1).dropna()

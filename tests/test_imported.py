@@ -360,7 +360,13 @@ def test_noise_between_seeds_is_the_ceiling(many: Path) -> None:
     ("name", "space", "dataset", "target", "message"),
     [
         ("nasbench201:", "nasbench201", "cifar10", "vanilla", "write nasbench201:x-valid"),
-        ("nasbench201:x-test:100", "nasbench201", "cifar100", "vanilla", "seeds there: 777, 888, 999"),
+        (
+            "nasbench201:x-test:100",
+            "nasbench201",
+            "cifar100",
+            "vanilla",
+            "no cifar100 x-test, 200 epochs, seed 100; seeds there: 777",
+        ),
         ("nasbench201:x-test:200:12x", "nasbench201", "cifar100", "vanilla", "write nasbench201:x-valid"),
         (
             "nasbench201:x-test",
@@ -374,7 +380,7 @@ def test_noise_between_seeds_is_the_ceiling(many: Path) -> None:
             "nasbench201",
             "cifar10",
             "vanilla",
-            "no such accuracies on cifar10; seeds there: none",
+            "no cifar10 x-valid, 200 epochs; seeds there: none",
         ),
         ("nasbench201:x-valid", "nasbench201", "cifar10", "distilled", "has vanilla accuracies"),
     ],

@@ -80,12 +80,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def ablate(options: Options) -> None:
     """Run the ablations that are asked for, one after the other."""
-    from benchmarks import results
+    from benchmarks import record
     from benchmarks.store import Store
 
     check_range("seeds", options.seeds, 1, 1000)
     out = Path(options.out)
-    results.check_writable(out)
+    record.check_writable(out)
     names = list(ABLATIONS) if options.name == "all" else [options.name]
     job, _ = prepare(options, "params")
     path = Path(options.store) if options.store else out / "store.sqlite"
@@ -99,7 +99,7 @@ def run(name: str, options: Options, store: Store, engine: Engine, out: Path) ->
     import pandas as pd
 
     from analysis import charts, figures, tables
-    from benchmarks import results
+    from benchmarks import record
     from benchmarks.drawing import generator
 
     ablation = ABLATIONS[name]
@@ -117,7 +117,7 @@ def run(name: str, options: Options, store: Store, engine: Engine, out: Path) ->
     tables.write_csv(table, out / f"{name}.csv")
     figure = charts.ablation(table, f"{name}: {options.space}, {options.dataset}, {options.target}")
     figures.save_both(figure, out, name)
-    results.write_json({"command": sys.argv, "options": asdict(options), **results.environment()}, out / f"{name}.json")
+    record.write_json({"command": sys.argv, "options": asdict(options), **record.environment()}, out / f"{name}.json")
     show(table, f"{name}: {options.space} on {options.dataset}, {len(job.archs)} candidates")
     print(f"  written: {out / name}.csv, .png, .pdf, .json\n  again: {typed()}")
 

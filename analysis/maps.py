@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 def draw(options: Options) -> None:
     """Look at the three networks, draw, and say how to do it again."""
     from analysis import figures, heatmaps
-    from benchmarks import results, spaces, truth, worker
+    from benchmarks import record, spaces, truth, worker
     from proxies.similarity import frobenius_unit
 
     check_range("images", options.images, 1, options.batch_size)
@@ -48,7 +48,7 @@ def draw(options: Options) -> None:
     good, bad = students(options, space, truth.load(options.truth, space, options.dataset, options.target))
     job = scoring_job(options, space, [good, bad], [], [options.seed])
     out = Path(options.out)
-    results.check_writable(out)
+    record.check_writable(out)
     batch = job.source.batch(options.batch_size, options.seed)
     run = worker.SeedRun(job, options.seed)
     student_good, student_bad = (run.probe([arch], frozenset()) for arch in (good, bad))
@@ -66,7 +66,7 @@ def draw(options: Options) -> None:
     for name, figure in drawings.items():
         figures.save_both(figure, out, name)
     said = {"good": good, "bad": bad, "batch": job.source.name, "command": sys.argv, "options": asdict(options)}
-    results.write_json({**said, **results.environment()}, out / "maps.json")
+    record.write_json({**said, **record.environment()}, out / "maps.json")
     print(f"  good student: {good}; bad student: {bad}; teacher: {options.teacher}")
     print(f"  written: {out}/maps and relations as .png and .pdf, maps.json")
     print(f"  again: {typed()}")

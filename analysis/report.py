@@ -57,7 +57,7 @@ def report(options: Options) -> None:
 
     from analysis import runs
     from analysis.sections import of_ablations, of_maps, of_search
-    from benchmarks import results
+    from benchmarks import record
 
     if options.resamples < 100:
         raise ValueError(f"--resamples {options.resamples}: 100 is the least")
@@ -65,8 +65,9 @@ def report(options: Options) -> None:
         raise ValueError(f"--top {options.top}: 1 is the least")
     opened = [runs.read(folder) for folder in options.runs]
     out = Path(options.out)
-    for folder in (out.parent, *([Path(options.figures)] if options.figures else [])):
-        results.check_writable(folder)
+    record.check_file("--out", out)
+    if options.figures:
+        record.check_writable(Path(options.figures), "--figures")
     draw = Drawer(Path(options.figures) if options.figures else None)
     sections = [of_run(run, options, draw) for run in opened]
     sections += [of_pair(a, b) for a, b in pairs_of(opened)]
@@ -79,7 +80,7 @@ def report(options: Options) -> None:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         title=options.title, command=typed(), sections=sections,
-        footer=footer(results.environment()),
+        footer=footer(record.environment()),
     )  # fmt: skip
     temporary = out.with_name(f".{out.name}")
     temporary.write_text(page, encoding="utf-8")

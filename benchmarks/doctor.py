@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 
 import proxies
-from benchmarks import batches, imported, jobs, results, scoring, spaces, truth
+from benchmarks import batches, imported, jobs, record, scoring, spaces, truth
 from benchmarks.store import Score, Store
 
 GOLDEN = Path(__file__).parent / "results" / "golden.csv"
@@ -45,7 +45,7 @@ class Finding(NamedTuple):
 
 def findings(store: Path) -> Iterator[Finding]:
     """Versions, devices, memory, data and the store, one after another."""
-    environment = results.environment()
+    environment = record.environment()
     versions = environment["versions"]
     assert isinstance(versions, dict)
     yield Finding("versions", None, ", ".join(f"{name} {version}" for name, version in versions.items()))
@@ -248,4 +248,4 @@ def renew() -> None:
         writer.writerow(["proxy", "index", "score"])
         writer.writerows((row.proxy, space.index(row.arch), repr(row.score)) for row in rows)
     note = {"command": "python benchmarks/data.py doctor --renew", "machine": machine()}
-    results.write_json(note, GOLDEN.with_suffix(".json"))
+    record.write_json(note, GOLDEN.with_suffix(".json"))

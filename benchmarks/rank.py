@@ -59,14 +59,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def rank(options: Options) -> None:
     """Score what is not scored yet, rank, write, print."""
-    from benchmarks import results, scoring, selection
+    from benchmarks import record, scoring, selection, summary
     from proxies import Combination
 
     started = datetime.now(UTC)
     start = time.perf_counter()
     job, chosen, truth = prepare(options)
     out = Path(options.out) if options.out else Path("runs") / run_name(options, len(job.archs))
-    results.check_writable(out)
+    record.check_writable(out)
     stand_ins = selection.stand_ins(job.space, job.archs) if options.unique else {arch: arch for arch in job.archs}
     scored = list(dict.fromkeys(stand_ins.values()))
     with opened_scorer(options, job, out) as scorer:
@@ -79,16 +79,16 @@ def rank(options: Options) -> None:
     rows += scoring.combined(rows, job, combinations)
     names = [one.name for one in chosen]
     if truth.vanilla:
-        rows += results.vanilla_rows(job, truth)
-        names.append(results.VANILLA)
+        rows += summary.vanilla_rows(job, truth)
+        names.append(summary.VANILLA)
     scoring_seconds = time.perf_counter() - start
-    scores = results.scores_table(rows, job, truth)
-    rankings = results.rankings(scores, names, job, options.target, truth)
-    results.write_tables(scores, rankings, out)
+    scores = summary.scores_table(rows, job, truth)
+    rankings = summary.rankings(scores, names, job, options.target, truth)
+    summary.write_tables(scores, rankings, out)
     draw_figure(scores, rankings, job, options, out)
     times = {"started": started.isoformat(), "scoring_seconds": scoring_seconds, "seconds": time.perf_counter() - start}
-    results.write_json({**conditions(options, job, truth), **times}, out / "run.json")
-    notes = results.notes(job, options.target, truth, scores)
+    record.write_json({**conditions(options, job, truth), **times}, out / "run.json")
+    notes = summary.notes(job, options.target, truth, scores)
     if options.unique:
         notes.append(f"--unique: {len(scored):,} scored, each for all cells that compute its function")
     if combinations:
@@ -96,7 +96,7 @@ def rank(options: Options) -> None:
             f"combined by ranks over these {len(job.archs):,} candidates, and defined for them alone: "
             + ", ".join(one.name for one in combinations)
         )
-    show(results.headline(rankings), notes, options, out)
+    show(summary.headline(rankings), notes, options, out)
 
 
 def prepare(options: Options) -> tuple[Job, list[Proxy | Combination], Truth]:
@@ -170,7 +170,7 @@ def run_name(options: Options, candidates: int) -> str:
 
 def conditions(options: Options, job: Job, truth: Truth) -> dict[str, object]:
     """What run.json says beside the times."""
-    from benchmarks import results, teachers
+    from benchmarks import record, teachers
 
     c = job.conditions
     trained = None if c.teacher_weights is None else teachers.digest(c.teacher_weights)
@@ -186,8 +186,8 @@ def conditions(options: Options, job: Job, truth: Truth) -> dict[str, object]:
         "draw": c.draw,
         "init": c.init,
         "truth_source": truth.source,
-        "device": results.device_name(c.device),
-        **results.environment(),
+        "device": record.device_name(c.device),
+        **record.environment(),
     }
 
 

@@ -12,7 +12,7 @@ from time import perf_counter
 import torch
 
 import proxies
-from benchmarks import results, truth
+from benchmarks import summary, truth
 from benchmarks.engines import Serial, Workers
 from benchmarks.explain import PASSES, asked_for
 from benchmarks.jobs import Job
@@ -106,9 +106,9 @@ def growth(job: Job, numbers: Sequence[int]) -> list[float]:
         own = replace(job, archs=archs, proxies=proxies.parts(proxies.select(TABULAR)))
         with TemporaryDirectory() as folder, Store(Path(folder) / "store") as store:
             start = perf_counter()
-            table = results.scores_table(score(own, store), own, known)
-            ranked = results.rankings(table, [proxy.name for proxy in own.proxies], own, "vanilla", known)
-            results.write_tables(table, ranked, Path(folder))
+            table = summary.scores_table(score(own, store), own, known)
+            ranked = summary.rankings(table, [proxy.name for proxy in own.proxies], own, "vanilla", known)
+            summary.write_tables(table, ranked, Path(folder))
             taken.append((perf_counter() - start) / number)
     return taken
 

@@ -216,21 +216,21 @@ def measure_search(options: Options) -> None:
 
 def check(options: Options) -> None:
     """Raises ValueError for options that can't be."""
-    from benchmarks import results
+    from benchmarks import record
 
     if options.cells < 1 or options.repeats < 1 or options.seed < 0:
         raise ValueError("--cells and --repeats: 1 is the least; --seed: 0")
     if options.json:
-        results.check_file("--json", Path(options.json))
+        record.check_file("--json", Path(options.json))
 
 
 def how_measured(options: Options, job: Job, threads: int = 1) -> str:
     """What has to be known beside the figures."""
-    from benchmarks import results
+    from benchmarks import record
 
     return (
         f"median over {options.repeats} runs, mean over {options.cells} cells; batch {options.batch_size}, "
-        f"{options.dataset}, {results.device_name(job.conditions.device)}, threads: {threads}"
+        f"{options.dataset}, {record.device_name(job.conditions.device)}, threads: {threads}"
     )
 
 
@@ -244,7 +244,7 @@ def show(
 ) -> None:
     """Print a table, and write the figures where that is wanted."""
     from analysis.tables import markdown
-    from benchmarks import results
+    from benchmarks import record
 
     if options.markdown:
         print(markdown(headers, rows, notes))
@@ -252,7 +252,7 @@ def show(
         show_table(headers, rows, title)
         print("\n".join(f"  {note}" for note in notes))
     if options.json:
-        results.write_json({"options": asdict(options), **content, **results.environment()}, Path(options.json))
+        record.write_json({"options": asdict(options), **content, **record.environment()}, Path(options.json))
 
 
 def measure_report(options: Options) -> None:

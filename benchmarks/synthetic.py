@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks import batches, results, spaces, truth
+from benchmarks import batches, record, spaces, summary, truth
 from benchmarks.drawing import generator
 from benchmarks.jobs import Conditions, Job
 
@@ -35,9 +35,9 @@ def write_run(folder: Path, proxies: int, seeds: int) -> int:
     scores = pd.concat(parts, ignore_index=True)
     scores["truth"] = scores["arch"].map(known.accuracy)
     names = [f"synthetic{number:02d}" for number in range(proxies)]
-    rankings = results.rankings(scores, names, job, "vanilla", known)
+    rankings = summary.rankings(scores, names, job, "vanilla", known)
     folder.mkdir(parents=True, exist_ok=True)
-    results.write_tables(scores, rankings, folder)
+    summary.write_tables(scores, rankings, folder)
     conditions = {
         "options": {"space": space.name, "dataset": "cifar10", "target": "vanilla", "draw": "none: synthetic scores"},
         "seeds": list(job.seeds),
@@ -48,5 +48,5 @@ def write_run(folder: Path, proxies: int, seeds: int) -> int:
         "truth_source": known.source,
         "device": "none",
     }
-    results.write_json(conditions, folder / "run.json")
+    record.write_json(conditions, folder / "run.json")
     return len(scores)

@@ -74,7 +74,7 @@ def distill(options: Options) -> None:
     """Train the teacher where there is none, then every student with every method and seed; write; print."""
     import pandas as pd
 
-    from benchmarks import results
+    from benchmarks import record
     from search import sweep
 
     started, start = datetime.now(UTC), perf_counter()
@@ -92,7 +92,7 @@ def distill(options: Options) -> None:
         times = {"started": started.isoformat(), "seconds": perf_counter() - start}
         write(rows, conditions, options)
         content = {"command": sys.argv, "options": asdict(options), "data": conditions.data.digest, **times}
-        results.write_json({**content, **results.environment()}, conditions.out / "run.json")
+        record.write_json({**content, **record.environment()}, conditions.out / "run.json")
         show(rows, teacher_row, conditions, options)
     failed = rows[rows["status"].ne("done")]
     if len(failed):
@@ -107,7 +107,7 @@ def distill(options: Options) -> None:
 
 def prepare(options: Options) -> tuple[Plan, Conditions, list[Run]]:
     """Everything that the options name, checked before anything is trained."""
-    from benchmarks import jobs, results, teachers
+    from benchmarks import jobs, record, teachers
     from search import group, methods, protocol, runs, students
 
     check_numbers(options)
@@ -134,9 +134,9 @@ def prepare(options: Options) -> tuple[Plan, Conditions, list[Run]]:
         raise ValueError(f"--batch-size {options.batch_size}: {processes.size} processes need two images each")
     conditions = plan.conditions(processes)
     if processes.main:
-        results.check_writable(plan.out)
+        record.check_writable(plan.out)
         if options.table:
-            results.check_file("--table", Path(options.table))
+            record.check_file("--table", Path(options.table))
     fitting = min(options.batch_size, len(conditions.data.train.labels))
     plan = replace(plan, recipe=replace(plan.recipe, batch_size=fitting))
     conditions = replace(conditions, recipe=plan.recipe)

@@ -95,13 +95,13 @@ def evolve(options: Options) -> None:
     import pandas as pd
 
     from analysis import figures, searches, tables
-    from benchmarks import results
+    from benchmarks import record
     from benchmarks.store import Store
 
     started, start = datetime.now(UTC), time.perf_counter()
     run, planned = prepare(options)
     out = Path(options.out) if options.out else Path("runs") / run_name(options)
-    results.check_writable(out)
+    record.check_writable(out)
     store = Path(options.store) if options.store else (out if options.out else out.parent) / "store.sqlite"
     evaluations = sum(search.budget for search in planned)
     with (
@@ -118,9 +118,9 @@ def evolve(options: Options) -> None:
         contents["front.csv"] = searches.fronts(history[history["strategy"] == "nsga2"], options.against)
     for name, table in contents.items():
         tables.write_csv(table, out / name)
-    results.write_json(winner_file(best, run), out / "winner.json")
+    record.write_json(winner_file(best, run), out / "winner.json")
     times = {"started": started.isoformat(), "seconds": seconds, "scoring_share": run.scored / seconds}
-    results.write_json({**conditions(run), **times}, out / "run.json")
+    record.write_json({**conditions(run), **times}, out / "run.json")
     files = [*contents, "winner.json", "run.json"]
     if history["truth"].notna().any():
         figures.save_both(searches.curves(history, run.optimum), out, "search")
@@ -264,15 +264,15 @@ def winner_file(best: pd.DataFrame, run: Run) -> dict[str, object]:
 
 def conditions(run: Run) -> dict[str, object]:
     """What run.json says beside the times."""
-    from benchmarks import results
+    from benchmarks import record
 
     return {
         "command": sys.argv,
         "options": asdict(run.options),
         "truth_source": run.truth.source if run.truth is not None else None,
         "optimum": run.optimum,
-        "device": results.device_name(run.job.conditions.device),
-        **results.environment(),
+        "device": record.device_name(run.job.conditions.device),
+        **record.environment(),
     }
 
 

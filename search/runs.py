@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks import results, teachers
+from benchmarks import record, teachers
 from benchmarks.drawing import Init
 from benchmarks.spaces.space import counted
 from search import methods
@@ -92,7 +92,7 @@ def perform(run: Run, conditions: Conditions, watch: Watch) -> Row:
     """The row of a run, trained now, from its checkpoint where there is one."""
     data, folder, settings = conditions.data, conditions.out / run.name, _settings(run, conditions)
     if conditions.group.main:
-        results.check_writable(folder)
+        record.check_writable(folder)
     stack = run.student.build(data.name, data.classes, data.resolution)
     device = data.train.labels.device
     student = Model.fresh(stack, run.student.name, run.seed, conditions.init, device, conditions.precision)
@@ -102,7 +102,7 @@ def perform(run: Run, conditions: Conditions, watch: Watch) -> Row:
     outcome = train(student, objective, data, recipe, folder, settings, watch, conditions.group)
     if conditions.group.main:
         content = {"settings": settings, "status": outcome.status, "history": outcome.history}
-        results.write_json(content, folder / "outcome.json")
+        record.write_json(content, folder / "outcome.json")
     return row(run, conditions, outcome)
 
 

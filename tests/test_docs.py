@@ -11,7 +11,7 @@ import pytest
 
 import proxies
 from analysis.tables import markdown
-from benchmarks import results
+from benchmarks import summary
 from docs import commands, readme
 
 ROOT = Path(__file__).parent.parent
@@ -97,7 +97,7 @@ def test_a_committed_table_is_that_of_its_run(name: str) -> None:
     ranking, seconds = (
         pd.read_csv(EXAMPLE / name / f"{file}.csv", na_values=["n/a"]) for file in ("ranking", "seconds")
     )
-    table = markdown(*results.headline(ranking.merge(seconds, on="proxy").to_dict("records")))
+    table = markdown(*summary.headline(ranking.merge(seconds, on="proxy").to_dict("records")))
     assert (EXAMPLE / name / "table.md").read_text(encoding="utf-8").startswith(f"{table}\n"), "make example"
 
 

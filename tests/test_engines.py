@@ -183,7 +183,7 @@ def rows(path: Path) -> int:
 def process(target: Callable[..., object], *arguments: object) -> Any:
     """A process that starts at once: forked where torch is loaded already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "pandas", "benchmarks.scoring", "benchmarks.results", "analysis.ranking"])
+    context.set_forkserver_preload(["torch", "pandas", "benchmarks.scoring", "benchmarks.summary", "analysis.ranking"])
     made = context.Process(target=target, args=arguments)
     made.start()
     return made

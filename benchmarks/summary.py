@@ -1,19 +1,14 @@
-"""From rows to what a run leaves behind: the table of scores, the table of rankings, and the conditions beside them."""
+"""From rows to tables: the scores of a run, their rankings, and how people read these."""
 
 from __future__ import annotations
 
-import json
-import platform
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from analysis import ranking
 from analysis.tables import UNDEFINED, number, write_csv
@@ -23,7 +18,6 @@ from benchmarks.jobs import Job
 from benchmarks.store import Score
 from benchmarks.truth import Truth
 
-PACKAGES = ("diswot-bench", "torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "analog-nasbench")
 VANILLA = "vanilla accuracy"
 
 
@@ -82,70 +76,6 @@ def rankings(scores: pd.DataFrame, names: Sequence[str], job: Job, target: str, 
         cost = float(np.median(own["seconds"].to_numpy()[ok])) if ok.any() else np.nan
         rows.append({**conditions, **numbers, "seconds_per_arch": cost, **last})
     return sorted(rows, key=lambda row: (np.isnan(row["spearman"]), -row["spearman"]))
-
-
-def environment() -> dict[str, object]:
-    """Versions, commit and machine, for run.json."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    commit, dirty = _commit()
-    machine = {"system": platform.platform(), "processor": platform.machine(), "threads": torch.get_num_threads()}
-    return {"versions": versions, "commit": commit, "dirty": dirty, "machine": machine}
-
-
-def device_name(device: torch.device) -> str:
-    """What the device is called."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" and torch.cuda.is_available() else device.type
-
-
-def write_json(content: Mapping[str, object], path: Path) -> None:
-    """Write a JSON file so that a reader never sees half of it."""
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
-def check_writable(folder: Path) -> None:
-    """Make an output folder, and see that it takes files. Raises ValueError where it does not."""
-    _check_takes_files(folder, f"--out {folder}")
-
-
-def check_file(option: str, path: Path) -> None:
-    """See that an option's output file can be written, its folder being made. Raises ValueError where it can't."""
-    if path.is_dir():
-        raise ValueError(f"{option} {path}: is a folder")
-    _check_takes_files(path.parent, f"{option} {path}")
-
-
-def _check_takes_files(folder: Path, asked: str) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        trial = folder / ".writable"
-        trial.write_text("")
-        trial.unlink()
-    except OSError as error:
-        raise ValueError(f"{asked}: can't be written ({error.strerror})") from None
-
-
-def _commit() -> tuple[str | None, bool | None]:
-    """The commit this source is at, and whether files differ from it; None outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
-
-    def git(*words: str) -> str | None:
-        try:
-            done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True)
-        except (OSError, subprocess.CalledProcessError):
-            return None
-        return done.stdout.strip()
-
-    top = git("rev-parse", "--show-toplevel")
-    if top is None or Path(top) != root:
-        return None, None
-    return git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
 
 
 def headline(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:

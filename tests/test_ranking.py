@@ -126,10 +126,10 @@ def test_the_top_tenth_takes_ties_along() -> None:
 
 
 def test_the_top_tenth_is_a_tenth() -> None:
-    truth = np.arange(50.0)
-    best = [5, 1, 2, 3, 4]
-    scores = np.append(np.full(45, 9), best)
-    assert ranking.top_tenth_spearman(scores, truth) == pytest.approx(stats.spearmanr(best, range(5)).statistic)
+    best = [6, 1, 2, 3, 4, 5]
+    scores = np.append(np.full(54, 9), best)
+    found = ranking.top_tenth_spearman(scores, np.arange(60.0))
+    assert found == pytest.approx(stats.spearmanr(best, range(6)).statistic)
 
 
 @pytest.mark.parametrize("view", [ranking.top_mean_truth, ranking.regret, ranking.precision, ranking.ndcg])

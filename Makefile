@@ -50,9 +50,10 @@ matrix: $(VENV)/bin/python
 		$(BIN)/uv pip install --quiet --python $$made/bin/python --resolution $$deps --editable ".[test]"; \
 		$$made/bin/python -m pytest; rm -rf $$made; done; done
 
-# what the published tables were computed with; install it with: pip install -r requirements.lock --no-deps
+# what the published tables were computed with; docs/data.md says how to install it
 lock: $(VENV)/installed
-	$(BIN)/python -m pip freeze --exclude-editable > requirements.lock
+	echo "# What the published tables were computed with (Python 3.11, Linux): make lock writes it anew." > requirements.lock
+	$(BIN)/python -m pip freeze --exclude-editable >> requirements.lock
 
 soak: $(VENV)/installed
 	$(BIN)/python tests/soak.py --minutes 120

@@ -1,15 +1,21 @@
-"""The same results whatever the hash seed, the locale, the time zone and the number of threads."""
+"""The same results whatever the hash seed, locale, time zone and number of threads; a lock that lacks nothing."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from configparser import ConfigParser
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from benchmarks import rank
 
@@ -45,3 +51,45 @@ def test_the_number_of_threads_changes_rounding_alone(tmp_path: Path) -> None:
     one, two = scores(tmp_path / "1"), scores(tmp_path / "2")
     pd.testing.assert_frame_equal(one.drop(columns="score"), two.drop(columns="score"), check_exact=True)
     np.testing.assert_allclose(one["score"], two["score"], rtol=ROUNDING)
+
+
+def locked() -> dict[str, str]:
+    """The versions in requirements.lock, by name."""
+    pinned = re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    return {canonicalize_name(name): version for name, version in pinned}
+
+
+def needed(requirements: list[Requirement], seen: dict[str, set[str]]) -> set[str]:
+    """Names of all that these requirements install here, those of their own among them."""
+    for one in requirements:
+        name = canonicalize_name(one.name)
+        fresh = {"", *one.extras} - seen.setdefault(name, set())
+        seen[name] |= fresh
+        for extra in fresh:
+            own = map(Requirement, metadata.requires(name) or [])
+            needed([each for each in own if applies(each, extra) and (not extra or not applies(each, ""))], seen)
+    return set(seen)
+
+
+def applies(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+
+def direct() -> list[Requirement]:
+    """What setup.cfg asks for."""
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    return [Requirement(line) for line in setup["options"]["install_requires"].strip().splitlines()]
+
+
+def test_the_lock_holds_versions_that_are_allowed() -> None:
+    lock = locked()
+    assert [str(one) for one in direct() if lock.get(canonicalize_name(one.name), "none") not in one.specifier] == []
+
+
+def test_the_lock_holds_all_that_its_packages_need() -> None:
+    """It is installed without dependencies, so that whatever it lacks is missing."""
+    lock = locked()
+    if other := [name for name in ("torch", "scipy", "pandas") if metadata.version(name) != lock[name]]:
+        pytest.skip(f"{', '.join(other)} of another version than locked: needs other packages")
+    assert needed(direct(), {}) - set(lock) <= {"setuptools"}, "pip freeze leaves setuptools out"

@@ -137,7 +137,6 @@ def another_training(run: Run, name: str, space: Space) -> tuple[dict[str, Array
 def notes(run: Run, known: Cohort, options: Options) -> list[str]:
     """What has to be known beside the numbers of a run."""
     from analysis.runs import digest
-    from benchmarks.truth import SEED_CEILING
 
     batch, c = run.conditions["batch"], run.conditions
     lines = [
@@ -152,9 +151,8 @@ def notes(run: Run, known: Cohort, options: Options) -> list[str]:
         lines.append("the whole space: rankings have no interval; pairs read it as a sample of more such candidates")
     if not known.connected.all():
         lines.append(f"{(~known.connected).sum()} candidates do not connect input and output: see spearman_connected")
-    if run.options["space"] == "nasbench201" and run.options["target"] == "vanilla":
-        reached = SEED_CEILING[run.options["dataset"]]
-        lines.append(f"ceiling: in the space's top tenth another training seed's accuracy reaches only {reached}")
+    if c.get("ceiling"):
+        lines.append(f"ceiling: {c['ceiling']}")
     return lines
 
 

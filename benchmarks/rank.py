@@ -186,6 +186,7 @@ def conditions(options: Options, job: Job, truth: Truth) -> dict[str, object]:
         "draw": c.draw,
         "init": c.init,
         "truth_source": truth.source,
+        "ceiling": truth.ceiling,
         "device": record.device_name(c.device),
         **record.environment(),
     }

@@ -122,8 +122,7 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame) -> list[str
     if target == "gain":
         lines.append("gain: distilled - vanilla accuracy of single trainings, so it carries the noise of both")
     if truth.ceiling is not None:
-        reached = f"even another training seed's accuracy reaches only {truth.ceiling:.2f}"
-        lines.append(f"ceiling: inside the space's top tenth {reached}")
+        lines.append(f"ceiling: {truth.ceiling}")
     failed = scores.loc[scores["status"].ne("ok"), "status"].value_counts()
     if len(failed):
         counted = ", ".join(f"{count} {status}" for status, count in failed.items())

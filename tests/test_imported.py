@@ -352,7 +352,7 @@ def test_noise_between_seeds_is_the_ceiling(many: Path) -> None:
             top = both[both[other] >= both[other].nlargest(round(len(both) / 10)).min()]
             found.append(stats.spearmanr(top[one], top[other]).statistic)
     ceiling = truth.load("nasbench201:x-test", SPACE, "cifar100", "vanilla").ceiling
-    assert ceiling == pytest.approx(np.mean(found))
+    assert ceiling == f"inside the top tenth one training seed's accuracy reaches {np.mean(found):.2f} of another's"
     assert 0.2 < np.mean(found) < 1
 
 

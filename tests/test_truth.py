@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scipy import stats
 
+from analysis.ranking import top_tenth_spearman
 from benchmarks import truth
 from search.protocol import stratified
 from tests.cases import MIXED, SPACE
@@ -56,6 +58,16 @@ def test_tables_that_are_not_there_say_how_to_get_them(
     monkeypatch.setenv("DISWOT_CACHE", str(tmp_path))
     with pytest.raises(ValueError, match=message):
         truth.load(name, SPACE, dataset, target)
+
+
+def test_what_two_tables_say_of_each_other_is_what_their_ceilings_say(local_data: Path) -> None:
+    truth.fetch_official("cifar10", str(local_data / "nats"))
+    one, other = truth.retrained(), truth.official("cifar10")
+    again, means = ([table.accuracy[arch] for arch in one.accuracy] for table in (one, other))
+    assert f"{top_tenth_spearman(np.array(means), np.array(again)):.2f}" == str(truth.OFFICIAL_OF_RETRAINED)
+    assert f"{top_tenth_spearman(np.array(again), np.array(means)):.2f}" == str(truth.RETRAINED_OF_OFFICIAL)
+    assert str(truth.OFFICIAL_OF_RETRAINED) in str(one.ceiling)
+    assert str(truth.RETRAINED_OF_OFFICIAL) in str(other.ceiling)
 
 
 @pytest.mark.parametrize(

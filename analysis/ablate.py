@@ -108,9 +108,8 @@ def run(name: str, options: Options, store: Store, engine: Engine, out: Path) ->
         chosen = replace(options, **setting.changes, seeds=setting.seeds or options.seeds)
         job, truth = prepare(chosen, options.proxy or ablation.proxies)
         scores = scored(job, truth, store, engine, f"{name}: {setting.label}")
-        conditions = {key: getattr(chosen, key) for key in ("space", "dataset", "target", "draw", "init", "teacher")}
-        conditions |= {"teacher_weights": weights(job), "batch": job.source.name}
-        conditions |= {"batch_size": chosen.batch_size, "truth_source": truth.source}
+        conditions = {key: getattr(chosen, key) for key in ("space", "dataset", "target")}
+        conditions |= {**job.conditions.columns(job.source), "seed": chosen.seed, "truth_source": truth.source}
         found = rows_of(ablation, setting)(setting.label, scores, lambda: generator("bootstrap"))
         rows += [{"ablation": name, **row, **conditions} for row in found]
     table = pd.DataFrame(rows)
@@ -132,14 +131,6 @@ def prepare(options: Options, proxies: str) -> tuple[Job, Truth]:
     archs = selection.sampled(space, table, str(options.sample), options.seed)
     seeds = range(options.seed, options.seed + options.seeds)
     return scoring_job(options, space, archs, registry.select(proxies), seeds), table
-
-
-def weights(job: Job) -> str:
-    """Which weights the teacher has."""
-    from benchmarks import teachers
-
-    path = job.conditions.teacher_weights
-    return "random by seed" if path is None else f"sha256 {teachers.digest(path)[:12]}"
 
 
 def rows_of(ablation: Ablation, setting: Setting) -> Callable[[str, Scores, Callable[[], Any]], Rows]:

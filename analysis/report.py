@@ -142,7 +142,8 @@ def notes(run: Run, known: Cohort, options: Options) -> list[str]:
     lines = [
         f"truth: {c['truth_source']}; {len(run.archs):,} candidates, {len(run.seeds)} seed(s) from {run.seeds[0]}",
         f"batch: {batch['size']} x {batch['source']}; draw {c['draw']}; init {c['init']}; "
-        f"teacher {c['teacher']['name']}, weights {c['teacher']['weights']}; {c['device']}",
+        f"teacher {c['teacher']['name']}, weights {c['teacher']['weights']}; {c['device']}; "
+        f"{run.options['precision']}",
         f"made from scores.csv, sha256 {digest(run.folder / 'scores.csv')}",
         f"pairs: {options.resamples:,} paired resamples of candidates, those of equal function together; Holm over all "
         "pairs; Steiger's test takes candidates for independent",

@@ -34,6 +34,23 @@ class Conditions:
     precision: Precision = "float32"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
+    @property
+    def weights(self) -> str:
+        """Which weights the teacher has."""
+        trained = self.teacher_weights
+        return "random by seed" if trained is None else f"sha256 {teachers.digest(trained)[:12]}"
+
+    def columns(self, source: Source) -> dict[str, object]:
+        """What tables say in each row, so that a row can be quoted alone."""
+        own = {"draw": self.draw, "init": self.init, "teacher": self.teacher, "teacher_weights": self.weights}
+        return own | {"batch": source.name, "batch_size": self.batch_size, "precision": self.precision}
+
+    def told(self) -> str:
+        """What people read under a table."""
+        trained = "" if self.teacher_weights is None else f" trained ({self.teacher_weights.name})"
+        device = str(self.device) + ("" if self.precision == "float32" else f", {self.precision}")
+        return f"draw {self.draw}; init {self.init}; teacher {self.teacher}{trained}; {device}"
+
     def content(self, batch: Batch) -> dict[str, object]:
         """The key under which scores are stored, the batch and the code by their digests."""
         content = asdict(self)

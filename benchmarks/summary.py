@@ -74,7 +74,8 @@ def rankings(scores: pd.DataFrame, names: Sequence[str], job: Job, target: str, 
         numbers = asdict(ranked)
         last = {key: numbers.pop(key) for key in ("seeds", "spearman_sd")}
         cost = float(np.median(own["seconds"].to_numpy()[ok])) if ok.any() else np.nan
-        rows.append({**conditions, **numbers, "seconds_per_arch": cost, **last})
+        stated = {**job.conditions.columns(job.source), "seed": job.seeds[0]}
+        rows.append({**conditions, **numbers, "seconds_per_arch": cost, **last, **stated})
     return sorted(rows, key=lambda row: (np.isnan(row["spearman"]), -row["spearman"]))
 
 
@@ -104,14 +105,12 @@ def _headline_row(row: Mapping[str, Any]) -> list[str]:
 def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame) -> list[str]:
     """What a reader has to know beside the table, a line each."""
     c = job.conditions
-    teacher = c.teacher if c.teacher_weights is None else f"{c.teacher} trained ({c.teacher_weights.name})"
     seeds: Sequence[int] = job.seeds
     spread = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}, mean ± sd over seeds"
     size = len(job.archs)
     lines = [
         f"truth: {truth.source}; target {target}; {size:,} of {len(job.space):,} candidates of {job.space.name}",
-        f"batch: {c.batch_size} x {job.source.name}; draw {c.draw}; init {c.init}; teacher {teacher}; {spread}; "
-        f"{c.device}" + (f", {c.precision}" if c.precision != "float32" else ""),
+        f"batch: {c.batch_size} x {job.source.name}; {spread}; {c.told()}",
     ]
     if size == len(job.space):
         lines.append("interval: none, the whole space was scored")

@@ -68,8 +68,8 @@ class Truth:
     """Accuracies in percent by canonical arch (of the target gain: points), and where they come from.
 
     `vanilla` holds the accuracies without distillation where the target is another and the table has them: a predictor
-    that costs a training, ranked beside the proxies. `ceiling` says what other trainings of the same candidates reach as
-    predictors inside the top tenth, where that is known.
+    that costs a training, ranked beside the proxies. `ceiling` says what other trainings of the same candidates predict
+    inside the top tenth, where that is known.
     """
 
     accuracy: dict[str, float]
@@ -229,10 +229,8 @@ def retrained() -> Truth:
     """
     accuracy = {NasBench201().from_tuple(cell): value.baseline_accuracy for cell, value in _analog_table().items()}
     source = f"retrained ({RETRAINED} baseline_accuracy, CIFAR-10, one training each)"
-    ceiling = (
-        f"{between_seeds(SEED_CEILING['cifar10'])}, the official mean over seeds {OFFICIAL_OF_RETRAINED} of this one"
-    )
-    return Truth(accuracy, source, ceiling=ceiling)
+    means = f", the official mean over seeds {OFFICIAL_OF_RETRAINED} of this one"
+    return Truth(accuracy, source, ceiling=between_seeds(SEED_CEILING["cifar10"]) + means)
 
 
 def from_import(name: str, space: Space, dataset: str, target: str) -> Truth:

@@ -22,7 +22,7 @@ from search import checkpoint
 from search.group import ALONE, Group
 from search.images import Batch, Data, Split
 from search.methods import Objective
-from search.students import Model, Precision
+from search.students import Model
 
 FIELD_EPOCHS = 240  # RepDistiller's schedule: the rate falls tenfold at three of them
 FIELD_MILESTONES = (150, 180, 210)
@@ -41,7 +41,6 @@ class Recipe:
     learning_rate: float = 0.05
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    precision: Precision = "float32"
     ema: float = 0.0
     seed: int = 0
 
@@ -101,7 +100,7 @@ def train(
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
     )
-    scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
+    scaler = torch.amp.GradScaler(device.type, enabled=student.precision == "fp16")
     parts: dict[str, Any] = {
         "student": student,
         "average": average,

@@ -44,6 +44,8 @@ def test_a_run_leaves_scores_ranking_conditions_and_picture(capsys: pytest.Captu
     scores, ranking = pd.read_csv("out/scores.csv"), pd.read_csv("out/ranking.csv")
     assert ",".join(scores.columns) == SCORES
     assert ",".join(ranking.columns).startswith(RANKING)
+    assert ",".join(ranking.columns).endswith("draw,init,teacher,teacher_weights,batch,batch_size,precision,seed")
+    assert ranking["draw"].eq("shared").all()
     assert set(ranking["proxy"]) == {"diswot", "grad_norm", "synflow", "params", "macs"}
     assert len(scores) == 5 * 12
     assert (scores["arch"].map(SPACE.index) == scores["index"]).all()

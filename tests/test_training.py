@@ -20,7 +20,7 @@ from search import checkpoint, methods
 from search.images import Batch
 from search.methods import Objective
 from search.pace import StackStepper
-from search.students import Model, Seen
+from search.students import Model, Precision, Seen
 from search.training import WEIGHTS, Outcome, Recipe, Stepper, Watch, accuracy, train
 from tests.cases import DEAD, MIXED, plain_cell, small_data, small_model, stack_of
 
@@ -275,13 +275,17 @@ def test_the_average_follows_the_student(tmp_path: Path) -> None:
         assert (value - start[key]).norm() <= 0.01 * (plain[key] - start[key]).norm() + 1e-6
 
 
-def test_mixed_precision_trains(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_trains(tmp_path: Path, precision: Precision) -> None:
     data, student = small_data(), small_model("s0:111", 0)
-    student.precision = "bf16"
+    student.precision = precision
     objective = Objective({"ce": 1.0}, student, None, data, 0)
     outcome = train(student, objective, data, RECIPE, tmp_path, SETTINGS, Watch())
     assert outcome.history[-1]["loss"] < outcome.history[0]["loss"]
     assert student.look(data.normalised(data.test.images)).logits.dtype == torch.float32
+    left = checkpoint.load(tmp_path, torch.device("cpu"), print)
+    assert left is not None
+    assert bool(left["scaler"]) == (precision == "fp16"), "gradients of fp16 would vanish unless scaled"
 
 
 def test_accuracy_is_percent_of_right_answers() -> None:

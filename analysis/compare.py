@@ -69,12 +69,12 @@ def correlations(a: Run, b: Run) -> pd.DataFrame:
 
 def row(one: Mapping[Any, Any]) -> list[str]:
     """A line of the table as people read it."""
-    from analysis.tables import number
+    from analysis.tables import interval, number
 
-    interval = "n/a" if one["low"] != one["low"] else f"{one['low']:+.3f} to {one['high']:+.3f}"
     numbers = [number(one[name]) for name in ("score_spearman", "spearman_a", "spearman_b")]
     equal = f"{one['equal_scores']:,} of {one['scores']:,}"
-    return [one["proxy"], equal, *numbers, f"{one['difference']:+.3f}", interval, number(one["p_holm"]), one["verdict"]]
+    shift = [number(one["difference"], sign="+"), interval(one["low"], one["high"], sign="+")]
+    return [one["proxy"], equal, *numbers, *shift, number(one["p_holm"]), one["verdict"]]
 
 
 def notes(a: Run, b: Run, n: int) -> list[str]:

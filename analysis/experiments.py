@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.bootstrap import percentile_interval, spearman_resamples
 from analysis.ranking import spearman
-from analysis.tables import number
+from analysis.tables import interval, number
 
 Formula = Callable[[pd.DataFrame], "pd.Series[float]"]
 CELLS = 200
@@ -122,7 +122,7 @@ def row(one: Experiment, validated: pd.DataFrame, changed: pd.DataFrame) -> list
     pairs = [_with_truth(before, validated), _with_truth(after, changed)]
     rhos = [spearman(*pair.T) for pair in pairs]
     low, high = _interval(*pairs, paired=before.index.equals(after.index))
-    shift = [f"{rhos[1] - rhos[0]:+.3f}", f"{low:+.3f} to {high:+.3f}"]
+    shift = [number(rhos[1] - rhos[0], sign="+"), interval(low, high, sign="+")]
     return [one.proxy, one.change, f"{len(after):,}", number(rhos[0]), number(rhos[1]), *shift, number(one.published)]
 
 

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.bootstrap import Array
+from analysis.files import replacing
 
 COLUMN = 3.4  # inches, of a two-column page
 DENSE = 1000  # more points than this are drawn as densities
@@ -35,9 +36,8 @@ def style() -> Iterator[None]:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure in the format that the path's suffix names, so that a reader never sees half of it."""
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_bytes(drawn(figure, path.suffix[1:]))
-    temporary.replace(path)
+    with replacing(path) as meanwhile:
+        meanwhile.write_bytes(drawn(figure, path.suffix[1:]))
 
 
 def save_both(figure: Figure, folder: Path, name: str) -> None:

@@ -20,7 +20,10 @@ TOP = 10  # candidates that top10_mean_truth looks at
 
 @dataclass(frozen=True)
 class Ranking:
-    """One proxy against the truth over n candidates; means over seeds where there are several."""
+    """One proxy against the truth over n candidates; means over seeds where there are several.
+
+    `failed` counts scores, so with several seeds a candidate can count as often as there are seeds.
+    """
 
     n: int
     failed: int

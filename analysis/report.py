@@ -56,6 +56,7 @@ def report(options: Options) -> None:
     import jinja2
 
     from analysis import runs
+    from analysis.files import replacing
     from analysis.sections import of_ablations, of_maps, of_search
     from benchmarks import record
 
@@ -82,9 +83,8 @@ def report(options: Options) -> None:
         title=options.title, command=typed(), sections=sections,
         footer=footer(record.environment()),
     )  # fmt: skip
-    temporary = out.with_name(f".{out.name}")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(out)
+    with replacing(out) as meanwhile:
+        meanwhile.write_text(page, encoding="utf-8")
     print(f"  written: {out} ({len(page) / 1e6:.1f} MB, {len(sections)} sections)\n  again: {typed()}")
 
 
@@ -143,7 +143,7 @@ def notes(run: Run, known: Cohort, options: Options) -> list[str]:
         f"truth: {c['truth_source']}; {len(run.archs):,} candidates, {len(run.seeds)} seed(s) from {run.seeds[0]}",
         f"batch: {batch['size']} x {batch['source']}; draw {c['draw']}; init {c['init']}; "
         f"teacher {c['teacher']['name']}, weights {c['teacher']['weights']}; {c['device']}; "
-        f"{run.options['precision']}",
+        f"{run.options.get('precision', 'float32')}",
         f"made from scores.csv, sha256 {digest(run.folder / 'scores.csv')}",
         f"pairs: {options.resamples:,} paired resamples of candidates, those of equal function together; Holm over all "
         "pairs; Steiger's test takes candidates for independent",

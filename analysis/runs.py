@@ -27,6 +27,12 @@ COLUMNS: dict[Hashable, str] = {
 OUTPUT_ONLY = {"out", "store", "markdown", "list", "explain", "download", "stack", "workers", "engine"}
 OUTPUT_ONLY |= {"address", "gpus_per_task"}  # options that change no score
 CONDITIONS = ("seeds", "candidates", "batch", "teacher", "truth_source", "device", "versions", "commit", "dirty")
+SAID = {  # by part of run.json
+    "": ("truth_source", "draw", "init", "device"),
+    "options": ("space", "dataset", "target"),
+    "batch": ("source", "size"),
+    "teacher": ("name", "weights"),
+}
 FILES = ("run.json", "ranking.csv", "seconds.csv", "scores.csv")
 
 
@@ -84,7 +90,8 @@ def read(folder: str | Path) -> Run:
         columns: list[Hashable] = [*COLUMNS, "truth"]
         rows = pd.read_csv(folder / "scores.csv", usecols=columns, na_values=[UNDEFINED], dtype=COLUMNS)
         proxies, seeds = [str(name) for name in ranking["proxy"]], [int(seed) for seed in conditions["seeds"]]
-    except (KeyError, TypeError, ValueError) as error:
+        check_said(conditions)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{folder}: not a run that can be read ({' '.join(str(error).split())})") from None
     archs = [str(arch) for arch in rows["arch"].unique()]
     shape = (len(proxies), len(seeds), len(archs))
@@ -100,6 +107,14 @@ def read(folder: str | Path) -> Run:
     ok[at] = rows["status"] == "ok"
     truth[at[2]] = rows["truth"]
     return Run(folder, conditions, ranking, proxies, seeds, archs, scores, ok, truth)
+
+
+def check_said(conditions: Any) -> None:
+    """See that run.json says what is read of it. Raises KeyError or TypeError where it does not."""
+    for part, keys in SAID.items():
+        for key in keys:
+            if not isinstance((conditions[part] if part else conditions)[key], str | int):
+                raise TypeError(f"run.json: {key} is neither text nor number")
 
 
 def changed(a: Run, b: Run) -> list[tuple[str, str, str]]:

@@ -94,7 +94,8 @@ def of_ablations(folder: Path, draw: Draw) -> list[Section]:
         figure = draw(charts.ablation(frame, title), name, title, wide=True)
         held = table(frame[columns], "Settings", path.name, content=path.read_bytes())
         batches = ", ".join(frame["batch"].unique())
-        notes = [f"{path.relative_to(folder)}: {batches}; truth: {first['truth_source']}"]
+        truths = "; ".join(frame["truth_source"].unique())
+        notes = [f"{path.relative_to(folder)}: {batches}; truth: {truths}"]
         sections.append(Section(title, notes, [held], [figure]))
     if not sections:
         raise ValueError(f"--ablation {folder}: no CSV of analysis/ablate.py there")

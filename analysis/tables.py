@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+
+from analysis.files import replacing
 
 UNDEFINED = "n/a"
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table so that a reader never sees half of it; floats with all their digits."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    table.to_csv(temporary, index=False, na_rep=UNDEFINED, lineterminator="\n")
-    temporary.replace(path)
+    with replacing(path) as meanwhile:
+        table.to_csv(meanwhile, index=False, na_rep=UNDEFINED, lineterminator="\n")
 
 
-def number(value: float, digits: int = 3) -> str:
-    """A number as text, n/a where it is undefined."""
-    return UNDEFINED if math.isnan(value) else f"{value:.{digits}f}"
+def number(value: float, digits: int = 3, *, sign: str = "-") -> str:
+    """A number as text, n/a where it is undefined; with `sign="+"` a plus stands before what is positive."""
+    return UNDEFINED if math.isnan(value) else f"{value:{sign}.{digits}f}"
+
+
+def interval(low: float, high: float, *, sign: str = "-") -> str:
+    """An interval as text, n/a where it is undefined."""
+    return UNDEFINED if math.isnan(low) else f"{number(low, sign=sign)} to {number(high, sign=sign)}"
 
 
 def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> str:

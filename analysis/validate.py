@@ -187,13 +187,13 @@ def show(
 
 def compared(one: Published, ours: Mapping[Hashable, float]) -> list[str]:
     """A row: ours, its interval, the published value, and whether it lies outside."""
-    from analysis.tables import number
+    from analysis.tables import interval, number
 
     low, high = ours["spearman_low"], ours["spearman_high"]
     outside = "*" if not low <= one.spearman <= high and low == low else ""
-    interval = f"{number(low)} to {number(high)}" if low == low else "n/a"
-    difference = f"{ours['spearman'] - one.spearman:+.3f}{outside}"
-    return [one.proxy, number(ours["spearman"]), interval, number(one.spearman), difference, one.source, one.remark]
+    figures = [number(ours["spearman"]), interval(low, high), number(one.spearman)]
+    difference = number(ours["spearman"] - one.spearman, sign="+") + outside
+    return [one.proxy, *figures, difference, one.source, one.remark]
 
 
 if __name__ == "__main__":

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
 import torch
+
+from analysis.files import replacing
 
 PACKAGES = ("diswot-bench", "torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "analog-nasbench")
 
@@ -34,9 +37,8 @@ def device_name(device: torch.device) -> str:
 
 def write_json(content: Mapping[str, object], path: Path) -> None:
     """Write a JSON file so that a reader never sees half of it."""
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as meanwhile:
+        meanwhile.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def check_writable(folder: Path, option: str = "--out") -> None:
@@ -54,9 +56,7 @@ def check_file(option: str, path: Path) -> None:
 def _check_takes_files(folder: Path, asked: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        trial = folder / ".writable"
-        trial.write_text("")
-        trial.unlink()
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise ValueError(f"{asked}: can't be written ({error.strerror})") from None
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import process_time
 from typing import TYPE_CHECKING
@@ -57,8 +57,15 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
     options = parse(Options, PROG, arguments)
     others = {"scale": measure_scale, "report": measure_report, "train": measure_training, "search": measure_search}
-    asked = [measured for name, measured in others.items() if getattr(options, name)]
-    return reported(PROG, lambda: [*asked, measure][0](options))
+    asked = {name: measured for name, measured in others.items() if getattr(options, name)}
+
+    def run() -> None:
+        check(options)
+        if len(asked) > 1:
+            raise ValueError(f"{' and '.join(f'--{name}' for name in asked)}: one at a time")
+        [*asked.values(), measure][0](options)
+
+    return reported(PROG, run)
 
 
 def measure(options: Options) -> None:
@@ -66,10 +73,7 @@ def measure(options: Options) -> None:
     from analysis.tables import number
     from benchmarks.timing import LAYOUTS
 
-    check(options)
-    if options.classic:
-        options.proxy = CLASSIC_NAMES
-    job = prepare(options)
+    job = prepare(replace(options, proxy=CLASSIC_NAMES) if options.classic else options)
     seconds, teacher = timed(job, options)
     forward, both = (
         [seconds[f"plain {what}, {layout}"] for layout in LAYOUTS] for what in ("forward", "forward+backward")
@@ -82,7 +86,7 @@ def measure(options: Options) -> None:
     headers = ["", "ms/cell", *against]
     notes = [
         how_measured(options, job),
-        f"teacher {job.conditions.teacher}: {1000 * teacher:.0f} ms once, 1/{SHARED_OVER} of it in each diswot row",
+        f"teacher {job.conditions.teacher}: {1000 * teacher:.0f} ms once, 1/{SHARED_OVER} of it in rows that read one",
     ]
     if options.classic:
         together = seconds[f"all {len(job.proxies)} together"]
@@ -98,7 +102,6 @@ def measure_scale(options: Options) -> None:
     from benchmarks import scaling
     from benchmarks.engines import keep_memory, one_thread
 
-    check(options)
     counts, numbers = (whole_numbers(name, options) for name in ("workers", "numbers"))
     sizes = stack_sizes(options)
     job = prepare(options)
@@ -170,7 +173,6 @@ def measure_training(options: Options) -> None:
     from benchmarks.timing import Tasks, alternated
     from search import pace
 
-    check(options)
     sizes = [size for size in stack_sizes(options) if size > 1]
     job = prepare(options)
     noise = job.source.batch(options.batch_size, options.seed)
@@ -198,7 +200,6 @@ def measure_search(options: Options) -> None:
     """Measure searches of NAS-Bench-201: by the embedded accuracies, and by a proxy; print."""
     from search import rates
 
-    check(options)
     job = prepare(options)
     found = {name: rates.tabular_rate(name, options.repeats) for name in rates.TABULAR}
     rows = [[f"{name}, accuracies", f"{rate:,.0f}", ""] for name, rate in found.items()]
@@ -220,6 +221,8 @@ def check(options: Options) -> None:
 
     if options.cells < 1 or options.repeats < 1 or options.seed < 0:
         raise ValueError("--cells and --repeats: 1 is the least; --seed: 0")
+    if options.classic and options.proxy != Options().proxy:
+        raise ValueError(f"--classic measures {CLASSIC_NAMES}: it goes without --proxy")
     if options.json:
         record.check_file("--json", Path(options.json))
 
@@ -281,10 +284,18 @@ def measure_report(options: Options) -> None:
         resampled = once(lambda: comparison.resampled(read.ranked, read.truth, archs, random, resamples=1000), False)
         bootstrap = process_time() - before
         size = page.stat().st_size / 1e6
-    print(f"report over {rows:,} rows ({len(archs):,} cells x {PROXIES} proxies x {SEEDS} seeds):")
     cpu = used.ru_utime + used.ru_stime
-    print(f"  {took:.1f} s ({cpu:.1f} s of processor), {memory:.2f} GiB at most, page of {size:.1f} MB")
-    print(f"  bootstrap of all {PROXIES * SEEDS} correlations, 1,000 resamples: {resampled:.1f} s ({bootstrap:.1f} s)")
+    table = [
+        ["page", f"{took:.1f}", f"{cpu:.1f}"],
+        [f"1,000 resamples of {PROXIES * SEEDS} correlations", f"{resampled:.1f}", f"{bootstrap:.1f}"],
+    ]
+    notes = [
+        f"{rows:,} rows: {len(archs):,} cells x {PROXIES} proxies x {SEEDS} seeds",
+        f"the page takes {memory:.2f} GiB at most, and has {size:.1f} MB",
+    ]
+    content = {"rows": rows, "seconds": took, "processor_seconds": cpu, "gibibytes": memory, "megabytes": size}
+    content |= {"bootstrap_seconds": resampled, "bootstrap_processor_seconds": bootstrap}
+    show(options, "report over a synthetic run of a whole space", ["", "s", "s of processor"], table, notes, content)
 
 
 def prepare(options: Options) -> Job:
@@ -307,6 +318,7 @@ def prepare(options: Options) -> Job:
 def timed(job: Job, options: Options) -> tuple[dict[str, float], float]:
     """Seconds per cell of everything measured, and seconds of the teacher's half."""
     from benchmarks.engines import keep_memory, one_thread
+    from benchmarks.explain import asked_for
     from benchmarks.timing import Tasks, alternated, look_at, once, peer_tasks, plain_tasks, proxy_tasks
     from benchmarks.worker import SeedRun
 
@@ -320,9 +332,9 @@ def timed(job: Job, options: Options) -> tuple[dict[str, float], float]:
     with one_thread():
         teacher_seconds = once(lambda: look_at(run.teacher), job.on_gpu)
         seconds = alternated(job.archs, tasks, options.repeats, job.on_gpu)
-    for name in seconds:
-        if name.startswith(("diswot", "all ")):
-            seconds[name] += teacher_seconds / SHARED_OVER
+    readers = {proxy.name for proxy in job.proxies if "teacher" in asked_for(proxy)}
+    for name in [*readers, f"all {len(job.proxies)} together"] if readers else []:
+        seconds[name] += teacher_seconds / SHARED_OVER
     return seconds, teacher_seconds
 
 

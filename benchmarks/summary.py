@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import ranking
-from analysis.tables import UNDEFINED, number, write_csv
+from analysis.tables import interval, number, write_csv
 from benchmarks.cohorts import cohort
 from benchmarks.drawing import generator
 from benchmarks.jobs import Job
@@ -87,11 +87,10 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[st
 
 def _headline_row(row: Mapping[str, Any]) -> list[str]:
     spread = f" ± {number(row['spearman_sd'])}" if row["seeds"] > 1 else ""
-    low, high = number(row["spearman_low"]), number(row["spearman_high"])
     return [
         row["proxy"],
         number(row["spearman"]) + spread,
-        low if low == high == UNDEFINED else f"{low} to {high}",
+        interval(row["spearman_low"], row["spearman_high"]),
         number(row["kendall"]),
         number(row["top10_spearman"]),
         number(row["top10_mean_truth"], 2),

@@ -111,9 +111,10 @@ class Probe(Passes):
         units = torch.zeros(a, dtype=torch.float64, device=self._images.device)
         for tap in self.relus:
             value = tap.stacked().flatten(2)
-            times = value.new_tensor(tap.times or [1] * len(tap.members)) * (value != 0).any(2).any(1)
-            signs = (value > 0).to(value.dtype) * 2 - 1
-            together = (signs @ signs.mT + value.shape[2]) / 2  # D minus the Hamming distance, exact in float32
+            times = torch.tensor(tap.times or [1] * len(tap.members), device=value.device) * (value != 0).any(2).any(1)
+            signs = (value > 0).float() * 2 - 1
+            with torch.autocast(value.device.type, enabled=False):  # counts are exact in float32 alone
+                together = (signs @ signs.mT + value.shape[2]) / 2  # D minus the Hamming distance
             index = torch.tensor(tap.members, device=value.device)
             kernel.index_add_(0, index, (together * times[:, None, None]).double())
             units.index_add_(0, index, (times * value.shape[2]).double())

@@ -80,6 +80,7 @@ def select(names: str) -> list[Proxy | Combination]:
     list, each once. Raises ValueError for what can't be had, naming what there is.
     """
     chosen: dict[str, Proxy | Combination] = {}
+    _check_files(names)
     for name in _split(names):
         chosen.update((found.name, found) for found in _select_one(name))
     return list(chosen.values())
@@ -128,6 +129,16 @@ def _combination(function: str, inside: str) -> Combination:
 
 
 _from_files: dict[str, Proxy] = {}
+
+
+def _check_files(names: str) -> None:
+    """Raises ValueError where functions of two files would have one name: tables know a file by its last part alone."""
+    known: dict[str, Path] = {}
+    for where, name in re.findall(r"([^,()]+\.py):(\w+)", names):
+        path = Path(where.strip())
+        other = known.setdefault(f"{path.name}:{name}", path)
+        if other.resolve() != path.resolve():
+            raise ValueError(f"--proxy: {other} and {path} would both be called {path.name}:{name}; rename a file")
 
 
 def _from_file(text: str) -> Proxy:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+FAILURES: tuple[type[Exception], ...] = (  # what code raises that is run for the first time
+    SyntaxError, ImportError, NameError, TypeError, AttributeError, ValueError, LookupError, ArithmeticError,
+    AssertionError, OSError, RuntimeError,
+)  # fmt: skip
 
 
 def load(text: str, option: str) -> tuple[Any, str]:
@@ -23,7 +29,7 @@ def load(text: str, option: str) -> tuple[Any, str]:
     digest = hashlib.sha256(content).hexdigest()[:12]
     try:
         module = _run(path, f"user_file_{digest}")
-    except (SyntaxError, ImportError, NameError, TypeError) as error:
+    except FAILURES as error:
         raise ValueError(f"{option} {text}: the file does not run ({type(error).__name__}: {error})") from None
     if not hasattr(module, name):
         raise ValueError(f"{option} {text}: the file has no {name!r}")
@@ -35,5 +41,9 @@ def _run(path: Path, module_name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.modules[module_name] = module  # while it runs: dataclasses look themselves up
+    try:
+        spec.loader.exec_module(module)
+    finally:  # what is not there later is sent to workers whole
+        del sys.modules[module_name]
     return module

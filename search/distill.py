@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from benchmarks.engines import Engine
     from search.runs import Conditions, Row, Run
+    from search.students import Student
     from search.sweep import Plan
 
 PROG = "distill.py"
@@ -55,8 +56,8 @@ class Options(EngineOptions):
     seed: int = option(0, "seed of weights, order and augmentation")
     seeds: int = option(1, "number of seeds, counted up from --seed")
     sample: int = option(0, "train so many NAS-Bench-201 cells, stratified by size, in place of --student")
-    sample_best: int = option(20, "how many of them are the best by the embedded CIFAR-10 accuracies")
-    sample_disconnected: int = option(5, "how many of them have no path from input to output")
+    sample_best: int | None = option(None, "how many of them are the best by the embedded CIFAR-10 accuracies [20]")
+    sample_disconnected: int | None = option(None, "how many of them have no path from input to output [5]")
     table: str | None = option(None, "where the table for rank.py --truth goes [table.csv in --out]")
     device: str = option("auto", "auto, cpu, cuda or cuda:i")
     tracker: Literal["none", "tensorboard"] = option("none", "also write curves for TensorBoard")
@@ -108,15 +109,11 @@ def distill(options: Options) -> None:
 def prepare(options: Options) -> tuple[Plan, Conditions, list[Run]]:
     """Everything that the options name, checked before anything is trained."""
     from benchmarks import jobs, record, teachers
-    from search import group, methods, protocol, runs, students
+    from search import group, methods, runs, students
 
     check_numbers(options)
     teachers.check_name(options.train_teacher or options.teacher)
-    if options.sample:
-        cells = protocol.stratified(options.sample, options.sample_best, options.sample_disconnected, options.seed)
-        chosen = [students.find(f"nasbench201:{cell}") for cell in cells]
-    else:
-        chosen = students.find_all(options.student)
+    chosen = chosen_students(options)
     ways = options.method.split()
     if options.train_teacher:
         chosen, ways = [students.find(options.train_teacher)], [runs.VANILLA]
@@ -127,8 +124,10 @@ def prepare(options: Options) -> tuple[Plan, Conditions, list[Run]]:
     every = (runs.Run(student, way, seed) for student in chosen for way in ways for seed in seeds)
     planned = list({run.name: run for run in every}.values())
     distilled = any(run.distilled for run in planned)
+    if options.teacher_weights and not distilled:
+        raise ValueError(f"--teacher-weights {options.teacher_weights}: nothing here learns from a teacher")
     check_tracker(options)
-    plan = make_plan(options, distilled)
+    plan = make_plan(options)
     processes = group.join(cpu=jobs.find_device(options.device).type == "cpu")
     if options.batch_size < 2 * processes.size:
         raise ValueError(f"--batch-size {options.batch_size}: {processes.size} processes need two images each")
@@ -145,8 +144,22 @@ def prepare(options: Options) -> tuple[Plan, Conditions, list[Run]]:
     return plan, conditions, planned
 
 
-def make_plan(options: Options, distilled: bool) -> Plan:
-    """The options as every process is told of them; a teacher only where one is needed."""
+def chosen_students(options: Options) -> list[Student]:
+    """Those of --student, or the cells of --sample."""
+    from search import protocol, students
+
+    parts = {"best": options.sample_best, "disconnected": options.sample_disconnected}
+    given = {name: number for name, number in parts.items() if number is not None}
+    if options.sample:
+        cells = protocol.stratified(options.sample, options.seed, **given)
+        return [students.find(f"nasbench201:{cell}") for cell in cells]
+    if given:
+        raise ValueError(f"--sample-{next(iter(given))}: a part of --sample, which is missing")
+    return students.find_all(options.student)
+
+
+def make_plan(options: Options) -> Plan:
+    """The options as every process is told of them."""
     from search.runs import folder_name
     from search.sweep import Plan
     from search.training import FIELD_EPOCHS, Recipe
@@ -168,7 +181,7 @@ def make_plan(options: Options, distilled: bool) -> Plan:
         device=options.device,
         recipe=recipe,
         teacher=options.teacher,
-        teacher_weights=Path(options.teacher_weights) if options.teacher_weights and distilled else None,
+        teacher_weights=Path(options.teacher_weights) if options.teacher_weights else None,
         out=Path(options.out or f"runs/distill_{folder_name(Path(options.data).name)}"),
         init=options.init,
         precision=options.precision,

@@ -62,7 +62,7 @@ def _at(student: Seen, teacher: Seen, _: Batch) -> Tensor:
     return torch.stack([losses.at_loss(*pair) for pair in pairs]).sum()
 
 
-# RepDistiller's weights where it has the method, else the article's
+# RepDistiller's weights where it has the method, else the article's; of cc it has another form, docs/distillation.md
 METHODS = {
     "kd": Method(lambda s, t, _: losses.kd_loss(s.logits, t.logits), 0.9, "Hinton et al. 2015"),
     "dkd": Method(lambda s, t, b: losses.dkd_loss(s.logits, t.logits, b.labels), 1.0, "Zhao et al., CVPR 2022"),

@@ -16,12 +16,11 @@ from torch.nn.functional import cross_entropy
 from benchmarks.batches import Batch as Noise
 from benchmarks.plain import PlainCellNetwork, plain_state, with_weights
 from benchmarks.spaces.nasbench201 import NasBench201, parse_cell
+from benchmarks.timing import LAYOUTS
 from search.images import Batch, Data, Split
 from search.methods import Objective
 from search.students import Model, Student, fresh, trained
 from search.training import Recipe, Stepper
-
-LAYOUTS = {"default layout": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
 def noise_data(noise: Noise, classes: int, device: torch.device) -> Data:

@@ -10,7 +10,7 @@ from benchmarks.spaces import Space
 from benchmarks.spaces.nasbench201 import NasBench201
 
 
-def stratified(number: int, best: int, disconnected: int, seed: int) -> list[str]:
+def stratified(number: int, seed: int, *, best: int = 20, disconnected: int = 5) -> list[str]:
     """Cells of NAS-Bench-201: the best by the embedded CIFAR-10 accuracies, disconnected ones, and, of the others, one
     out of each of equally many strata of the number of parameters.
 

@@ -98,8 +98,9 @@ def find(text: str) -> Student:
 def _winner(path: Path) -> Student:
     """The candidate in the file that a search left."""
     try:
+        check_size(path, "config")
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"--student {path}: {getattr(error, 'strerror', None) or 'no JSON file'}") from None
     if not isinstance(content, dict):
         raise ValueError(f"--student {path}: a winner's file is a JSON object, and this is a {type(content).__name__}")

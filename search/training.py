@@ -18,6 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from analysis.files import replacing
 from search import checkpoint
 from search.group import ALONE, Group
 from search.images import Batch, Data, Split
@@ -261,6 +262,5 @@ def check_settings(there: Mapping[str, object], here: Mapping[str, object], fold
 
 def write_metrics(history: list[Epoch], folder: Path) -> None:
     """All epochs, a JSON object a line, written so that a reader never sees half of them."""
-    temporary = folder / ".metrics.jsonl"
-    temporary.write_text("".join(json.dumps(epoch) + "\n" for epoch in history), encoding="utf-8")
-    temporary.replace(folder / "metrics.jsonl")
+    with replacing(folder / "metrics.jsonl") as meanwhile:
+        meanwhile.write_text("".join(json.dumps(epoch) + "\n" for epoch in history), encoding="utf-8")

@@ -414,6 +414,13 @@ def test_speed_shows_how_scoring_grows(capsys: pytest.CaptureFixture[str]) -> No
     assert set(found["candidates_per_second"]) == {"1", "2"}
     assert found["bytes"][0] < found["bytes"][1]
     assert "floor" in capsys.readouterr().out
-    for wrong in (["--stacks", "0"], ["--stacks", "64"], ["--workers", "two"]):
+    for wrong in (
+        ["--train"],
+        ["--classic", "--proxy", "params"],
+        ["--json", "."],
+        ["--stacks", "0"],
+        ["--stacks", "64"],
+        ["--workers", "two"],
+    ):
         assert speed.main(["--scale", "--cells", "2", *wrong]) == 2
         assert wrong[0] in capsys.readouterr().err

@@ -155,6 +155,11 @@ def test_a_diverged_run_is_one_line_and_a_status(capsys: pytest.CaptureFixture[s
         (["--epochs", "0"], "--epochs 0: 1 is the least"),
         (["--device", "cuda:99"], "CUDA devices"),
         (["--teacher-weights", "nowhere.pt"], "teacher weights nowhere.pt"),
+        (["--teacher-weights", "nowhere.pt", "--method", "ce"], "nowhere.pt: nothing here learns from a teacher"),
+        (["--sample-best", "3"], "--sample-best: a part of --sample, which is missing"),
+        (["--student", "deep.json"], "--student deep.json: no JSON file"),
+        (["--gpus-per-task", ".5"], "--gpus-per-task is of a Ray cluster: it goes with --engine ray"),
+        (["--engine", "ray", "--address", "auto", "--workers", "2"], "it goes without --address"),
         (["--student", "resnet18", "--method", "at"], "the student has 4, the teacher 3"),
         (["--learning-rate", "100"], "--learning-rate 100.0: at least 0, less than 100"),
         (["--ema", "1"], "--ema 1.0: at least 0, less than 1"),
@@ -168,6 +173,7 @@ def test_a_diverged_run_is_one_line_and_a_status(capsys: pytest.CaptureFixture[s
 def test_bad_input_is_one_line_and_trains_nothing(
     capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
+    Path("deep.json").write_text("[" * 100_000)
     assert run(*arguments) == 2
     error = capsys.readouterr().err
     assert said in error
@@ -223,15 +229,15 @@ def test_methods_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_sample_of_the_protocol_is_stratified_and_seeded() -> None:
     from benchmarks.truth import retrained
 
-    cells = protocol.stratified(40, 20, 5, 0)
-    assert cells == protocol.stratified(40, 20, 5, 0)
+    cells = protocol.stratified(40, 0)
+    assert cells == protocol.stratified(40, 0)
     assert len(set(cells)) == 40
     accuracy = retrained().accuracy
     assert sorted(accuracy[cell] for cell in cells[:20]) == sorted(sorted(accuracy.values())[-20:])
     assert not any(SPACE.connected(cell) for cell in cells[20:25])
     sizes = [SPACE.count(cell, 10, 32).params for cell in cells[25:]]
     assert sizes == sorted(sizes)
-    assert protocol.stratified(40, 20, 5, 1)[25:] != cells[25:]
+    assert protocol.stratified(40, 1)[25:] != cells[25:]
 
 
 def test_names_of_folders_are_short_and_differ() -> None:

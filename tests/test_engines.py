@@ -379,3 +379,11 @@ def test_unique_scores_each_function_once(tmp_path: Path) -> None:
     table = pd.read_csv(tmp_path / "scores.csv").set_index("arch")["score"]
     assert rows(tmp_path / "store.sqlite") == len({stand_ins[arch] for arch in chosen})
     assert all(table[twin] == table[stand_ins[twin]] for twin in twins)
+
+
+def test_workers_keep_no_work_that_was_done() -> None:
+    """A search ships its images with every scorer."""
+    with Workers(1) as engine:
+        for factor in (2, 3, 4):
+            assert [result for _, result in engine.map(Work(factor), [1])]
+            assert len(list(Path(engine._folder.name).iterdir())) == 1

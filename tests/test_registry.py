@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
+import cloudpickle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,6 +175,34 @@ def test_what_a_file_lacks_is_told_and_leaves_no_trace(mine: Path, name: str, me
     with pytest.raises(ValueError, match=f"--proxy .*own.py:{name}: .*{message}"):
         select(f"{mine}:{name}")
     assert registered() == before
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path, no_trace: None) -> None:
+    for folder, value in (("a", 1), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "my.py").write_text(f"def score(probe):\n    return {value}\n")
+    one, other = (f"{tmp_path / folder / 'my.py'}:score" for folder in ("a", "b"))
+    for text in (f"{one},{other}", f"vote({one},{other})", f"{one},vote({other},params)"):
+        with pytest.raises(ValueError, match=r"a/my\.py and .*b/my\.py would both be called my\.py:score; rename"):
+            select(text)
+    assert len(select(f"{one},vote({one},params)")) == 2
+    assert select(other)[0].score(None) == 2  # type: ignore[union-attr,arg-type]
+
+
+@pytest.mark.parametrize("line", ["None.real_name", "[][1]", "1 / 0", "open('/no/such/file')", "int('a')", "assert 0"])
+def test_whatever_a_file_raises_is_one_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "broken.py").write_text(f"{line}\n")
+    with pytest.raises(ValueError, match="the file does not run"):
+        select(f"{tmp_path / 'broken.py'}:score")
+
+
+def test_a_file_may_hold_a_dataclass_with_late_annotations(tmp_path: Path, no_trace: None) -> None:
+    path = tmp_path / "late.py"
+    head = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    head += "@dataclass\nclass At:\n    place: int\n"
+    path.write_text(f"{head}\ndef score(probe):\n    return At(3).place\n")
+    proxy = select(f"{path}:score")[0]
+    assert pickle.loads(cloudpickle.dumps(proxy)).score(None) == 3
 
 
 def test_a_file_that_does_not_run_leaves_no_trace(mine: Path) -> None:

@@ -66,12 +66,26 @@ def test_codes_of_digits_and_the_vanilla_accuracy_are_read_as_they_are() -> None
     assert report.main(["s0", "--resamples", "100"]) == 0
 
 
+def without(run: Path, *keys: str) -> None:
+    """Takes a value out of a run's conditions."""
+    content = json.loads((run / "run.json").read_text())
+    inner = content
+    for key in keys[:-1]:
+        inner = inner[key]
+    del inner[keys[-1]]
+    (run / "run.json").write_text(json.dumps(content))
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
         (lambda run: (run / "ranking.csv").unlink(), "no ranking.csv"),
         (lambda run: (run / "run.json").write_text("{"), "not a run that can be read"),
         (lambda run: (run / "run.json").write_text("{}"), "not a run that can be read"),
+        (lambda run: (run / "run.json").write_text("[" * 100_000), "not a run that can be read"),
+        (lambda run: without(run, "options"), "not a run that can be read"),
+        (lambda run: without(run, "options", "dataset"), "not a run that can be read"),
+        (lambda run: without(run, "teacher", "name"), "not a run that can be read"),
         (lambda run: (run / "scores.csv").write_text("arch,proxy\n"), "not a run that can be read"),
         (
             lambda run: (run / "scores.csv").write_text("\n".join((run / "scores.csv").read_text().splitlines()[:-3])),

@@ -194,6 +194,6 @@ def test_the_trial_is_there_by_name_and_auto_never_takes_it() -> None:
     assert truth.load("auto", SPACE, "cifar10", "vanilla").source.startswith("retrained")
     options = json.loads(truth.TRIAL.with_suffix(".json").read_text())["options"]
     best, disconnected = options["sample_best"], options["sample_disconnected"]
-    cells = stratified(options["sample"], best, disconnected, options["seed"])
+    cells = stratified(options["sample"], options["seed"], best=best, disconnected=disconnected)
     assert list(vanilla.accuracy) == cells, "the cells are those of the protocol"
     assert sum(not SPACE.connected(arch) for arch in cells) == disconnected > 0

@@ -61,9 +61,13 @@ def open_engine(options: EngineOptions, *, tasks: int, cuda: bool = False) -> En
     if options.engine == "ray":
         if not 0 < options.gpus_per_task <= 64:
             raise ValueError(f"--gpus-per-task {options.gpus_per_task}: above 0, such as .25, 1 or 2")
+        if options.address is not None and count is not None:
+            raise ValueError("--workers: a running Ray cluster has its own; it goes without --address")
         return Ray(options.address, count, options.gpus_per_task if cuda else 0)
     if options.address is not None:
         raise ValueError("--address is of a Ray cluster: it goes with --engine ray")
+    if options.gpus_per_task != EngineOptions().gpus_per_task:
+        raise ValueError("--gpus-per-task is of a Ray cluster: it goes with --engine ray")
     count = count or min(_cores(cuda), AUTO_WORKERS, max(1, tasks // TASKS_A_WORKER))
     return Workers(count) if count > 1 else Serial()
 

@@ -84,9 +84,13 @@ class Workers(Engine):
 
         if work is not self._work:
             self._work = work
+            self._place(self._version).unlink(missing_ok=True)  # nobody is at it any more
             self._version += 1
-            (Path(self._folder.name) / str(self._version)).write_bytes(cloudpickle.dumps(work))
-        return Path(self._folder.name) / str(self._version)
+            self._place(self._version).write_bytes(cloudpickle.dumps(work))
+        return self._place(self._version)
+
+    def _place(self, version: int) -> Path:
+        return Path(self._folder.name) / str(version)
 
     def close(self) -> None:
         """See Engine."""

@@ -145,6 +145,7 @@ MERGED = [  # what is here, what the other store has, whether they differ
     (math.nan, "nan", 1.0, "ok", True),
     (1.0, "ok", math.nan, "nan", True),
     (1.0, "nan", math.nan, "nan", True),
+    (math.nan, "nan", 1.0, "nan", True),
 ]
 
 

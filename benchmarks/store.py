@@ -91,19 +91,24 @@ class Store:
                 "or name another file by --store; nothing was changed"
             )
         self._connection.execute("PRAGMA trusted_schema = OFF")
+        if version == 0:
+            self._refuse_foreign()  # before anything is written to it
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         if self._connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("its check failed")
         with self._transaction():
             if self._connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                    raise ValueError(f"{self.path} is another program's SQLite file; name another by --store")
+                self._refuse_foreign()
                 for statement in _TABLES.split(";"):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version = {VERSION}")
             elif sorted(self._connection.execute("SELECT name, type, sql FROM sqlite_master")) != _LAYOUT:
                 raise ValueError(f"store {self.path} has other tables than a store; name another file by --store")
+
+    def _refuse_foreign(self) -> None:
+        if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise ValueError(f"{self.path} is another program's SQLite file; name another by --store")
 
     def __enter__(self) -> Store:
         return self
@@ -198,7 +203,7 @@ class Store:
 def _looks_like_a_store(path: Path) -> bool:
     """Whether a file that can't be read was one: by its first bytes, or by its name."""
     with path.open("rb") as file:
-        return file.read(15) == b"SQLite format 3" or path.suffix in (".sqlite", ".db")
+        return file.read(15) == b"SQLite format 3" or path.suffix == ".sqlite"
 
 
 def _set_aside(path: Path) -> Path:

@@ -218,21 +218,24 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE mine (x)")
     connection.close()
+    before = path.read_bytes()
     with pytest.raises(ValueError, match="another program"):
         Store(path)
-    assert sqlite3.connect(path).execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["s.sqlite"]
 
 
-def test_a_file_that_never_was_a_store_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
+@pytest.mark.parametrize("name", ["notes.txt", "notes.db"])
+def test_a_file_that_never_was_a_store_is_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
     with pytest.raises(ValueError, match="no store"):
-        Store(tmp_path / "notes.txt")
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+        Store(tmp_path / name)
+    assert (tmp_path / name).read_text() == "mine"
 
 
 @pytest.mark.parametrize(
     ("damage", "name"),
-    [("text", "s.sqlite"), ("text", "s.db"), ("torn", "s.sqlite"), ("torn", "scores"), ("free", "scores")],
+    [("text", "s.sqlite"), ("torn", "s.sqlite"), ("torn", "scores"), ("free", "scores")],
 )
 def test_a_damaged_store_is_set_aside_and_never_overwritten(
     tmp_path: Path, damage: str, name: str, opened: list[sqlite3.Connection]

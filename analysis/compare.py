@@ -28,6 +28,7 @@ class Options:
         "auto",
         "another training's accuracies, as rank.py's --truth, ranked as a proxy; auto (any that is here) or none",
     )
+    space: str | None = option(None, "path/to/file.py:Name, where runs are of such a space of your own; it is run")
     out: str | None = option(None, "also write the correlations to this CSV file")
     markdown: bool = option(False, "print the tables as Markdown")
 
@@ -43,17 +44,17 @@ def compare(options: Options) -> None:
     from analysis import runs, tables
 
     a, b = runs.read(options.run_a), runs.read(options.run_b)
-    table = correlations(a, b)
+    table = correlations(a, b, options.space)
     if options.out:
         tables.write_csv(table, Path(options.out))
     changed = runs.changed(a, b) or [("nothing", "", "")]
     show(["condition", "A", "B"], changed, f"A: {a.folder}; B: {b.folder}", options, texts=3)
     headers = ["proxy", "equal scores", "rho of scores", "A", "B", "B - A", "95 % interval", "p (Holm)", "verdict"]
     show(headers, [row(one) for one in table.to_dict("records")], "scores, and Spearman with accuracy", options)
-    print("\n".join(f"  {note}" for note in [*notes(a, b, int(table["n"].iloc[0])), *ceilings(a, b, options.ceiling)]))
+    print("\n".join(f"  {note}" for note in [*notes(a, b, int(table["n"].iloc[0])), *ceilings(a, b, options)]))
 
 
-def correlations(a: Run, b: Run) -> pd.DataFrame:
+def correlations(a: Run, b: Run, named: str | None = None) -> pd.DataFrame:
     """The table of comparison.between over the candidates in common. Raises ValueError where there are none."""
     from analysis import comparison
     from benchmarks import spaces
@@ -63,7 +64,8 @@ def correlations(a: Run, b: Run) -> pd.DataFrame:
     common = comparison.common_archs(a, b)
     if not common or not set(a.proxies) & set(b.proxies):
         raise ValueError(f"{a.folder} and {b.folder} have no candidates or no proxies in common")
-    known = cohort(common, spaces.find(a.options["space"]), a.options["dataset"])
+    space = spaces.recorded(a.options["space"], f"{a.folder}/run.json", named)
+    known = cohort(common, space, a.options["dataset"])
     return comparison.between(a.of(common), b.of(common), known.clusters, lambda: generator("bootstrap"))
 
 
@@ -90,7 +92,7 @@ def notes(a: Run, b: Run, n: int) -> list[str]:
     return lines
 
 
-def ceilings(a: Run, b: Run, name: str) -> list[str]:
+def ceilings(a: Run, b: Run, chosen: Options) -> list[str]:
     """What another training's accuracies reach on the candidates in common, for each truth that the runs have."""
     import numpy as np
 
@@ -102,8 +104,8 @@ def ceilings(a: Run, b: Run, name: str) -> list[str]:
     common, lines = common_archs(a, b), []
     for run in (a, b):
         source, options = run.conditions["truth_source"], run.options
-        space = spaces.find(options["space"])
-        found = truth.another(name, space, options["dataset"], options["target"], source, common)
+        space = spaces.recorded(options["space"], f"{run.folder}/run.json", chosen.space)
+        found = truth.another(chosen.ceiling, space, options["dataset"], options["target"], source, common)
         if found is not None:
             again, measured = np.array([found.accuracy[arch] for arch in common]), run.of(common).truth
             reached = [number(measure(again, measured)) for measure in (spearman, top_tenth_spearman)]

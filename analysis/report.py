@@ -43,6 +43,7 @@ class Options:
     figures: str | None = option(None, "also write the pictures to this folder, as PNG and PDF")
     title: str = option("Proxies against measured accuracy", "the page's title")
     resamples: int = option(1000, "bootstrap resamples of the comparisons between proxies")
+    space: str | None = option(None, "path/to/file.py:Name, where runs are of such a space of your own; it is run")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,7 +72,7 @@ def report(options: Options) -> None:
         record.check_writable(Path(options.figures), "--figures")
     draw = Drawer(Path(options.figures) if options.figures else None)
     sections = [of_run(run, options, draw) for run in opened]
-    sections += [of_pair(a, b) for a, b in pairs_of(opened)]
+    sections += [of_pair(a, b, options.space) for a, b in pairs_of(opened)]
     if options.ablation:
         sections += of_ablations(Path(options.ablation), draw)
     if options.search:
@@ -84,7 +85,7 @@ def report(options: Options) -> None:
         footer=footer(record.environment()),
     )  # fmt: skip
     with replacing(out) as meanwhile:
-        meanwhile.write_text(page, encoding="utf-8")
+        meanwhile.write_text(page, encoding="utf-8", errors="backslashreplace")  # names of files may be no UTF-8
     print(f"  written: {out} ({len(page) / 1e6:.1f} MB, {len(sections)} sections)\n  again: {typed()}")
 
 
@@ -97,7 +98,7 @@ def of_run(run: Run, options: Options, draw: Drawer) -> Section:
     from benchmarks.cohorts import cohort
     from benchmarks.drawing import generator
 
-    space = spaces.find(run.options["space"])
+    space = spaces.recorded(run.options["space"], f"{run.folder}/run.json", options.space)
     known = cohort(run.archs, space, run.options["dataset"])
     seen = [number for number, ok in enumerate(run.ok) if ok.any()]
     names, scores = [run.proxies[number] for number in seen], run.ranked[seen]
@@ -168,7 +169,7 @@ def pairs_of(opened: Sequence[Run]) -> list[tuple[Run, Run]]:
     return found
 
 
-def of_pair(a: Run, b: Run) -> Section:
+def of_pair(a: Run, b: Run, named: str | None) -> Section:
     """What changed from one run to another."""
     from analysis import comparison, runs
     from analysis.comparison import NOISE
@@ -178,7 +179,8 @@ def of_pair(a: Run, b: Run) -> Section:
     from benchmarks.drawing import generator
 
     common = comparison.common_archs(a, b)
-    known = cohort(common, spaces.find(a.options["space"]), a.options["dataset"])
+    space = spaces.recorded(a.options["space"], f"{a.folder}/run.json", named)
+    known = cohort(common, space, a.options["dataset"])
     frame = comparison.between(a.of(common), b.of(common), known.clusters, lambda: generator("bootstrap"))
     changed = [f"{name}: {left or 'none'} in A, {right or 'none'} in B" for name, left, right in runs.changed(a, b)]
     notes = [f"{len(common):,} candidates in common, of {len(a.archs):,} in A and {len(b.archs):,} in B", NOISE]

@@ -36,6 +36,9 @@ class Options(EngineOptions):
     student: str = option(
         "s0:111", "students, separated by blanks: SPACE:CODE, a search's best.csv or winner.json, a teacher's name"
     )
+    space: str | None = option(
+        None, "path/to/file.py:Name, where students in a search's file are of such a space of your own; it is run"
+    )
     teacher: str = option("resnet20", "teacher; rank.py --list names them")
     teacher_weights: str | None = option(None, "its state dict; without one it is trained here first")
     train_teacher: str | None = option(None, "only train this network, for --teacher-weights, and end")
@@ -155,7 +158,7 @@ def chosen_students(options: Options) -> list[Student]:
         return [students.find(f"nasbench201:{cell}") for cell in cells]
     if given:
         raise ValueError(f"--sample-{next(iter(given))}: a part of --sample, which is missing")
-    return students.find_all(options.student)
+    return students.find_all(options.student, options.space)
 
 
 def make_plan(options: Options) -> Plan:

@@ -59,14 +59,16 @@ class Student:
         return teachers.build(self.arch, data if data in DATASETS else "cifar10", classes, resolution)
 
 
-def find_all(text: str) -> list[Student]:
+def find_all(text: str, named: str | None = None) -> list[Student]:
     """The students that a user names, separated by blanks, each once; of a search's best.csv all winners.
+
+    `named`: the file of a space of the user's own, which a search's file alone can't make run.
 
     Raises ValueError, saying what is allowed.
     """
     found: dict[str, list[Student]] = {}
     for name in text.split():
-        for student in _winners(Path(name)) if name.endswith(".csv") else [find(name)]:
+        for student in _winners(Path(name), named) if name.endswith(".csv") else [find(name, named)]:
             found.setdefault(student.name, []).append(student)
     return [replace(same[0], found_by=", ".join(_once(one.found_by for one in same))) for same in found.values()]
 
@@ -75,14 +77,14 @@ def _once(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(text for text in texts if text))
 
 
-def find(text: str) -> Student:
+def find(text: str, named: str | None = None) -> Student:
     """The student that a user names: SPACE:CODE, a NAS-Bench-201 cell, a winner's .json, or a network's name.
 
     Raises ValueError, saying what is allowed.
     """
     text = text.strip()
     if text.endswith(".json"):
-        return _winner(Path(text))
+        return _winner(Path(text), named)
     if text in teachers.TEACHERS:
         return Student(None, text)
     if text.startswith("|"):
@@ -95,7 +97,7 @@ def find(text: str) -> Student:
     return Student(found, found.parse(code))
 
 
-def _winner(path: Path) -> Student:
+def _winner(path: Path, named: str | None) -> Student:
     """The candidate in the file that a search left."""
     try:
         check_size(path, "config")
@@ -104,10 +106,10 @@ def _winner(path: Path) -> Student:
         raise ValueError(f"--student {path}: {getattr(error, 'strerror', None) or 'no JSON file'}") from None
     if not isinstance(content, dict):
         raise ValueError(f"--student {path}: a winner's file is a JSON object, and this is a {type(content).__name__}")
-    return _won(content, f"--student {path}")
+    return _won(content, f"--student {path}", named)
 
 
-def _winners(path: Path) -> list[Student]:
+def _winners(path: Path, named: str | None) -> list[Student]:
     """The candidates in the table that searches left, best.csv."""
     try:
         check_size(path, "table")
@@ -117,15 +119,15 @@ def _winners(path: Path) -> list[Student]:
         raise ValueError(f"--student {path}: {getattr(error, 'strerror', None) or 'no CSV table'}") from None
     if not rows:
         raise ValueError(f"--student {path}: no rows")
-    return [_won(row, f"--student {path}, row {number}") for number, row in enumerate(rows, 1)]
+    return [_won(row, f"--student {path}, row {number}", named) for number, row in enumerate(rows, 1)]
 
 
-def _won(content: Mapping[str, object], where: str) -> Student:
+def _won(content: Mapping[str, object], where: str, named: str | None) -> Student:
     """The candidate that a search found, and by what."""
     space, arch = content.get("space"), content.get("arch")
     if not (isinstance(space, str) and isinstance(arch, str)):
         raise ValueError(f"{where}: names no space and arch, as what a search leaves does")
-    found = spaces.find(space)
+    found = spaces.recorded(space, where, named)
     by = [str(content[key]) for key in ("strategy", "proxy") if content.get(key)]
     return Student(found, found.parse(arch), " ".join(by))
 

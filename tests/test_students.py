@@ -43,7 +43,27 @@ def test_what_is_no_student_is_refused(text: str) -> None:
         students.find(text)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"space": "s0"}', '{"space": "s0", "arch": 357}', "\xff"])
+def test_the_space_in_a_searchs_file_is_run_only_where_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(
+        "open('ran', 'w').close()\nfrom benchmarks.spaces.resnet import S0\nclass Own(S0):\n    name = 'own'\n"
+    )
+    Path("winner.json").write_text(json.dumps({"space": "own.py:Own", "arch": "357"}))
+    Path("best.csv").write_text("space,arch\nown.py:Own,357\n")
+    for file in ("winner.json", "best.csv"):
+        with pytest.raises(ValueError, match=rf"--student {file}.*run only where you name it: --space PATH/own.py:Own"):
+            students.find_all(file)
+        assert not Path("ran").exists()
+        (found,) = students.find_all(file, "own.py:Own")
+        assert found.name == "own:357"
+        Path("ran").unlink()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "[" * 100_000, '{"space": "s0"}', '{"space": "s0", "arch": 357}', "\xff"]
+)
 def test_what_is_no_winner_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "winner.json"
     path.write_bytes(content.encode("latin-1"))

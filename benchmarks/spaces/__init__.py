@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.plainnet import S2
 from benchmarks.spaces.resnet import S0, S1
 from benchmarks.spaces.space import Size, Space
 from proxies.userfile import load
 
-__all__ = ["SPACES", "Size", "Space", "find"]
+__all__ = ["SPACES", "Size", "Space", "find", "recorded"]
 
 SPACES: dict[str, type[Space]] = {kind.name: kind for kind in (NasBench201, S0, S1, S2)}
 
@@ -23,6 +25,22 @@ def find(name: str) -> Space:
     if name not in SPACES:
         raise ValueError(f"no space is called {name!r}; there are: {', '.join(SPACES)}, or path/to/file.py:Name")
     return SPACES[name]()
+
+
+def recorded(name: str, where: str, named: str | None = None) -> Space:
+    """The space that a file of results names. A user's own is run only where its user names it too, as `named`.
+
+    Raises ValueError, beginning with where it was read, for a space that there is none of.
+    """
+    if name in SPACES or ".py:" not in name:
+        try:
+            return find(name)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+    if named is None or Path(named).name != Path(name).name:
+        own = f"--space PATH/{Path(name).name}"
+        raise ValueError(f"{where}: of the space {name!r}, a file of code, which is run only where you name it: {own}")
+    return find(named)
 
 
 def _from_file(text: str) -> Space:

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.bootstrap import Array
-from analysis.tables import UNDEFINED
+from analysis.tables import UNDEFINED, read_csv
 
 COLUMNS: dict[Hashable, str] = {
     "arch": "str",
@@ -23,16 +23,14 @@ COLUMNS: dict[Hashable, str] = {
     "seed": "int64",
     "score": "float64",
     "status": "category",
+    "truth": "float64",
 }
 OUTPUT_ONLY = {"out", "store", "markdown", "list", "explain", "download", "stack", "workers", "engine"}
 OUTPUT_ONLY |= {"address", "gpus_per_task"}  # options that change no score
 CONDITIONS = ("seeds", "candidates", "batch", "teacher", "truth_source", "device", "versions", "commit", "dirty")
-SAID = {  # by part of run.json
-    "": ("truth_source", "draw", "init", "device"),
-    "options": ("space", "dataset", "target"),
-    "batch": ("source", "size"),
-    "teacher": ("name", "weights"),
-}
+SAID = {"options": ("space", "dataset", "target"), "batch": ("source", "size"), "teacher": ("name", "weights")}
+MEASURED = ["spearman", "spearman_sd", "spearman_low", "spearman_high", "kendall", "top10_spearman"]
+MEASURED += ["top10_mean_truth", "regret", "partial_spearman", "failed"]
 FILES = ("run.json", "ranking.csv", "seconds.csv", "scores.csv")
 
 
@@ -84,14 +82,15 @@ def read(folder: str | Path) -> Run:
         raise ValueError(f"{folder}: no {missing[0]}; the folder of a run of benchmarks/rank.py is expected")
     try:
         conditions = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        ranking = pd.read_csv(folder / "ranking.csv", na_values=[UNDEFINED])
-        seconds = pd.read_csv(folder / "seconds.csv", na_values=[UNDEFINED])
+        _check(conditions)
+        ranking = read_csv(folder / "ranking.csv", MEASURED, ["proxy"])
+        seconds = read_csv(folder / "seconds.csv", ["seconds_per_arch"], ["proxy"])
         ranking = ranking.merge(seconds, on="proxy", how="left", validate="one_to_one")
-        columns: list[Hashable] = [*COLUMNS, "truth"]
-        rows = pd.read_csv(folder / "scores.csv", usecols=columns, na_values=[UNDEFINED], dtype=COLUMNS)
-        proxies, seeds = [str(name) for name in ranking["proxy"]], [int(seed) for seed in conditions["seeds"]]
-        check_said(conditions)
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        rows = pd.read_csv(folder / "scores.csv", usecols=list(COLUMNS), na_values=[UNDEFINED], dtype=COLUMNS)
+        if np.isinf(ranking[MEASURED].to_numpy(float)).any():
+            raise ValueError("ranking.csv holds infinities")
+        proxies, seeds = list(ranking["proxy"]), conditions["seeds"]
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{folder}: not a run that can be read ({' '.join(str(error).split())})") from None
     archs = [str(arch) for arch in rows["arch"].unique()]
     shape = (len(proxies), len(seeds), len(archs))
@@ -106,15 +105,26 @@ def read(folder: str | Path) -> Run:
     scores[at] = rows["score"]
     ok[at] = rows["status"] == "ok"
     truth[at[2]] = rows["truth"]
+    if not np.isfinite(truth).all() or not np.isfinite(scores[ok]).all():
+        raise ValueError(f"{folder}/scores.csv: a truth, or a score of status ok, is no number")
     return Run(folder, conditions, ranking, proxies, seeds, archs, scores, ok, truth)
 
 
-def check_said(conditions: Any) -> None:
-    """See that run.json says what is read of it. Raises KeyError or TypeError where it does not."""
-    for part, keys in SAID.items():
-        for key in keys:
-            if not isinstance((conditions[part] if part else conditions)[key], str | int):
-                raise TypeError(f"run.json: {key} is neither text nor number")
+def _check(conditions: Any) -> None:
+    """Raises ValueError where a run.json lacks what every run says of itself."""
+    if not isinstance(conditions, dict):
+        raise ValueError(f"run.json holds a {type(conditions).__name__}")
+    for name, parts in SAID.items():
+        within = conditions.get(name)
+        for part in parts:
+            if not isinstance(within, dict) or not isinstance(within.get(part), str | int):
+                raise ValueError(f"run.json says no {name}.{part}")
+    for name in ("draw", "init", "truth_source", "device"):
+        if not isinstance(conditions.get(name), str):
+            raise ValueError(f"run.json says no {name}")
+    seeds = conditions.get("seeds")
+    if not isinstance(seeds, list) or {type(seed) for seed in seeds} != {int} or len(seeds) > len(set(seeds)):
+        raise ValueError("run.json says no seeds")
 
 
 def changed(a: Run, b: Run) -> list[tuple[str, str, str]]:

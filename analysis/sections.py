@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import charts, comparison, figures, heatmaps, searches
 from analysis.bootstrap import Array
 from analysis.comparison import Difference
 from analysis.page import Picture, Section, Table, table
-from analysis.runs import Run
-from analysis.tables import UNDEFINED
+from analysis.runs import MEASURED, Run
+from analysis.tables import read_csv
 
 MAPS = {
     "maps": "Class activation maps of each image's own class, high where bright",
@@ -36,9 +35,7 @@ class Draw(Protocol):
 
 def ranking_table(run: Run) -> Table:
     """The run's own ranking.csv, its bytes as they are."""
-    columns = ["proxy", "spearman", "spearman_sd", "spearman_low", "spearman_high", "kendall", "top10_spearman"]
-    columns += ["top10_mean_truth", "regret", "partial_spearman", "failed"]
-    shown = run.ranking[columns].copy()
+    shown = run.ranking[["proxy", *MEASURED]].copy()
     shown["ms_per_arch"] = 1000 * run.ranking["seconds_per_arch"]
     content = (run.folder / "ranking.csv").read_bytes()
     return table(shown, "Rank correlation with accuracy", "ranking.csv", content=content)
@@ -80,13 +77,14 @@ def pictures(
 def of_ablations(folder: Path, draw: Draw) -> list[Section]:
     """A section for each ablation in a folder and those inside it. Raises ValueError where there is none."""
     needed = {"ablation", "setting", "proxy", "spearman", "low", "high"}
+    columns = ["setting", "proxy", "n", "seeds", "spearman", "spearman_sd", "low", "high"]
+    columns += ["partial_spearman", "band_spearman", "failed"]
+    texts = ["setting", "proxy", "space", "dataset", "target", "batch", "truth_source"]
     sections = []
     for path in sorted(folder.rglob("*.csv")):
-        frame = pd.read_csv(path, na_values=[UNDEFINED])
-        if not needed <= set(frame.columns):
+        if not needed <= set(read_csv(path).columns):
             continue
-        columns = ["setting", "proxy", "n", "seeds", "spearman", "spearman_sd", "low", "high"]
-        columns += ["partial_spearman", "band_spearman", "failed"]
+        frame = read_csv(path, columns[2:], texts)
         first = frame.iloc[0]
         targets = ", ".join(frame["target"].unique())
         title = f"Ablation {path.stem}: {first['space']} on {first['dataset']}, {targets}"
@@ -107,7 +105,8 @@ def of_search(folder: Path, draw: Draw) -> Section:
     missing = [name for name in ("history.csv", "best.csv") if not (folder / name).is_file()]
     if missing:
         raise ValueError(f"--search {folder}: no {missing[0]}; the folder of a run of search/evolve.py is expected")
-    history, best = (pd.read_csv(folder / name, na_values=[UNDEFINED]) for name in ("history.csv", "best.csv"))
+    history = read_csv(folder / "history.csv", ["seed", "step", "fitness", "truth", "seconds"], ["strategy", "proxy"])
+    best = read_csv(folder / "best.csv", ["truth", "regret"], ["strategy", "proxy"])
     pictures = []
     if history["truth"].notna().any():
         curves = searches.curves(history, float((best["truth"] + best["regret"]).max()))

@@ -19,6 +19,22 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
         table.to_csv(meanwhile, index=False, na_rep=UNDEFINED, lineterminator="\n")
 
 
+def read_csv(path: Path, numbers: Sequence[str] = (), texts: Sequence[str] = ()) -> pd.DataFrame:
+    """A table that has these columns, and rows. Raises ValueError, naming the file, where it has not."""
+    try:
+        table = pd.read_csv(path, na_values=[UNDEFINED])
+    except ValueError as error:
+        raise ValueError(f"{path}: no table that can be read ({' '.join(str(error).split())})") from None
+    if table.empty and (numbers or texts):
+        raise ValueError(f"{path}: no rows")
+    for name in (*numbers, *texts):
+        if name not in table.columns:
+            raise ValueError(f"{path}: no column {name}")
+        if not pd.api.types.is_numeric_dtype(table[name]) if name in numbers else table[name].isna().any():
+            raise ValueError(f"{path}: the column {name} holds what is no {'number' if name in numbers else 'text'}")
+    return table.astype(dict.fromkeys(texts, "str"))
+
+
 def number(value: float, digits: int = 3, *, sign: str = "-") -> str:
     """A number as text, n/a where it is undefined; with `sign="+"` a plus stands before what is positive."""
     return UNDEFINED if math.isnan(value) else f"{value:{sign}.{digits}f}"

@@ -43,6 +43,24 @@ def copied(folder: str, name: str) -> Path:
     return Path(shutil.copytree(folder, name))
 
 
+def replaced(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def endless(run: Path, column: str) -> None:
+    """A run whose scores.csv holds infinities."""
+    pd.read_csv(run / "scores.csv").assign(**{column: np.inf}).to_csv(run / "scores.csv", index=False)
+
+
+def changed_options(run: Path, **options: object) -> None:
+    """A run whose run.json says other options."""
+    content = json.loads((run / "run.json").read_text())
+    content["options"] |= options
+    (run / "run.json").write_text(json.dumps(content))
+
+
 def test_a_run_is_read_as_it_was_written(folders: tuple[str, str]) -> None:
     run = runs.read(folders[0])
     rows = pd.read_csv(Path(folders[0], "scores.csv"), na_values=["n/a"])
@@ -66,16 +84,6 @@ def test_codes_of_digits_and_the_vanilla_accuracy_are_read_as_they_are() -> None
     assert report.main(["s0", "--resamples", "100"]) == 0
 
 
-def without(run: Path, *keys: str) -> None:
-    """Takes a value out of a run's conditions."""
-    content = json.loads((run / "run.json").read_text())
-    inner = content
-    for key in keys[:-1]:
-        inner = inner[key]
-    del inner[keys[-1]]
-    (run / "run.json").write_text(json.dumps(content))
-
-
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -83,9 +91,17 @@ def without(run: Path, *keys: str) -> None:
         (lambda run: (run / "run.json").write_text("{"), "not a run that can be read"),
         (lambda run: (run / "run.json").write_text("{}"), "not a run that can be read"),
         (lambda run: (run / "run.json").write_text("[" * 100_000), "not a run that can be read"),
-        (lambda run: without(run, "options"), "not a run that can be read"),
-        (lambda run: without(run, "options", "dataset"), "not a run that can be read"),
-        (lambda run: without(run, "teacher", "name"), "not a run that can be read"),
+        (lambda run: changed_options(run, dataset=None), "run.json says no options.dataset"),
+        (lambda run: changed_options(run, space=["nasbench201"]), "run.json says no options.space"),
+        (lambda run: changed_options(run, space="s9"), "no space is called 's9'"),
+        (lambda run: changed_options(run, space="own.py:Own"), "run only where you name it: --space PATH/own.py:Own"),
+        (lambda run: replaced(run / "run.json", '"seeds": [', '"seeds": [0, '), "run.json says no seeds"),
+        (lambda run: replaced(run / "run.json", '"teacher": {', '"pupil": {'), "run.json says no teacher.name"),
+        (lambda run: replaced(run / "ranking.csv", ",spearman,", ",rho,"), "no column spearman"),
+        (lambda run: replaced(run / "ranking.csv", ",0.", ",zero."), "the column spearman holds what is no number"),
+        (lambda run: replaced(run / "ranking.csv", ",0.", ",1e999"), "holds infinities"),
+        (lambda run: endless(run, "truth"), "a truth, or a score of status ok, is no number"),
+        (lambda run: endless(run, "score"), "a truth, or a score of status ok, is no number"),
         (lambda run: (run / "scores.csv").write_text("arch,proxy\n"), "not a run that can be read"),
         (
             lambda run: (run / "scores.csv").write_text("\n".join((run / "scores.csv").read_text().splitlines()[:-3])),
@@ -97,10 +113,29 @@ def test_what_is_no_run_is_one_line(
     folders: tuple[str, str], spoil: object, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spoil(copied(folders[0], "spoilt"))  # type: ignore[operator]
-    for command in (lambda: compare.main(["spoilt", folders[1]]), lambda: report.main(["spoilt"])):
+    for command in (lambda: compare.main(["spoilt", "spoilt"]), lambda: report.main(["spoilt"])):
         assert command() == 2
         assert re.fullmatch(rf"\w+\.py: error: spoilt.*{says}.*\n", capsys.readouterr().err)
     assert not Path("report.html").exists()
+
+
+def test_a_space_of_code_is_run_only_where_it_is_named(
+    folders: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run's folder comes from others: what its run.json names is no command."""
+    Path("own.py").write_text(
+        "open('ran', 'w').close()\nfrom benchmarks.spaces.nasbench201 import NasBench201\n"
+        "class Own(NasBench201):\n    name = 'own'\n"
+    )
+    for name in ("a", "b"):
+        changed_options(copied(folders[0], name), space="elsewhere/own.py:Own")
+    for command in (lambda *own: compare.main(["a", "b", *own]), lambda *own: report.main(["a", "b", *own])):
+        for own in ([], ["--space", "own.py:Other"]):
+            assert command(*own) == 2
+            assert "run only where you name it: --space PATH/own.py:Own" in capsys.readouterr().err
+            assert not Path("ran").exists()
+        assert command("--space", "own.py:Own") == 0
+        Path("ran").unlink()
 
 
 def test_compare_says_what_changed_and_what_it_is_worth(
@@ -240,6 +275,8 @@ def test_the_page_shows_maps_views_of_the_top_and_what_changed(page: Path) -> No
         (["--top", "0"], "--top 0: 1 is the least"),
         (["--maps", "."], "no maps.json; the folder of a run of analysis/maps.py is expected"),
         (["--maps", "spoilt"], "maps.json: can't be read"),
+        (["--ablation", "spoilt"], "a.csv: no column n"),
+        (["--search", "spoilt"], "history.csv: no column fitness"),
     ],
 )
 def test_what_the_page_cannot_show_is_one_line(
@@ -248,6 +285,9 @@ def test_what_the_page_cannot_show_is_one_line(
     Path("spoilt").mkdir()
     for name in ("maps.json", "maps.png", "relations.png"):
         Path("spoilt", name).write_text("{}")
+    Path("spoilt", "a.csv").write_text("ablation,setting,proxy,spearman,low,high\na,b,c,0.5,0.4,0.6\n")
+    Path("spoilt", "history.csv").write_text("seed,step\n0,1\n")
+    Path("spoilt", "best.csv").write_text("truth\n1\n")
     assert report.main([folders[0], "--resamples", "100", *options]) == 2
     assert re.fullmatch(rf"report\.py: error: .*{says}.*\n", capsys.readouterr().err)
 

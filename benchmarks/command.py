@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 DEBUG_VARIABLE = "DISWOT_DEBUG"  # set it to see the traceback of what is otherwise one line
 BAD_INPUT, INTERRUPTED = 2, 130
+LONGEST = 1000  # signs of an error's line: what it quotes may be as long as a file
 DEEPEST = 10  # lists and maps in one another, in a configuration
 
 O = TypeVar("O")  # noqa: E741, an options dataclass
@@ -49,9 +50,18 @@ def typed() -> str:
 class Parser(jsonargparse.ArgumentParser):
     """A parser whose errors are one line, with exit code 2."""
 
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, *others: Any, **named: Any
+    ) -> Any:
+        """The options; what is typed has to be text, since it stands in what is printed and written."""
+        for text in sys.argv[1:] if args is None else args:
+            if any("\ud800" <= letter <= "\udfff" for letter in text):  # how Python holds bytes that are none
+                self.error(f"{text}: no UTF-8 text")
+        return super().parse_args(args, *others, **named)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong, and end."""
-        print(f"{self.prog}: error: {' '.join(message.split())} (see --help)", file=sys.stderr)
+        print(f"{self.prog}: error: {_shown(message)} (see --help)", file=sys.stderr)
         raise SystemExit(BAD_INPUT)
 
 
@@ -131,8 +141,16 @@ def reported(prog: str, run: Callable[[], None]) -> int:
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())
+        return _shown(f"{error.filename}: {error.strerror}")
+    return _shown(str(error))
+
+
+def _shown(text: str) -> str:
+    """A text for the terminal: one line, not endless, and without the signs by which a name could command it."""
+    line = " ".join(text[: 2 * LONGEST].split())
+    if len(line) > LONGEST:
+        line = f"{line[:LONGEST]}... (cut)"
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
 
 
 class Advance(Protocol):

@@ -424,3 +424,23 @@ def test_speed_shows_how_scoring_grows(capsys: pytest.CaptureFixture[str]) -> No
     ):
         assert speed.main(["--scale", "--cells", "2", *wrong]) == 2
         assert wrong[0] in capsys.readouterr().err
+
+
+def test_what_an_error_quotes_neither_floods_nor_commands_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.csv"
+    for header in ("a" * 5000, "\x1b[2J\u202e", ",".join(map(str, range(9999)))):
+        path.write_text(f"{header}\n1\n")
+        assert rank.main(["--truth", str(path)]) == 2
+        printed = capsys.readouterr().err
+        assert printed.startswith(f"rank.py: error: --truth {path}: no column arch or index; it has: ")
+        assert printed.endswith("\n")
+        assert printed[:-1].isprintable()
+        assert len(printed) < 1100
+
+
+def test_what_is_typed_has_to_be_text(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        rank.main(["--truth", "\udcff.csv"])
+    assert capsys.readouterr().err == "rank.py: error: \\udcff.csv: no UTF-8 text (see --help)\n"

@@ -172,7 +172,7 @@ def progress(text: str, total: int) -> Iterator[Advance]:
             return "" if not speed else f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each"
 
     columns = (
-        rich_progress.TextColumn("{task.description}"),
+        rich_progress.TextColumn("{task.description}", markup=False),  # names of files among it
         rich_progress.BarColumn(),
         rich_progress.MofNCompleteColumn(),
         Rate(),

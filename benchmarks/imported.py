@@ -24,6 +24,7 @@ from nas_201_api.api_utils import ArchResults, ResultsCount
 from analysis import ranking
 from analysis.tables import write_csv
 from benchmarks import pickles
+from benchmarks.limits import check_size
 from benchmarks.spaces.nasbench201 import NasBench201
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -131,6 +132,7 @@ def _digests(path: Path, advance: Callable[[int], None]) -> dict[str, str]:
 
 def _from_pth(path: Path, progress: Progress, trust: bool, any_digest: bool) -> tuple[dict[int, dict[str, float]], str]:
     """The cells of a NAS-Bench-201 file, by index, and the file's sha256."""
+    _check_file(path)
     size = path.stat().st_size
     with progress(f"{path.name}: digest", size) as advance:
         digests = _digests(path, advance)
@@ -184,6 +186,8 @@ def _from_simple(path: Path, progress: Progress, trust: bool) -> tuple[dict[int,
                 _check_archs(_entry(cell, "meta_archs", path), path)
                 continue
             index = _index(int(name.split(".")[0]), path)
+            if index in rows:
+                raise ValueError(f"{where}: cell {index} stands there twice")
             rows[index] = row(index, cell, where)
             advance(1)
     return rows, summary.hexdigest()
@@ -191,12 +195,13 @@ def _from_simple(path: Path, progress: Progress, trust: bool) -> tuple[dict[int,
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
     """Names and bytes of the cells' files in a folder or a .tar; nothing is unpacked onto the disk."""
-    wanted = re.compile(r"(?:meta|\d{1,6})\.pickle\.pbz2")
+    wanted = re.compile(r"(?:meta|[0-9]{1,6})\.pickle\.pbz2")
     if path.is_dir():
         for file in sorted(path.iterdir()):
             if wanted.fullmatch(file.name):
                 yield file.name, _bounded(file)
         return
+    _check_file(path)
     try:
         with tarfile.open(path, "r:") as archive:
             for member in archive:
@@ -207,11 +212,21 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
                     opened = archive.extractfile(member)
                     assert opened is not None
                     yield name, opened.read()
-    except tarfile.TarError as error:
-        raise ValueError(f"{path}: a damaged tar file ({error})") from None
+    except (tarfile.TarError, *pickles.MALFORMED) as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise ValueError(f"{path}: a damaged tar file ({pickles.short(error)})") from None
+
+
+def _check_file(path: Path) -> None:
+    try:
+        check_size(path, "benchmark")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _bounded(path: Path) -> bytes:
+    _check_file(path)
     if path.stat().st_size > LARGEST_CELL:
         raise ValueError(f"{path}: larger than {LARGEST_CELL >> 20} MiB")
     return path.read_bytes()

@@ -12,6 +12,8 @@ LARGEST = {
     "list": 64 * MEBIBYTE,
     "images": 8192 * MEBIBYTE,
     "weights": 4096 * MEBIBYTE,
+    "benchmark": 65536 * MEBIBYTE,
+    "picture": 64 * MEBIBYTE,
 }
 
 

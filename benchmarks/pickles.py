@@ -15,7 +15,7 @@ import threading
 import tokenize
 import zipfile
 import zlib
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,8 +62,8 @@ def numpy_scalar(dtype: NumpyDtype, data: bytes) -> float:
 
 def latin1(text: str, encoding: str) -> bytes:
     """What protocol 2 writes bytes as: _codecs.encode(text, "latin1")."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"_codecs.encode is admitted for latin1 alone, not {encoding[:20]!r}")
+    if encoding != "latin1":  # not named in the message: of a list of lists a small pickle can make an endless text
+        raise pickle.UnpicklingError("_codecs.encode is admitted for latin1 alone")
     return text.encode("latin1")
 
 
@@ -77,36 +77,119 @@ ADMITTED: dict[str, Callable[..., Any]] = {
     "numpy._core.multiarray.scalar": numpy_scalar,
 }
 STRINGS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"}
-SILENT = {"FRAME", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"}  # push nothing
+PUTS, GETS = {"MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"}, {"GET", "BINGET", "LONG_BINGET"}
+TUPLES = {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"}
+CALLS = {"REDUCE", "NEWOBJ"}
 PLAIN = {
-    *("PROTO", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
-    *("INT", "LONG", "FLOAT", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "GET", "BINGET", "LONG_BINGET"),
-    *("EMPTY_LIST", "EMPTY_TUPLE", "EMPTY_DICT", "EMPTY_SET", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
-    *("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "FROZENSET", "REDUCE", "BUILD"),
+    *(
+        "FRAME",
+        "PROTO",
+        "STOP",
+        "MARK",
+        "NONE",
+        "NEWTRUE",
+        "NEWFALSE",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG1",
+        "BINFLOAT",
+    ),
+    *("INT", "LONG", "FLOAT", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
+    *("EMPTY_LIST", "EMPTY_TUPLE", "EMPTY_DICT", "EMPTY_SET", *TUPLES, *PUTS, *GETS, *STRINGS),
+    *("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS"),
 }
+LARGEST_TUPLE = 1000  # things in a tuple and the tuples within it
+
+# By opcode: how many it takes off the unpickler's stack, whether also all down to a mark first, and how many it puts.
+EFFECTS = {
+    op.name: (
+        op.stack_before.index(pickletools.markobject)
+        if pickletools.markobject in op.stack_before
+        else len(op.stack_before),
+        pickletools.markobject in op.stack_before,
+        len(op.stack_after),
+    )
+    for op in pickletools.opcodes
+}
+FRESH = {"MARK": None, "GLOBAL": 0, "STACK_GLOBAL": 0}
 
 
-def scan(file: BinaryIO, where: str, advance: Callable[[int], None] = lambda _: None) -> object:
+class Followed:
+    """The unpickler's stack, followed without unpickling: how large what lies there is, unfolded.
+
+    A few tuples in one another, each twice in the next, are hashed for ever where one is a key, and too many in one
+    another end the process; torch prints all of what is called and can't be. Both are told by their sizes: a tuple's is
+    that of its content, of what can be called 0, a mark's None, a text stands for itself, and all else is 1.
+    """
+
+    def __init__(self) -> None:
+        self.stack: list[int | str | None] = []
+        self.memo: dict[int, int] = {}  # of sizes other than 1: a benchmark file memoizes hundreds of millions
+        self.put = self.memoized = 0
+
+    def step(self, name: str, argument: Any) -> list[int | str | None]:
+        """Follow one opcode; what it takes off the stack. Raises ValueError for what only a hostile pickle holds."""
+        stack = self.stack
+        if name in PUTS:
+            self._memoize(name, argument)
+            return []
+        if name in GETS:
+            stack.append(self.memo.get(argument, 1))
+            return []
+        takes, marked, puts = EFFECTS[name]
+        taken: list[int | str | None] = []
+        if marked:
+            while (top := stack.pop()) is not None:
+                taken.append(top)
+        if takes:
+            taken += stack[-takes:]
+            del stack[-takes:]
+        if name in CALLS and taken[0] != 0:
+            raise ValueError("a call of what can't be called")
+        if name in TUPLES:
+            size = 1 + sum(one if isinstance(one, int) else 1 for one in taken)
+            if size > LARGEST_TUPLE:
+                raise ValueError(f"a tuple of more than {LARGEST_TUPLE:,} things")
+            stack.append(size)
+        elif puts:
+            stack += [argument if name in STRINGS else FRESH.get(name, 1)] * puts
+        return taken
+
+    def _memoize(self, name: str, place: int) -> None:
+        if name == "MEMOIZE":
+            place, self.memoized = self.memoized, self.memoized + 1
+        else:
+            self.put += 1
+        if place > self.put + self.memoized or (self.put and self.memoized):  # all before a place takes memory
+            raise ValueError("a memo with gaps")
+        size = self.stack[-1]
+        if isinstance(size, int) and size != 1:
+            self.memo[place] = size
+        else:
+            self.memo.pop(place, None)
+
+
+def scan(
+    file: BinaryIO, where: str, advance: Callable[[int], None] = lambda _: None, *, weights: bool = False
+) -> object:
     """Read one pickle without running it; its first argument. Raises ValueError at the first thing that is not plain.
 
-    `advance` is told how many bytes are read, from time to time.
+    `advance` is told how many bytes are read, from time to time. Of `weights` names and opcodes are left to torch.
     """
     first: object = None
     told = start = file.tell()
-    pushed: deque[object] = deque([None, None], maxlen=2)
+    followed = Followed()
     try:
         for opcode, argument, position in pickletools.genops(file):
             name = opcode.name
-            if name in PLAIN:
-                pushed.append(None)
-            elif name in STRINGS:
-                pushed.append(argument)
-            elif name == "GLOBAL":
-                _admit(str(argument).replace(" ", "."), where)
-            elif name == "STACK_GLOBAL":
-                _admit(".".join(str(part)[:100] for part in pushed), where)
-            elif name not in SILENT:
+            if name not in PLAIN and not weights:
                 raise ValueError(f"{where}: holds a {name}, which plain data has no use for; nothing was loaded")
+            taken = followed.step(name, argument)
+            if name == "GLOBAL" and not weights:
+                _admit(str(argument).replace(" ", "."), where)
+            elif name == "STACK_GLOBAL" and not weights:
+                _admit(".".join(str(part)[:100] for part in taken), where)
             if first is None and name != "PROTO":
                 first = argument
             if position is not None and position - told > 1 << 20:
@@ -115,7 +198,7 @@ def scan(file: BinaryIO, where: str, advance: Callable[[int], None] = lambda _: 
     except MALFORMED as error:
         if str(error).startswith(where):
             raise
-        raise ValueError(f"{where}: a damaged pickle ({_short(error)}); nothing was loaded") from None
+        raise ValueError(f"{where}: a damaged pickle ({short(error)}); nothing was loaded") from None
     advance(max(0, file.tell() - max(told, start)))
     return first
 
@@ -142,7 +225,7 @@ def loads(content: bytes, where: str, *, trust: bool = False) -> object:
     try:
         return pickle.loads(content) if trust else PlainUnpickler(io.BytesIO(content)).load()
     except MALFORMED as error:
-        raise ValueError(f"{where}: a damaged pickle ({_short(error)})") from None
+        raise ValueError(f"{where}: a damaged pickle ({short(error)})") from None
 
 
 def decompress(content: bytes, limit: int, where: str) -> bytes:
@@ -151,7 +234,7 @@ def decompress(content: bytes, limit: int, where: str) -> bytes:
         stream = bz2.BZ2Decompressor()
         plain = stream.decompress(content, max_length=limit + 1)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{where}: no bz2 file ({_short(error)})") from None
+        raise ValueError(f"{where}: no bz2 file ({short(error)})") from None
     if len(plain) > limit:
         raise ValueError(f"{where}: unpacks to more than {limit >> 20} MiB")
     if not stream.eof:
@@ -171,7 +254,7 @@ def check_stored(path: Path) -> zipfile.ZipInfo:
         with zipfile.ZipFile(path) as content:
             entries = content.infolist()
     except (OSError, *MALFORMED) as error:
-        raise ValueError(f"{path}: a damaged file ({_short(error)})") from None
+        raise ValueError(f"{path}: a damaged file ({short(error)})") from None
     pickles = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
     if len(pickles) != 1 or any(entry.filename.endswith("/constants.pkl") for entry in entries):
         raise ValueError(f"{path}: a zip file, but none that torch.save wrote")
@@ -180,21 +263,21 @@ def check_stored(path: Path) -> zipfile.ZipInfo:
     return pickles[0]
 
 
-def scan_torch(path: Path, advance: Callable[[int], None] = lambda _: None) -> None:
+def scan_torch(path: Path, advance: Callable[[int], None] = lambda _: None, *, weights: bool = False) -> None:
     """Scan every pickle in a file of torch.save, of today's format or of that before 1.6. Raises ValueError."""
     if is_zip(path):
         entry = check_stored(path)
         try:
             with zipfile.ZipFile(path) as content, content.open(entry) as file:
-                scan(file, str(path), advance)  # type: ignore[arg-type]
+                scan(file, str(path), advance, weights=weights)  # type: ignore[arg-type]
         except (OSError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path}: a damaged file ({_short(error)})") from None
+            raise ValueError(f"{path}: a damaged file ({short(error)})") from None
         return
     with path.open("rb") as plain:
-        if scan(plain, str(path), advance) != TORCH_MAGIC:
+        if scan(plain, str(path), advance, weights=weights) != TORCH_MAGIC:
             raise ValueError(f"{path}: no file that torch.save wrote")
         for _ in range(LEGACY_PICKLES - 1):
-            scan(plain, str(path), advance)
+            scan(plain, str(path), advance, weights=weights)
 
 
 def load_torch(path: Path, advance: Callable[[int], None] = lambda _: None, *, trust: bool = False) -> object:
@@ -213,7 +296,7 @@ def load_torch(path: Path, advance: Callable[[int], None] = lambda _: None, *, t
             with path.open("rb") as file, _watched(file, advance):
                 return torch.load(file, map_location="cpu", weights_only=not trust)
     except (OSError, *MALFORMED) as error:
-        raise ValueError(f"{path}: does not load ({_short(error)})") from None
+        raise ValueError(f"{path}: does not load ({short(error)})") from None
 
 
 @contextmanager
@@ -238,5 +321,7 @@ def _watched(file: BinaryIO, advance: Callable[[int], None]) -> Iterator[None]:
         watcher.join()
 
 
-def _short(error: BaseException) -> str:
-    return (str(error).strip().split("\n")[0] or type(error).__name__)[:200]
+def short(error: BaseException) -> str:
+    """A library's message in one sentence; torch begins, and goes on, with advice to load the file unsafely."""
+    text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
+    return (text.split("\n")[0].split(". ")[0] or type(error).__name__)[:200]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.drawing import Drawing
 from benchmarks.limits import check_size
-from benchmarks.pickles import MALFORMED, check_stored, is_zip
+from benchmarks.pickles import MALFORMED, scan_torch, short
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.resnet import IMAGENET, ResNetStack
 from benchmarks.stack import Stack
@@ -95,15 +95,14 @@ def load(stack: Stack, path: Path, device: torch.device) -> Weights:
     """
     try:
         check_size(path, "weights")
-        if is_zip(path):
-            check_stored(path)
+        scan_torch(path, weights=True)
         content = torch.load(path, map_location=device, weights_only=True)
     except OSError as error:
         raise ValueError(f"teacher weights {path}: {error.strerror or error}") from None
     except MALFORMED as error:
         reason = "tensors alone are loaded, and it is no file of these"
         if isinstance(error, (ValueError, RuntimeError)):  # others say a byte, or advise to load it unsafely
-            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            reason = short(error).removeprefix(f"{path}: ")
         raise ValueError(f"teacher weights {path}: not a state dict that loads safely ({reason})") from None
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -121,7 +120,8 @@ def load(stack: Stack, path: Path, device: torch.device) -> Weights:
             note = " (classes x channels)" if layer is stack.head else ""
             kernels[layer] = _entry(state, f"{name}.weight", layer.shape, path, note)
     bias = _entry(state, f"{stack.state_key(stack.head.role)}.bias", stack.head.shape[:1], path)
-    surplus = [key for key in state if key not in known(stack) and not key.endswith("num_batches_tracked")]
+    places = known(stack)
+    surplus = [key for key in state if key not in places and not key.endswith("num_batches_tracked")]
     if surplus:
         raise ValueError(
             f"teacher weights {path}: {surplus[0]} has no place in this teacher ({len(surplus)} such entries)"
@@ -142,6 +142,7 @@ def _entry(state: dict[str, object], key: str, shape: tuple[int, ...], path: Pat
         raise ValueError(f"teacher weights {path}: {key} has shape {tuple(value.shape)}, {shape} is expected{note}")
     if not value.is_floating_point() or value.layout is not torch.strided or value.is_meta:
         raise ValueError(f"teacher weights {path}: {key} is no plain tensor of real numbers ({value.dtype})")
+    value = value.detach().float()
     if not value.isfinite().all() or (key.endswith("running_var") and (value < 0).any()):
         raise ValueError(f"teacher weights {path}: {key} holds NaN, infinities or negative variances")
-    return value.float().unsqueeze(0)
+    return value.unsqueeze(0)

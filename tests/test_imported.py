@@ -20,7 +20,7 @@ import pytest
 import torch
 from scipy import stats
 
-from benchmarks import data, doctor, imported, pickles, truth
+from benchmarks import data, doctor, imported, pickles, teachers, truth
 from tests import official
 from tests.official import SPACE
 
@@ -206,6 +206,79 @@ def test_a_hostile_cell_of_nats_bench_runs_nothing(tmp_path: Path, protocol: int
 def test_pickles_that_call_are_told_by_their_opcodes(content: bytes) -> None:
     with pytest.raises(ValueError, match="nothing was loaded"):
         pickles.loads(content, "x")
+
+
+PAIRS = b")q\x00" + b"".join(b"h%c\x86q%c" % (place, place + 1) for place in range(60))  # each is twice in the next
+LISTS = b"]q\x00" + b"".join(b"]q%c(h%ch%ce" % (place + 1, place, place) for place in range(60))
+
+
+@pytest.mark.parametrize("form", ["new", "old", "simple", "weights"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"}" + PAIRS + b"K\x01s", "a tuple of more than 1,000 things"),  # hashed for ever
+        (b"})" + b"\x85" * 1_000_000 + b"K\x01s", "a tuple of more than 1,000 things"),  # hashed beyond the stack
+        (LISTS + b")R", "a call of what can't be called"),  # which torch prints without end
+        (b"}r\xff\xff\xff\x7f", "a memo with gaps"),  # of 32 GiB
+        (b"}p2147483647\n", "a memo with gaps"),
+    ],
+)
+def test_a_small_pickle_takes_little_time_and_memory(tmp_path: Path, form: str, content: bytes, message: str) -> None:
+    content = b"\x80\x02" + content + b"."
+    path = tmp_path / "x.pth"
+    if form == "simple":
+        path = tmp_path / "simple"
+        path.mkdir()
+        (path / "000000.pickle.pbz2").write_bytes(bz2.compress(content))
+    elif form == "old":
+        torch.save({}, path, _use_new_zipfile_serialization=False)
+        empty = pickle.dumps({}, protocol=2)
+        whole = path.read_bytes()
+        assert whole.count(empty) == 1
+        path.write_bytes(whole.replace(empty, content))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x/data.pkl", content)
+    stack = teachers.build("resnet20", "cifar10", 10, 32)
+    with pytest.raises(ValueError, match=message):
+        _ = (
+            teachers.load(stack, path, torch.device("cpu"))
+            if form == "weights"
+            else install(path, tmp_path / "cache", any_digest=True)
+        )
+
+
+def test_what_torch_says_advises_nothing_unsafe(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.pth", "w") as archive:
+        archive.writestr("x/version", "3")
+        archive.writestr("x/data.pkl", b"\x80\x02]}b.")
+    with pytest.raises(ValueError, match=r"does not load \(Can only build Tensor") as told:
+        install(tmp_path / "x.pth", tmp_path / "cache", any_digest=True)
+    assert "weights_only" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.tar", "simple/000000.pickle.pbz2"])
+def test_what_never_ends_is_not_imported(tmp_path: Path, name: str) -> None:
+    (tmp_path / "simple").mkdir()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"{name}: not a regular file"):
+        install(tmp_path / name.split("/")[0], tmp_path / "cache", any_digest=True)
+
+
+def test_a_tar_that_is_damaged_or_has_a_cell_twice_is_refused(tmp_path: Path) -> None:
+    folder = official.write_simple(small(), tmp_path)
+    with tarfile.open(tmp_path / "twice.tar", "w") as archive:
+        for name in ("a", "b"):
+            archive.add(folder / "000000.pickle.pbz2", f"{name}/000000.pickle.pbz2")
+    with pytest.raises(ValueError, match="cell 0 stands there twice"):
+        install(tmp_path / "twice.tar", tmp_path / "cache")
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 512
+    said = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"
+    whole = (tmp_path / "twice.tar").read_bytes()
+    (tmp_path / "sparse.tar").write_bytes(header.tobuf() + said.ljust(512, b"\0") + whole)
+    with pytest.raises(ValueError, match=r"sparse\.tar: a damaged tar file"):
+        install(tmp_path / "sparse.tar", tmp_path / "cache")
 
 
 def test_codecs_are_admitted_for_bytes_alone() -> None:

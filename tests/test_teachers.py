@@ -104,7 +104,7 @@ def test_weights_that_do_not_fit_name_the_first_that_does_not(tmp_path: Path) ->
         ("c100", r"fc\.weight has shape \(100, 64\), \(10, 64\) is expected \(classes x channels\)"),
         ("shape", r"layer1\.0\.conv1\.weight has shape \(1,\)"),
         ("list", "holds a list"),
-        ("text", "loads safely .tensors alone are loaded"),
+        ("text", "loads safely .a damaged pickle"),
         ("none", "No such file"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -141,7 +141,7 @@ def npz(option: str, path: Path, dataset: Dataset | None = None, part: str = "tr
             missing = [key for key in (f"{prefix}images", f"{prefix}labels") if key not in content]
             if missing:
                 raise ValueError(f"no array called {missing[0]!r}; it holds: {', '.join(content) or 'nothing'}")
-            images, labels = content[f"{prefix}images"], content[f"{prefix}labels"]
+            images, labels = (np.asarray(content[f"{prefix}{key}"]) for key in ("images", "labels"))
     except (OSError, *MALFORMED) as error:
         reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
         raise ValueError(f"{option} {path}: {reason}") from None

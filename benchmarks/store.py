@@ -30,6 +30,7 @@ CREATE TABLE scores (
 
 _COLUMNS = "conditions, space, arch, proxy, seed, score, status, seconds"
 _INSERT = f"INSERT OR IGNORE INTO scores ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+STATUSES = ("ok", "nan", "inf", "oom", "error")
 AGREES = 1e-3  # relative: what another machine's rounding can make of a score
 
 # What sqlite_master says of them: a store with more, such as a trigger or a view, is not one that this program made.
@@ -150,7 +151,8 @@ class Store:
         with Store(path) as other, self._transaction():
             for row in other._connection.execute("SELECT id, json FROM conditions"):
                 self._connection.execute("INSERT OR IGNORE INTO conditions VALUES (?, ?)", row)
-            for row in other._connection.execute(f"SELECT {_COLUMNS} FROM scores"):
+            for row in other._rows(f"SELECT {_COLUMNS} FROM scores"):
+                other._check(Score(*row[1:]))
                 total += 1
                 added = self._connection.execute(_INSERT, row).rowcount
                 new += added
@@ -164,23 +166,38 @@ class Store:
         here = self._connection.execute(
             "SELECT score, status FROM scores WHERE (conditions, space, proxy, seed, arch) = (?, ?, ?, ?, ?)", key
         ).fetchone()
-        if score is None or here[0] is None:
+        if not isinstance(score, float) or not isinstance(here[0], float):
             return bool((score, status) == tuple(here))
         return bool(status == here[1] and math.isclose(score, here[0], rel_tol=AGREES))
 
     def scores(self, conditions: str, space: str, proxies: Iterable[str], seed: int) -> Iterator[Score]:
         """What is stored for some proxies and a seed under these conditions, by proxy and arch."""
         for proxy in proxies:
-            found = self._connection.execute(
+            found = self._rows(
                 "SELECT space, arch, proxy, seed, score, status, seconds FROM scores "
                 "WHERE conditions = ? AND space = ? AND proxy = ? AND seed = ?",
                 (conditions, space, proxy, seed),
             )
             for row in found:
                 score = Score(*row)
-                if not isinstance(score.score, float | None) or not isinstance(score.seconds, float):
-                    raise ValueError(f"store {self.path}: the score of {proxy} for {score.arch!r:.80} is no number")
+                self._check(score)
                 yield score._replace(score=math.nan) if score.score is None else score
+
+    def _rows(self, statement: str, values: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        """The rows of a SELECT. Raises ValueError where the file is damaged."""
+        try:
+            yield from self._connection.execute(statement, values)
+        except sqlite3.Error as error:  # a text that is none, say
+            raise ValueError(f"store {self.path}: {error}") from None
+
+    def _check(self, row: Score) -> None:
+        """Raises ValueError for a row that this program has not written."""
+        where = f"store {self.path}: the score of {row.proxy} for {row.arch!r:.80}"
+        if not isinstance(row.score, float | None) or not isinstance(row.seconds, float):
+            raise ValueError(f"{where} is no number")
+        finite = row.score is not None and math.isfinite(row.score)
+        if row.status not in STATUSES or (row.status == "ok" and not finite) or not 0 <= row.seconds < math.inf:
+            raise ValueError(f"{where} is {row.score}, status {row.status!r:.20}, {row.seconds} s")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

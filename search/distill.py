@@ -194,12 +194,14 @@ def make_plan(options: Options) -> Plan:
 
 def check_numbers(options: Options) -> None:
     """Raises ValueError for a number out of its range."""
+    from search.images import SIDES
+
     check_range("batch-size", options.batch_size, 2, LARGEST_BATCH)
     check_range("seed", options.seed, 0, LARGEST_SEED)
     check_range("seeds", options.seeds, 1, MOST_SEEDS)
     for name, epochs in (("epochs", options.epochs), ("teacher-epochs", options.teacher_epochs)):
         check_range(name, 1 if epochs is None else epochs, 1, MOST_EPOCHS)
-    check_range("resolution", 32 if options.resolution is None else options.resolution, 4, 1024)
+    check_range("resolution", 32 if options.resolution is None else options.resolution, *SIDES)
     check_range("sample", options.sample, 0, LARGEST_BATCH)
     for name, least, most in (("learning_rate", 0, 100), ("momentum", 0, 1), ("weight_decay", 0, 1), ("ema", 0, 1)):
         value = getattr(options, name)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,14 @@ from torch.nn.functional import interpolate, pad
 
 from benchmarks.batches import DATASETS, channel_statistics, cifar, npz
 from benchmarks.drawing import generator
+from benchmarks.limits import check_size
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+SIDES = (4, 1024)  # of images that networks are trained on
+MOST_CLASSES = 100_000
+MOST_PIXELS, MOST_OBLONG = 100_000_000, 20  # of a picture in a folder: its pixels, and how often its short side fits
 BORDER = 8  # an eighth of the side, 4 black pixels of 32, is what a crop may reach into: the field's augmentation
 DIGITS_TEST = 360  # of scikit-learn's 1,797 images
 FOLDER_RESOLUTION = 224
@@ -141,7 +148,7 @@ def folder(path: Path, resolution: int) -> tuple[Arrays, Arrays]:
     halves, classes = [], []
     for part in ("train", "val"):
         try:
-            found = datasets.ImageFolder(str(path / part), scaled)
+            found = datasets.ImageFolder(str(path / part), scaled, loader=picture)
         except OSError as error:
             raise ValueError(f"--data {path}: {str(error).splitlines()[0]}; it takes train/ and val/") from None
         classes.append(found.classes)
@@ -154,6 +161,24 @@ def folder(path: Path, resolution: int) -> tuple[Arrays, Arrays]:
     return halves[0], halves[1]
 
 
+def picture(name: str) -> Image.Image:
+    """A picture of a folder. Raises ValueError where it is none, too large, or so oblong that scaled it would be."""
+    from PIL import Image
+
+    try:
+        check_size(Path(name), "picture")
+        with Image.open(name) as found:
+            (short, long) = sorted(found.size)
+            if short * long > MOST_PIXELS or long > MOST_OBLONG * short:
+                raise ValueError(
+                    f"{found.width} x {found.height}; {MOST_PIXELS:,} pixels are the most, and a side of {MOST_OBLONG} "
+                    "times the other"
+                )
+            return found.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: of a damaged PNG
+        raise ValueError(f"--data {name}: {getattr(error, 'strerror', None) or str(error)}") from None
+
+
 def _checked(
     name: str, classes: int, train: Arrays, test: Arrays, device: torch.device, resolution: int | None
 ) -> Data:
@@ -161,6 +186,11 @@ def _checked(
         raise ValueError(f"--data {name}: {len(train[1])} training and {len(test[1])} test images are too few")
     if test[1].max() >= classes:
         raise ValueError(f"--data {name}: a test label {test[1].max()}; the training labels make {classes} classes")
+    if classes > MOST_CLASSES:
+        raise ValueError(f"--data {name}: its labels make {classes:,} classes; {MOST_CLASSES:,} are the most")
+    side = train[0].shape[-1] if resolution is None else resolution
+    if not SIDES[0] <= side <= SIDES[1]:
+        raise ValueError(f"--data {name}: images of {side} x {side}; {SIDES[0]} to {SIDES[1]} is allowed")
     if train[0].shape[1:] != test[0].shape[1:]:
         raise ValueError(f"--data {name}: training images {train[0].shape[1:]}, test images {test[0].shape[1:]}")
     training, testing = (_split(*half, device, resolution) for half in (train, test))

@@ -171,10 +171,11 @@ def finished(folder: Path, settings: dict[str, object]) -> Outcome | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        outcome = Outcome(content["status"], content["history"])
-    except (UnicodeDecodeError, json.JSONDecodeError, LookupError, TypeError):
+        there, outcome = dict(content["settings"].items()), Outcome(content["status"], content["history"])
+        sum(outcome.last + outcome.best + epoch["seconds"] for epoch in outcome.history)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None  # damaged: the checkpoint has it all
-    check_settings(content["settings"], settings, folder)
+    check_settings(there, settings, folder)
     return outcome
 
 

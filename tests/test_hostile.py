@@ -217,6 +217,11 @@ def test_a_configuration_runs_and_unfolds_nothing(
         ("UPDATE scores SET score = 'much'", "the score of p for 'a' is no number"),
         ("UPDATE scores SET score = x'00'", "is no number"),
         ("UPDATE scores SET seconds = 'long'", "is no number"),
+        ("UPDATE scores SET seconds = -1", "is 1.0, status 'ok', -1.0 s"),
+        ("UPDATE scores SET score = NULL", "is None, status 'ok'"),
+        ("UPDATE scores SET score = 9e999", "is inf, status 'ok'"),
+        ("UPDATE scores SET status = '<b>'", "status '<b>'"),
+        ("UPDATE scores SET status = CAST(x'ff' AS TEXT)", "s.sqlite: Could not decode"),
     ],
 )
 def test_a_store_that_another_hand_changed_is_refused(tmp_path: Path, statement: str, message: str) -> None:
@@ -227,6 +232,10 @@ def test_a_store_that_another_hand_changed_is_refused(tmp_path: Path, statement:
     connection.close()
     with pytest.raises(ValueError, match=message):
         read_store(tmp_path / "s.sqlite")
+    (tmp_path / "mine.sqlite").write_bytes(sound("store"))
+    with Store(tmp_path / "mine.sqlite") as mine, pytest.raises(ValueError, match=message):
+        mine.absorb(tmp_path / "s.sqlite")
+    read_store(tmp_path / "mine.sqlite")
 
 
 def test_the_doctor_tells_a_damaged_store(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +101,8 @@ def test_images_are_scaled_to_the_resolution(tmp_path: Path) -> None:
         ({"train_images": np.zeros((12, 8, 8, 3), np.uint8)}, r"images are uint8 \[12, 8, 8, 3\]"),
         ({"train_labels": np.zeros(12)}, "labels are float64"),
         ({"train_images": np.zeros((1, 3, 8, 8), np.uint8), "train_labels": np.zeros(1, int)}, "1 training"),
+        ({"train_labels": np.full(12, 10**9)}, "its labels make 1,000,000,001 classes; 100,000 are the most"),
+        ({"train_images": np.zeros((12, 3, 2, 2), np.uint8)}, "images of 2 x 2; 4 to 1024 is allowed"),
     ],
 )
 def test_arrays_that_do_not_fit_together_are_refused(tmp_path: Path, changed: dict[str, np.ndarray], said: str) -> None:
@@ -128,6 +132,36 @@ def test_folders_of_images_are_scaled_and_cut(tmp_path: Path) -> None:
     (tmp_path / "val" / "quince").mkdir()
     Image.new("RGB", (9, 9)).save(tmp_path / "val" / "quince" / "0.png")
     with pytest.raises(ValueError, match=r"hold different classes \(2, 3\)"):
+        opened(tmp_path, resolution=8)
+
+
+def test_an_entry_that_is_no_array_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "some.npz", "w") as archive:
+        archive.writestr("train_images.npy", b"none")
+        archive.writestr("train_labels.npy", b"none")
+    with pytest.raises(ValueError, match=r"some\.npz: images are \|S4 \[\]"):
+        opened(tmp_path / "some.npz")
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (pipe, "not a regular file"),
+        (lambda path: path.write_bytes(b"none"), "cannot identify image file"),
+        (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" * 2), "0.png"),
+        (lambda path: Image.new("1", (20_000, 20_000)).save(path), "178956970|100,000,000 pixels are the most"),
+        (lambda path: Image.new("1", (2100, 100)).save(path), "2100 x 100; .* a side of 20 times the other"),
+    ],
+)
+def test_pictures_that_are_none_or_too_large_are_refused(tmp_path: Path, make: object, said: str) -> None:
+    for part in ("train", "val"):
+        (tmp_path / part / "apple").mkdir(parents=True)
+        make(tmp_path / part / "apple" / "0.png")  # type: ignore[operator]
+    with pytest.raises(ValueError, match=rf"--data .*{said}"):
         opened(tmp_path, resolution=8)
 
 

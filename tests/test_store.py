@@ -55,7 +55,8 @@ def test_every_float_survives(value: float) -> None:
     """But for the sign of zero, which SQLite does not keep: the scoring loop hands in no -0.0."""
     with Store(Path(":memory:")) as store:
         key = store.conditions({})
-        store.add(key, [score(value, status="nan" if math.isnan(value) else "ok")])
+        status = "nan" if math.isnan(value) else "inf" if math.isinf(value) else "ok"
+        store.add(key, [score(value, status=status)])
         (back,) = all_of(store, key)
     assert back.score == value or (math.isnan(back.score) and math.isnan(value))
 

@@ -97,11 +97,11 @@ def fetch(dataset: str, source: str | None) -> None:
 
 def import_file(path: Path, trust_pickle: bool, any_digest: bool) -> None:
     """Import a benchmark file, saying beforehand what it takes."""
-    from benchmarks import doctor, imported, truth
+    from benchmarks import doctor, importing, truth
 
     if not path.exists():
         raise ValueError(f"{path}: no such file")
-    needed, free = imported.memory_needed(path), doctor.free_memory()
+    needed, free = importing.memory_needed(path), doctor.free_memory()
     print(
         f"{path.name}: takes about {needed / 2**30:.1f} GiB of memory; {free / 2**30:.1f} GiB are free", file=sys.stderr
     )
@@ -110,7 +110,7 @@ def import_file(path: Path, trust_pickle: bool, any_digest: bool) -> None:
     if trust_pickle:
         print(f"warning: --trust-pickle: whatever code is in {path.name} runs now, with your rights", file=sys.stderr)
     folder = truth.cache_folder()
-    made = imported.install(path, folder, progress, trust_pickle=trust_pickle, any_digest=any_digest)
+    made = importing.install(path, folder, progress, trust_pickle=trust_pickle, any_digest=any_digest)
     print(f"{folder / made.table}: {made.cells:,} cells of {made.source} (sha256 {made.source_sha256[:12]})")
     print("use it with: python benchmarks/rank.py --truth nasbench201:x-valid")
 

@@ -186,7 +186,8 @@ class Store:
     def _rows(self, statement: str, values: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """The rows of a SELECT. Raises ValueError where the file is damaged."""
         try:
-            yield from self._connection.execute(statement, values)
+            for row in self._connection.execute(statement, values):  # noqa: UP028, `yield from` closes it after the store
+                yield row
         except sqlite3.Error as error:  # a text that is none, say
             raise ValueError(f"store {self.path}: {error}") from None
 

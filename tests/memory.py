@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import imported, pickles  # noqa: E402
+from benchmarks import importing, pickles  # noqa: E402
 from tests import official  # noqa: E402
 
 OFFICIAL = 4.7e9  # bytes of NAS-Bench-201-v1_1-096897.pth
@@ -71,11 +71,11 @@ def holding(path: Path) -> int:
     return after - before
 
 
-def importing(path: Path) -> int:
+def peak_of_import(path: Path) -> int:
     """Bytes that an import takes at its peak."""
-    imported.install(write(path.parent, 1, False), path.parent / "cache", silent)  # what every import takes once
+    importing.install(write(path.parent, 1, False), path.parent / "cache", silent)  # what every import takes once
     before = resident()
-    imported.install(path, path.parent / "cache", silent)
+    importing.install(path, path.parent / "cache", silent)
     return peak() - before
 
 
@@ -86,7 +86,7 @@ def main() -> int:
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        measure = {"holding": holding, "importing": importing}[options.one[0]]
+        measure = {"holding": holding, "importing": peak_of_import}[options.one[0]]
         print(measure(Path(options.one[1])))
         return 0
     beyond = []

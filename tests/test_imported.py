@@ -20,7 +20,7 @@ import pytest
 import torch
 from scipy import stats
 
-from benchmarks import data, doctor, imported, pickles, teachers, truth
+from benchmarks import data, doctor, imported, importing, pickles, teachers, truth
 from tests import official
 from tests.official import SPACE
 
@@ -31,7 +31,7 @@ def silent(text: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def install(path: Path, folder: Path, **options: bool) -> imported.Installed:
-    return imported.install(path, folder, silent, **options)
+    return importing.install(path, folder, silent, **options)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_the_bar_of_every_step_ends_at_its_end(tmp_path: Path, legacy: bool) -> 
         told[text.split(": ")[1]] = [sum(counts), total]
 
     path = official.write(small(), tmp_path, legacy=legacy)
-    imported.install(path, tmp_path / "cache", bar)
+    importing.install(path, tmp_path / "cache", bar)
     size = path.stat().st_size
     assert told["digest"] == told["load"] == [size, size]
     assert told["cells"] == [1, 1]
@@ -296,7 +296,7 @@ def test_a_text_in_place_of_results_is_not_taken_for_a_path(tmp_path: Path) -> N
 
 def test_what_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = official.write_simple(small(), tmp_path)
-    monkeypatch.setattr(imported, "LARGEST_CELL", 1 << 20)
+    monkeypatch.setattr(importing, "LARGEST_CELL", 1 << 20)
     (path / "000000.pickle.pbz2").write_bytes(bz2.compress(bytes(1 << 21)))
     with pytest.raises(ValueError, match="unpacks to more than 1 MiB"):
         install(path, tmp_path / "cache")
@@ -396,7 +396,7 @@ def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             f"cifar100:x-test:200:{seed}": level + random.normal() for seed in official.SEEDS[: 2 + index % 2]
         }
         rows[index]["cifar100:x-test:12:111"] = level / 2
-    monkeypatch.setattr(imported, "_from_pth", lambda *_: (rows, "0" * 64))
+    monkeypatch.setattr(importing, "_from_pth", lambda *_: (rows, "0" * 64))
     install(tmp_path / "x.pth", tmp_path / "cache")
     monkeypatch.setenv("DISWOT_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"

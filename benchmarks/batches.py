@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.drawing import generator
-from benchmarks.limits import LARGEST, MEBIBYTE, check_size
+from benchmarks.limits import LARGEST, MEBIBYTE, check_size, shown
 from benchmarks.pickles import MALFORMED
 
 DATA_VARIABLE = "DISWOT_DATA"  # a folder of local data: images for --data-dir, accuracy tables for tests
@@ -104,7 +104,7 @@ def open_source(name: str, dataset_name: str, *, data_dir: str | None = None, do
             raise ValueError(f"--batch {name} does not go with --dataset {dataset_name}: classes and size differ")
         return Source(name, dataset, cifar("--batch", name, data_dir, download))
     if name.endswith(".npz"):
-        return Source(Path(name).name, dataset, npz("--batch", Path(name), dataset))
+        return Source(shown(Path(name).name), dataset, npz("--batch", Path(name), dataset))
     raise ValueError(f"no batch is called {name!r}; there are: noise, cifar10, cifar100, or the path of a .npz file")
 
 

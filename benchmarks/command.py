@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, get_args, ge
 import jsonargparse
 import yaml
 
-from benchmarks.limits import check_size
+from benchmarks.limits import check_size, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 DEBUG_VARIABLE = "DISWOT_DEBUG"  # set it to see the traceback of what is otherwise one line
 BAD_INPUT, INTERRUPTED = 2, 130
-LONGEST = 1000  # signs of an error's line: what it quotes may be as long as a file
 DEEPEST = 10  # lists and maps in one another, in a configuration
 
 O = TypeVar("O")  # noqa: E741, an options dataclass
@@ -61,7 +60,7 @@ class Parser(jsonargparse.ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong, and end."""
-        print(f"{self.prog}: error: {_shown(message)} (see --help)", file=sys.stderr)
+        print(f"{self.prog}: error: {shown(message)} (see --help)", file=sys.stderr)
         raise SystemExit(BAD_INPUT)
 
 
@@ -141,16 +140,8 @@ def reported(prog: str, run: Callable[[], None]) -> int:
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
-        return _shown(f"{error.filename}: {error.strerror}")
-    return _shown(str(error))
-
-
-def _shown(text: str) -> str:
-    """A text for the terminal: one line, not endless, and without the signs by which a name could command it."""
-    line = " ".join(text[: 2 * LONGEST].split())
-    if len(line) > LONGEST:
-        line = f"{line[:LONGEST]}... (cut)"
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+        return shown(f"{error.filename}: {error.strerror}")
+    return shown(str(error))
 
 
 class Advance(Protocol):

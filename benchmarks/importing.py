@@ -21,7 +21,7 @@ from nas_201_api.api_utils import ArchResults, ResultsCount
 from analysis.tables import write_csv
 from benchmarks import pickles
 from benchmarks.imported import NOTE, SPLITS, TRAINED_ON, Installed, file_digest, tables
-from benchmarks.limits import check_size
+from benchmarks.limits import check_size, shown
 from benchmarks.record import write_json
 from benchmarks.spaces.nasbench201 import NasBench201
 
@@ -60,7 +60,7 @@ def install(
     write_csv(table, waiting)
     sha256 = file_digest(waiting)
     name = f"nasbench201-{sha256[:12]}.csv"
-    made = Installed(name, sha256, len(table), path.name, digest, trust_pickle)
+    made = Installed(name, sha256, len(table), shown(path.name), digest, trust_pickle)
     before = tables(folder)
     waiting.replace(folder / name)
     write_json(asdict(made), folder / NOTE)

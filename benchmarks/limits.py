@@ -1,4 +1,7 @@
-"""How large a file from outside may be: more is refused before it is read. Light: it imports nothing."""
+"""What comes from outside: how large a file may be, which is known before it is read, and how a text of it is printed.
+
+Light: it imports nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import stat
 from pathlib import Path
 
 MEBIBYTE = 1 << 20
+LONGEST = 1000  # signs of an error's line: what it quotes may be as long as a file
 LARGEST = {
     "config": 1 * MEBIBYTE,
     "table": 256 * MEBIBYTE,
@@ -27,3 +31,11 @@ def check_size(path: Path, kind: str) -> None:
         raise ValueError("not a regular file")
     if found.st_size > LARGEST[kind]:
         raise ValueError(f"{found.st_size / MEBIBYTE:,.0f} MiB; {LARGEST[kind] // MEBIBYTE:,} are the most")
+
+
+def shown(text: str) -> str:
+    """A text from outside as it is printed: one line, not endless, without signs that could command a terminal."""
+    line = " ".join(text[: 2 * LONGEST].split())
+    if len(line) > LONGEST:
+        line = f"{line[:LONGEST]}... (cut)"
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)

@@ -34,7 +34,9 @@ MOST_SEEDS = 1000
 class Options(EngineOptions, ScoringOptions):
     """Score candidates with training-free proxies and correlate the scores with measured accuracies."""
 
-    proxy: str = option("diswot", "proxies to rank: names, wildcards, all; separated by commas")
+    proxy: str = option(
+        "diswot", "proxies to rank, separated by commas: names, wildcards, all, path/to/file.py:name, which is run"
+    )
     baselines: str = option("grad_norm,synflow,params,macs", "proxies always ranked beside them; '' for none")
     sample: int | str = option("auto", "how many candidates to sample by --seed; auto (200, or all there are) or all")
     archs: str | None = option(None, "score just the candidates that this file lists, a code or index a line")

@@ -31,7 +31,7 @@ import pandas as pd
 import pooch
 
 from benchmarks import imported
-from benchmarks.limits import check_size
+from benchmarks.limits import check_size, shown
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.resnet import S0
 
@@ -351,11 +351,12 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
             raise ValueError(f"--truth {path}, line {line}: arch and index name different candidates")
         found[arch] = {v: _number(entry[v], f"--truth {path}, line {line}, column {v}") for v in values}
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    source = f"{path.name} (column {values[0]}, sha256 {digest})"
+    name = shown(path.name)
+    source = f"{name} (column {values[0]}, sha256 {digest})"
     vanilla = {arch: row["vanilla"] for arch, row in found.items() if target != "vanilla" and "vanilla" in row}
     if target == "gain":
         gain = {arch: row["distilled"] - row["vanilla"] for arch, row in found.items()}
-        return Truth(gain, f"{path.name} (distilled - vanilla, sha256 {digest})", vanilla)
+        return Truth(gain, f"{name} (distilled - vanilla, sha256 {digest})", vanilla)
     return Truth({arch: row[values[0]] for arch, row in found.items()}, source, vanilla)
 
 
@@ -376,7 +377,7 @@ def _csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 def _number(text: str, where: str) -> float:
     try:
-        number = float(text)
+        number = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
         number = math.nan
     if not 0 <= number <= 100:

@@ -246,3 +246,19 @@ def test_names_of_folders_are_short_and_differ() -> None:
     assert len(set(cells)) == 50
     assert max(map(len, cells)) <= 70
     assert runs.folder_name("a+b") != runs.folder_name("a-b")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "[" * 100_000,
+        '{"settings": 5, "status": "lost", "history": []}',
+        '{"settings": {}, "status": "done", "history": 5}',
+        '{"settings": {}, "status": "done", "history": [{"seconds": 1}]}',
+        '{"settings": {}, "status": "done", "history": [{"seconds": "x", "test_accuracy": 5}]}',
+    ],
+)
+def test_a_damaged_outcome_counts_as_none(text: str) -> None:
+    Path("outcome.json").write_text(text)
+    assert runs.finished(Path(), {}) is None

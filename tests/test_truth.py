@@ -168,6 +168,8 @@ def test_a_users_table(tmp_path: Path, text: str, target: str) -> None:
         ('index,accuracy\n"0,1\n', "no CSV table"),
         ("index,accuracy\n0,1e308\n", "0 to 100"),
         ("index,accuracy\n0,-1\n", "0 to 100"),
+        ("index,accuracy\n0,5_0\n", "0 to 100"),
+        ("index,accuracy\n0,٥٠\n", "0 to 100"),
         ("index,accuracy\n0,1\n\n\n0,1\n", "line 5"),
         ("index,accuracy,accuracy\n0,1,2\n", "a column stands there twice"),
         (f"arch,index,accuracy\n{CELL},1,50\n", "name different candidates"),
@@ -197,3 +199,9 @@ def test_the_trial_is_there_by_name_and_auto_never_takes_it() -> None:
     cells = stratified(options["sample"], options["seed"], best=best, disconnected=disconnected)
     assert list(vanilla.accuracy) == cells, "the cells are those of the protocol"
     assert sum(not SPACE.connected(arch) for arch in cells) == disconnected > 0
+
+
+def test_a_name_that_commands_the_terminal_is_not_printed_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "\x1b[2J\n.csv"
+    path.write_text("index,accuracy\n0,50\n")
+    assert truth.from_csv(path, SPACE, "vanilla").source.startswith(r"\x1b[2J .csv (column accuracy")

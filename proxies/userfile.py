@@ -1,4 +1,4 @@
-"""Code of a user's own, named on the command line as path/to/file.py:name. The file is run: only when it is named."""
+"""Code of a user's own, named as path/to/file.py:name. The file is run, only when it is named, and that is said."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-FAILURES: tuple[type[Exception], ...] = (  # what code raises that is run for the first time
+FAILURES: tuple[type[BaseException], ...] = (  # what code raises that is run for the first time
     SyntaxError, ImportError, NameError, TypeError, AttributeError, ValueError, LookupError, ArithmeticError,
-    AssertionError, OSError, RuntimeError,
+    AssertionError, OSError, RuntimeError, SystemExit,
 )  # fmt: skip
+
+_said: set[str] = set()
 
 
 def load(text: str, option: str) -> tuple[Any, str]:
-    """What the file calls by that name, and the digest of the file.
+    """What the file calls by that name, and the digest of the file; says once on stderr that it was run.
 
     Raises ValueError, beginning with the option's name, where the file can't be read or run, or has no such name.
     """
@@ -31,6 +33,9 @@ def load(text: str, option: str) -> tuple[Any, str]:
         module = _run(path, f"user_file_{digest}")
     except FAILURES as error:
         raise ValueError(f"{option} {text}: the file does not run ({type(error).__name__}: {error})") from None
+    if digest not in _said:
+        _said.add(digest)
+        print(f"{option} {text}: ran the code in {path.name}", file=sys.stderr)
     if not hasattr(module, name):
         raise ValueError(f"{option} {text}: the file has no {name!r}")
     return getattr(module, name), digest

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxies import Combination, Proxy, parts, proxy, registered, registry, select
+from proxies import Combination, Proxy, parts, proxy, registered, registry, select, userfile
 from proxies.combine import FUNCTIONS, NAMED
 
 MINE = """
@@ -30,6 +30,7 @@ number = 3
 def no_trace() -> Iterator[None]:
     """What a test registers is gone after it."""
     before, files = dict(registry._registered), dict(registry._from_files)
+    userfile._said.clear()
     yield
     for kept, old in ((registry._registered, before), (registry._from_files, files)):
         kept.clear()
@@ -151,9 +152,12 @@ def test_brackets_that_do_not_close_say_so_and_one_part_is_too_few() -> None:
         select(")synflow(")
 
 
-def test_a_function_in_a_file_is_a_proxy_of_that_version_of_the_file(mine: Path) -> None:
+def test_a_function_in_a_file_is_a_proxy_of_that_version_of_the_file(
+    mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = registered()
     (found,) = select(f"{mine}:mine")
+    assert capsys.readouterr().err == f"--proxy {mine}:mine: ran the code in own.py\n"
     digest = hashlib.sha256(mine.read_bytes()).hexdigest()[:12]
     assert isinstance(found, Proxy)
     assert (found.name, found.version, found.source) == ("own.py:mine", digest, str(mine))
@@ -189,7 +193,9 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path, no_trace: None) -> No
     assert select(other)[0].score(None) == 2  # type: ignore[union-attr,arg-type]
 
 
-@pytest.mark.parametrize("line", ["None.real_name", "[][1]", "1 / 0", "open('/no/such/file')", "int('a')", "assert 0"])
+@pytest.mark.parametrize(
+    "line", ["None.real_name", "[][1]", "1 / 0", "open('/no/such/file')", "int('a')", "assert 0", "raise SystemExit"]
+)
 def test_whatever_a_file_raises_is_one_line(tmp_path: Path, line: str) -> None:
     (tmp_path / "broken.py").write_text(f"{line}\n")
     with pytest.raises(ValueError, match="the file does not run"):

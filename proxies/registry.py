@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from proxies.combine import FUNCTIONS, NAMED, Combination
-from proxies.userfile import load
+from proxies.userfile import load, tell
 
 if TYPE_CHECKING:
     from proxies.probe import Probe
@@ -152,6 +152,7 @@ def _from_file(text: str) -> Proxy:
     path, _, name = text.rpartition(":")
     if not callable(score):
         raise ValueError(f"--proxy {text}: {name!r} is no function")
+    tell(text, "--proxy")
     key = f"{Path(path).name}:{name}"
     _from_files[key] = Proxy(key, score, path, digest)
     return _from_files[key]

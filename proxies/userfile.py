@@ -14,11 +14,11 @@ FAILURES: tuple[type[BaseException], ...] = (  # what code raises that is run fo
     AssertionError, OSError, RuntimeError, SystemExit,
 )  # fmt: skip
 
-_said: set[str] = set()
+_told: set[str] = set()
 
 
 def load(text: str, option: str) -> tuple[Any, str]:
-    """What the file calls by that name, and the digest of the file; says once on stderr that it was run.
+    """What the file calls by that name, and the digest of the file.
 
     Raises ValueError, beginning with the option's name, where the file can't be read or run, or has no such name.
     """
@@ -33,12 +33,16 @@ def load(text: str, option: str) -> tuple[Any, str]:
         module = _run(path, f"user_file_{digest}")
     except FAILURES as error:
         raise ValueError(f"{option} {text}: the file does not run ({type(error).__name__}: {error})") from None
-    if digest not in _said:
-        _said.add(digest)
-        print(f"{option} {text}: ran the code in {path.name}", file=sys.stderr)
     if not hasattr(module, name):
         raise ValueError(f"{option} {text}: the file has no {name!r}")
     return getattr(module, name), digest
+
+
+def tell(text: str, option: str) -> None:
+    """Say on stderr that a file was run, once of each."""
+    if text not in _told:
+        _told.add(text)
+        print(f"{option} {text}: ran the code in this file", file=sys.stderr)
 
 
 def _run(path: Path, module_name: str) -> ModuleType:

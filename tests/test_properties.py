@@ -101,7 +101,12 @@ def test_a_ranking_of_failures_and_ties_is_that_of_the_worst_score(rows: list[tu
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 keys = st.tuples(texts, texts, st.integers(-(2**63), 2**63 - 1))
-values = st.tuples(st.floats().map(lambda value: value + 0.0), texts, st.floats(0, 1e9))
+seconds = st.floats(0, 1e9)
+values = st.one_of(
+    st.tuples(st.floats(allow_nan=False, allow_infinity=False).map(lambda value: value + 0.0), st.just("ok"), seconds),
+    st.tuples(st.just(math.nan), st.sampled_from(["nan", "oom", "error"]), seconds),
+    st.tuples(st.sampled_from([math.inf, -math.inf]), st.just("inf"), seconds),
+)
 
 
 @given(st.dictionaries(keys, values, max_size=8), texts)

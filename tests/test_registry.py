@@ -30,7 +30,7 @@ number = 3
 def no_trace() -> Iterator[None]:
     """What a test registers is gone after it."""
     before, files = dict(registry._registered), dict(registry._from_files)
-    userfile._said.clear()
+    userfile._told.clear()
     yield
     for kept, old in ((registry._registered, before), (registry._from_files, files)):
         kept.clear()
@@ -157,7 +157,7 @@ def test_a_function_in_a_file_is_a_proxy_of_that_version_of_the_file(
 ) -> None:
     before = registered()
     (found,) = select(f"{mine}:mine")
-    assert capsys.readouterr().err == f"--proxy {mine}:mine: ran the code in own.py\n"
+    assert capsys.readouterr().err == f"--proxy {mine}:mine: ran the code in this file\n"
     digest = hashlib.sha256(mine.read_bytes()).hexdigest()[:12]
     assert isinstance(found, Proxy)
     assert (found.name, found.version, found.source) == ("own.py:mine", digest, str(mine))

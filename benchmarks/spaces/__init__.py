@@ -8,7 +8,7 @@ from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.plainnet import S2
 from benchmarks.spaces.resnet import S0, S1
 from benchmarks.spaces.space import Size, Space
-from proxies.userfile import load
+from proxies.userfile import load, tell
 
 __all__ = ["SPACES", "Size", "Space", "find", "recorded"]
 
@@ -54,4 +54,5 @@ def _from_file(text: str) -> Space:
         raise ValueError(f"--space {text}: its name {kind.name!r} is that of a space of this project; take another")
     space = kind()
     space.version = digest
+    tell(text, "--space")
     return space

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, NamedTuple
 
 VERSION = 1
@@ -31,6 +32,7 @@ CREATE TABLE scores (
 _COLUMNS = "conditions, space, arch, proxy, seed, score, status, seconds"
 _INSERT = f"INSERT OR IGNORE INTO scores ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 STATUSES = ("ok", "nan", "inf", "oom", "error")
+PATIENCE = 60  # seconds that a process waits for others
 AGREES = 1e-3  # relative: what another machine's rounding can make of a score
 
 # What sqlite_master says of them: a store with more, such as a trigger or a view, is not one that this program made.
@@ -64,7 +66,7 @@ class Store:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+            self._connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
         except sqlite3.OperationalError as error:
             raise ValueError(f"store {path}: {error}") from None
         try:
@@ -85,31 +87,42 @@ class Store:
             raise
 
     def _prepare(self) -> None:
+        self._connection.execute("BEGIN")  # both as they are at one moment: another process may be making the store
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        self._connection.execute("COMMIT")
         if version not in (0, VERSION):
             raise ValueError(
                 f"store {self.path} is of version {version}, this program writes {VERSION}: update the program, "
                 "or name another file by --store; nothing was changed"
             )
         self._connection.execute("PRAGMA trusted_schema = OFF")
-        if version == 0:
-            self._refuse_foreign()  # before anything is written to it
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        if version == 0 and tables:  # told before anything is written to it
+            raise ValueError(f"{self.path} is another program's SQLite file; name another by --store")
+        self._journal_ahead()
         self._connection.execute("PRAGMA synchronous = FULL")
         if self._connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("its check failed")
         with self._transaction():
             if self._connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                self._refuse_foreign()
                 for statement in _TABLES.split(";"):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version = {VERSION}")
             elif sorted(self._connection.execute("SELECT name, type, sql FROM sqlite_master")) != _LAYOUT:
                 raise ValueError(f"store {self.path} has other tables than a store; name another file by --store")
 
-    def _refuse_foreign(self) -> None:
-        if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise ValueError(f"{self.path} is another program's SQLite file; name another by --store")
+    def _journal_ahead(self) -> None:
+        """Write-ahead journal: readers and a writer side by side. SQLite does not wait for others that switch to it."""
+        last = monotonic() + PATIENCE
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > last:
+                    raise
+                sleep(0.02)
+            else:
+                return
 
     def __enter__(self) -> Store:
         return self

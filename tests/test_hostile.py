@@ -221,6 +221,11 @@ def test_a_configuration_runs_and_unfolds_nothing(
         ("UPDATE scores SET score = NULL", "is None, status 'ok'"),
         ("UPDATE scores SET score = 9e999", "is inf, status 'ok'"),
         ("UPDATE scores SET status = '<b>'", "status '<b>'"),
+        (
+            "UPDATE scores SET score = NULL, status = 'fine'",
+            r"s\.sqlite: the score of p for 'a' is None, status 'fine'",
+        ),
+        ("UPDATE scores SET seconds = 9e999", "is 1.0, status 'ok', inf s"),
         ("UPDATE scores SET status = CAST(x'ff' AS TEXT)", "s.sqlite: Could not decode"),
     ],
 )

@@ -7,6 +7,8 @@ import math
 import re
 import sqlite3
 from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,7 @@ def test_every_float_survives(value: float) -> None:
 
 def test_rows_survive_closing(tmp_path: Path) -> None:
     rows = [score(math.nan, "a", status="nan"), score(-math.inf, "b", status="inf"), score(0.1, "c")]
+    rows.append(score(1.0, "d")._replace(seconds=0.0))
     with Store(tmp_path / "s.sqlite") as store:
         store.add(store.conditions({"x": 1}), rows)
     with Store(tmp_path / "s.sqlite") as store:
@@ -183,6 +186,25 @@ def test_two_writers_share_a_store(tmp_path: Path) -> None:
         first.add(key, [score(1.0)])
         second.add(key, [score(2.0), score(2.0, "b")])
         assert [row.score for row in all_of(first, key)] == [1.0, 2.0]
+
+
+def open_all(folder: Path, together: Barrier) -> None:
+    for number in range(60):
+        together.wait(60)
+        with Store(folder / f"{number}.sqlite"):
+            pass
+
+
+def test_processes_that_open_a_new_store_at_once_share_it(tmp_path: Path) -> None:
+    """The tasks of a job array do."""
+    context = get_context("forkserver")
+    together = context.Barrier(3)
+    processes = [context.Process(target=open_all, args=(tmp_path, together)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
 
 
 def test_a_newer_store_is_left_alone(tmp_path: Path, opened: list[sqlite3.Connection]) -> None:

@@ -190,6 +190,8 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path, no_trace: None) -> No
         with pytest.raises(ValueError, match=r"a/my\.py and .*b/my\.py would both be called my\.py:score; rename"):
             select(text)
     assert len(select(f"{one},vote({one},params)")) == 2
+    (tmp_path / "b" / "other.py").write_text((tmp_path / "b" / "my.py").read_text())
+    assert names(f"{one},{tmp_path / 'b' / 'other.py'}:score") == ["my.py:score", "other.py:score"]
     assert select(other)[0].score(None) == 2  # type: ignore[union-attr,arg-type]
 
 

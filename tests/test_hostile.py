@@ -223,7 +223,7 @@ def test_a_configuration_runs_and_unfolds_nothing(
         ("UPDATE scores SET status = '<b>'", "status '<b>'"),
         (
             "UPDATE scores SET score = NULL, status = 'fine'",
-            r"s\.sqlite: the score of p for 'a' is None, status 'fine'",
+            r"^store .*s\.sqlite: the score of p for 'a' is None, status 'fine'",
         ),
         ("UPDATE scores SET seconds = 9e999", "is 1.0, status 'ok', inf s"),
         ("UPDATE scores SET status = CAST(x'ff' AS TEXT)", "s.sqlite: Could not decode"),

@@ -7,6 +7,8 @@ import math
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -205,6 +207,41 @@ def test_processes_that_open_a_new_store_at_once_share_it(tmp_path: Path) -> Non
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0, 0]
+
+
+class Refusing(sqlite3.Connection):
+    """Refuses to switch its journal, with these codes one after another."""
+
+    codes: list[int] = []  # noqa: RUF012
+
+    def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:  # type: ignore[override]
+        if "WAL" in statement and self.codes:
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = self.codes.pop()
+            raise error
+        return super().execute(statement, *values)
+
+
+@pytest.mark.parametrize(
+    ("codes", "pauses", "opens"),
+    [
+        ([sqlite3.SQLITE_BUSY] * 2, 2, True),
+        ([sqlite3.SQLITE_BUSY] * 9, 7, False),
+        ([sqlite3.SQLITE_READONLY], 0, False),
+    ],
+)
+def test_others_that_switch_their_journal_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codes: list[int], pauses: int, opens: bool
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(Refusing, "codes", codes)
+    monkeypatch.setattr(module.sqlite3, "connect", partial(sqlite3.connect, factory=Refusing))
+    monkeypatch.setattr(module, "sleep", slept.append)
+    monkeypatch.setattr(module, "monotonic", lambda: 100 + 10 * len(slept))  # each pause takes ten seconds
+    refused = nullcontext() if opens else pytest.raises(ValueError, match=r"s\.sqlite: database is locked")
+    with refused, Store(tmp_path / "s.sqlite") as store:
+        assert asked(store, "PRAGMA journal_mode") == "wal"
+    assert slept == [0.02] * pauses
 
 
 def test_a_newer_store_is_left_alone(tmp_path: Path, opened: list[sqlite3.Connection]) -> None:

@@ -17,7 +17,7 @@ from analysis.bootstrap import Array
 from analysis.comparison import Difference
 from analysis.page import Picture, Section, Table, table
 from analysis.runs import MEASURED, Run
-from analysis.tables import read_csv
+from analysis.tables import checked, read_csv
 
 MAPS = {
     "maps": "Class activation maps of each image's own class, high where bright",
@@ -82,9 +82,10 @@ def of_ablations(folder: Path, draw: Draw) -> list[Section]:
     texts = ["setting", "proxy", "space", "dataset", "target", "batch", "truth_source"]
     sections = []
     for path in sorted(folder.rglob("*.csv")):
-        if not needed <= set(read_csv(path).columns):
+        frame = read_csv(path)
+        if not needed <= set(frame.columns):
             continue
-        frame = read_csv(path, columns[2:], texts)
+        frame = checked(frame, path, columns[2:], texts)
         first = frame.iloc[0]
         targets = ", ".join(frame["target"].unique())
         title = f"Ablation {path.stem}: {first['space']} on {first['dataset']}, {targets}"

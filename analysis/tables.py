@@ -25,13 +25,20 @@ def read_csv(path: Path, numbers: Sequence[str] = (), texts: Sequence[str] = ())
         table = pd.read_csv(path, na_values=[UNDEFINED])
     except ValueError as error:
         raise ValueError(f"{path}: no table that can be read ({' '.join(str(error).split())})") from None
-    if table.empty and (numbers or texts):
+    return checked(table, path, numbers, texts) if numbers or texts else table
+
+
+def checked(table: pd.DataFrame, path: Path, numbers: Sequence[str], texts: Sequence[str]) -> pd.DataFrame:
+    """The table, its texts as such. Raises ValueError where it has no rows, or lacks a column of these or its kind."""
+    if table.empty:
         raise ValueError(f"{path}: no rows")
     for name in (*numbers, *texts):
         if name not in table.columns:
             raise ValueError(f"{path}: no column {name}")
-        if not pd.api.types.is_numeric_dtype(table[name]) if name in numbers else table[name].isna().any():
-            raise ValueError(f"{path}: the column {name} holds what is no {'number' if name in numbers else 'text'}")
+        if name in numbers and not pd.api.types.is_numeric_dtype(table[name]):
+            raise ValueError(f"{path}: the column {name} holds what is no number")
+        if name in texts and table[name].isna().any():
+            raise ValueError(f"{path}: the column {name} holds what is no text")
     return table.astype(dict.fromkeys(texts, "str"))
 
 

@@ -35,14 +35,18 @@ class Conditions:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
-    def weights(self) -> str:
-        """Which weights the teacher has."""
-        trained = self.teacher_weights
-        return "random by seed" if trained is None else f"sha256 {teachers.digest(trained)[:12]}"
+    def trained(self) -> str | None:
+        """Digest of the teacher's weights; None for random ones."""
+        return None if self.teacher_weights is None else teachers.digest(self.teacher_weights)
+
+    def weights(self, digits: int | None = None) -> str:
+        """Which weights the teacher has, by so many digits of their digest, or by all."""
+        trained = self.trained
+        return "random by seed" if trained is None else f"sha256 {trained[:digits]}"
 
     def columns(self, source: Source) -> dict[str, object]:
         """What tables say in each row, so that a row can be quoted alone."""
-        own = {"draw": self.draw, "init": self.init, "teacher": self.teacher, "teacher_weights": self.weights}
+        own = {"draw": self.draw, "init": self.init, "teacher": self.teacher, "teacher_weights": self.weights(12)}
         return own | {"batch": source.name, "batch_size": self.batch_size, "precision": self.precision}
 
     def told(self) -> str:
@@ -54,8 +58,7 @@ class Conditions:
     def content(self, batch: Batch) -> dict[str, object]:
         """The key under which scores are stored, the batch and the code by their digests."""
         content = asdict(self)
-        trained = None if self.teacher_weights is None else teachers.digest(self.teacher_weights)
-        content.update(device=self.device.type, teacher_weights=trained, batch=batch.digest, code=code_digest())
+        content.update(device=self.device.type, teacher_weights=self.trained, batch=batch.digest, code=code_digest())
         return {**content, "torch": torch.__version__}
 
 

@@ -172,10 +172,9 @@ def run_name(options: Options, candidates: int) -> str:
 
 def conditions(options: Options, job: Job, truth: Truth) -> dict[str, object]:
     """What run.json says beside the times."""
-    from benchmarks import record, teachers
+    from benchmarks import record
 
     c = job.conditions
-    trained = None if c.teacher_weights is None else teachers.digest(c.teacher_weights)
     batches = {seed: job.source.batch(c.batch_size, seed).digest for seed in job.seeds}
     return {
         "command": sys.argv,
@@ -184,7 +183,7 @@ def conditions(options: Options, job: Job, truth: Truth) -> dict[str, object]:
         "candidates": len(job.archs),
         "proxies": [proxy.name for proxy in job.proxies],
         "batch": {"source": job.source.name, "size": c.batch_size, "sha256": batches},
-        "teacher": {"name": c.teacher, "weights": "random by seed" if trained is None else f"sha256 {trained}"},
+        "teacher": {"name": c.teacher, "weights": c.weights()},
         "draw": c.draw,
         "init": c.init,
         "truth_source": truth.source,

@@ -206,12 +206,14 @@ class Store:
 
     def _check(self, row: Score) -> None:
         """Raises ValueError for a row that this program has not written."""
-        where = f"store {self.path}: the score of {row.proxy} for {row.arch!r:.80}"
         if not isinstance(row.score, float | None) or not isinstance(row.seconds, float):
-            raise ValueError(f"{where} is no number")
+            raise self._strange(row, "no number")
         finite = row.score is not None and math.isfinite(row.score)
         if row.status not in STATUSES or (row.status == "ok" and not finite) or not 0 <= row.seconds < math.inf:
-            raise ValueError(f"{where} is {row.score}, status {row.status!r:.20}, {row.seconds} s")
+            raise self._strange(row, f"{row.score}, status {row.status!r:.20}, {row.seconds} s")
+
+    def _strange(self, row: Score, what: str) -> ValueError:
+        return ValueError(f"store {self.path}: the score of {row.proxy} for {row.arch!r:.80} is {what}")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -51,6 +51,9 @@ def rankings(scores: pd.DataFrame, names: Sequence[str], job: Job, target: str, 
     accuracy = np.array([truth.accuracy[arch] for arch in job.archs])
     known = cohort(job.archs, job.space, job.conditions.dataset)
     shape = (len(job.seeds), len(job.archs))
+    conditions = {"space": job.space.name, "dataset": job.conditions.dataset, "target": target}
+    conditions["truth_source"] = truth.source
+    stated = {**job.conditions.columns(job.source), "seed": job.seeds[0]}
     rows = []
     for name in names:
         own = scores[scores["proxy"] == name]
@@ -64,18 +67,10 @@ def rankings(scores: pd.DataFrame, names: Sequence[str], job: Job, target: str, 
             whole_space=known.whole,
             random=generator("bootstrap"),
         )
-        conditions = {
-            "proxy": name,
-            "space": job.space.name,
-            "dataset": job.conditions.dataset,
-            "target": target,
-            "truth_source": truth.source,
-        }
         numbers = asdict(ranked)
         last = {key: numbers.pop(key) for key in ("seeds", "spearman_sd")}
         cost = float(np.median(own["seconds"].to_numpy()[ok])) if ok.any() else np.nan
-        stated = {**job.conditions.columns(job.source), "seed": job.seeds[0]}
-        rows.append({**conditions, **numbers, "seconds_per_arch": cost, **last, **stated})
+        rows.append({"proxy": name, **conditions, **numbers, "seconds_per_arch": cost, **last, **stated})
     return sorted(rows, key=lambda row: (np.isnan(row["spearman"]), -row["spearman"]))
 
 

@@ -172,7 +172,7 @@ def finished(folder: Path, settings: dict[str, object]) -> Outcome | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         there, outcome = dict(content["settings"].items()), Outcome(content["status"], content["history"])
-        sum(outcome.last + outcome.best + epoch["seconds"] for epoch in outcome.history)
+        _ = outcome.last + outcome.best + sum(epoch["seconds"] for epoch in outcome.history)  # all that a row reads
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None  # damaged: the checkpoint has it all
     check_settings(there, settings, folder)

@@ -84,7 +84,8 @@ def test_strategies_propose_allowed_candidates_once_up_to_the_budget(
 def test_a_search_is_repeated_by_its_seed_and_ends_where_the_space_does(name: str) -> None:
     first, again, other = found(name, 1000), found(name, 1000), found(name, 1000, seed=1)
     assert [step.arch for step in first] == [step.arch for step in again]
-    assert len(first) == len(other) == 64 or name == "nsga2"  # which may converge before
+    ended = {len(first), len(other)}
+    assert ended == {64} or (name == "nsga2" and min(ended) >= 60)  # which may converge before, as optuna 4.0's does
     assert ([step.arch for step in first] == [step.arch for step in other]) == (name == "exhaustive")
     assert winner(first).arch == "557"
 

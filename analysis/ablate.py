@@ -13,19 +13,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmarks.command import argument, option, parse, progress, reported, show_table, typed
-from benchmarks.engines import EngineOptions, open_engine
-from benchmarks.options import ScoringOptions, check_range, scoring_job
+from benchmarks.output.command import argument, option, parse, progress, reported, show_table, typed
+from benchmarks.output.options import ScoringOptions, check_range, scoring_job
+from benchmarks.scoring.engines import EngineOptions, open_engine
 
 if TYPE_CHECKING:
-    from analysis.ablations import Rows, Scores
-    from benchmarks.engines import Engine
-    from benchmarks.jobs import Job
-    from benchmarks.store import Store
+    from analysis.stats.ablations import Rows, Scores
+    from benchmarks.scoring.engines import Engine
+    from benchmarks.scoring.jobs import Job
+    from benchmarks.scoring.store import Store
     from benchmarks.truth import Truth
 
 PROG = "ablate.py"
-CONTROL = f"{Path(__file__).resolve().parent.parent / 'benchmarks' / 'controls.py'}:fc_weights"
+CONTROL = f"{Path(__file__).resolve().parent / 'validation' / 'controls.py'}:fc_weights"
 FORMS = f"diswot_semantic,diswot_relation,diswot,diswot_fcgrad_semantic,diswot_gram_relation,diswot_released,{CONTROL}"
 LOSSES = "kd,dkd,fitnets,at,sp,rkd,cc,pkt,nst,ickd,kdsvd,cka,dist"
 SIZES = "params,macs"
@@ -80,8 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def ablate(options: Options) -> None:
     """Run the ablations that are asked for, one after the other."""
-    from benchmarks import record
-    from benchmarks.store import Store
+    from benchmarks.output import record
+    from benchmarks.scoring.store import Store
 
     check_range("seeds", options.seeds, 1, 1000)
     out = Path(options.out)
@@ -98,9 +98,10 @@ def run(name: str, options: Options, store: Store, engine: Engine, out: Path) ->
     """One ablation: score, write, draw, print."""
     import pandas as pd
 
-    from analysis import charts, figures, tables
-    from benchmarks import record
-    from benchmarks.drawing import generator
+    from analysis.pages import tables
+    from analysis.pictures import charts, figures
+    from benchmarks.conditions.drawing import generator
+    from benchmarks.output import record
 
     ablation = ABLATIONS[name]
     rows: list[dict[str, Any]] = []
@@ -124,7 +125,8 @@ def run(name: str, options: Options, store: Store, engine: Engine, out: Path) ->
 def prepare(options: Options, proxies: str) -> tuple[Job, Truth]:
     """The job of one setting and its truth, checked before anything is scored."""
     import proxies as registry
-    from benchmarks import selection, spaces, truth
+    from benchmarks import spaces, truth
+    from benchmarks.scoring import selection
 
     space = spaces.find(options.space)
     table = truth.load(options.truth, space, options.dataset, options.target)
@@ -135,7 +137,7 @@ def prepare(options: Options, proxies: str) -> tuple[Job, Truth]:
 
 def rows_of(ablation: Ablation, setting: Setting) -> Callable[[str, Scores, Callable[[], Any]], Rows]:
     """What makes a setting's scores into rows."""
-    from analysis import ablations
+    from analysis.stats import ablations
 
     if ablation.rows is not None:
         return ablation.rows
@@ -146,7 +148,7 @@ def rows_of(ablation: Ablation, setting: Setting) -> Callable[[str, Scores, Call
 
 def without_size(label: str, scores: Scores, generator: Callable[[], Any]) -> Rows:
     """Rows with and without size."""
-    from analysis import ablations
+    from analysis.stats import ablations
 
     return ablations.without_size(scores, generator)
 
@@ -155,12 +157,12 @@ def scored(job: Job, truth: Truth, store: Store, engine: Engine, text: str) -> S
     """The scores of a job as arrays."""
     import numpy as np
 
-    from analysis.ablations import Scores
-    from benchmarks import scoring
-    from benchmarks.cohorts import cohort
+    from analysis.stats.ablations import Scores
+    from benchmarks.scoring import scorer
+    from benchmarks.scoring.cohorts import cohort
 
     with progress(text, len(job)) as advance:
-        rows = scoring.score(job, store, advance, engine)
+        rows = scorer.score(job, store, advance, engine)
     shape = (len(job.seeds), len(job.proxies), len(job.archs))
     ok = np.array([row.status == "ok" for row in rows]).reshape(shape)
     values = np.array([row.score for row in rows]).reshape(shape)
@@ -182,21 +184,21 @@ def as_asked(options: Options) -> list[Setting]:
 
 def draws(options: Options) -> list[Setting]:
     """Who shares weights, by how they are drawn."""
-    from benchmarks.drawing import INITS, MODES
+    from benchmarks.conditions.drawing import INITS, MODES
 
     return [Setting(f"{draw}, {init}", {"draw": draw, "init": init}) for draw in MODES for init in INITS]
 
 
 def inits(options: Options) -> list[Setting]:
     """How weights are drawn, whoever shares them."""
-    from benchmarks.drawing import INITS
+    from benchmarks.conditions.drawing import INITS
 
     return [Setting(init, {"init": init}) for init in INITS]
 
 
 def teachers(options: Options) -> list[Setting]:
     """All teachers for small images with random weights, each beside its trained self where weights are given."""
-    from benchmarks.teachers import NASBENCH201_BEST, RESNET_DEPTHS
+    from benchmarks.conditions.teachers import NASBENCH201_BEST, RESNET_DEPTHS
 
     known = [*RESNET_DEPTHS, *(["nasbench201-best"] if options.dataset in NASBENCH201_BEST else [])]
     given = trained_teachers(options, known)
@@ -255,7 +257,7 @@ ABLATIONS = {
 
 def show(table: Any, title: str) -> None:
     """Print a table: a row a setting and proxy."""
-    from analysis.tables import number
+    from analysis.pages.tables import number
 
     rows = [
         [

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.command import argument, option, parse, reported, show_table
+from benchmarks.output.command import argument, option, parse, reported, show_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.runs import Run
+    from analysis.pages.runs import Run
 
 PROG = "compare.py"
 
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def compare(options: Options) -> None:
     """Read, compare, print."""
-    from analysis import runs, tables
+    from analysis.pages import runs, tables
 
     a, b = runs.read(options.run_a), runs.read(options.run_b)
     table = correlations(a, b, options.space)
@@ -56,10 +56,10 @@ def compare(options: Options) -> None:
 
 def correlations(a: Run, b: Run, named: str | None = None) -> pd.DataFrame:
     """The table of comparison.between over the candidates in common. Raises ValueError where there are none."""
-    from analysis import comparison
+    from analysis.stats import comparison
     from benchmarks import spaces
-    from benchmarks.cohorts import cohort
-    from benchmarks.drawing import generator
+    from benchmarks.conditions.drawing import generator
+    from benchmarks.scoring.cohorts import cohort
 
     common = comparison.common_archs(a, b)
     if not common or not set(a.proxies) & set(b.proxies):
@@ -71,7 +71,7 @@ def correlations(a: Run, b: Run, named: str | None = None) -> pd.DataFrame:
 
 def row(one: Mapping[Any, Any]) -> list[str]:
     """A line of the table as people read it."""
-    from analysis.tables import interval, number
+    from analysis.pages.tables import interval, number
 
     numbers = [number(one[name]) for name in ("score_spearman", "spearman_a", "spearman_b")]
     equal = f"{one['equal_scores']:,} of {one['scores']:,}"
@@ -81,7 +81,7 @@ def row(one: Mapping[Any, Any]) -> list[str]:
 
 def notes(a: Run, b: Run, n: int) -> list[str]:
     """What has to be known beside the table."""
-    from analysis.comparison import NOISE
+    from analysis.stats.comparison import NOISE
 
     lines = [
         f"{n:,} candidates in common, of {len(a.archs):,} in A and {len(b.archs):,} in B",
@@ -96,9 +96,9 @@ def ceilings(a: Run, b: Run, chosen: Options) -> list[str]:
     """What another training's accuracies reach on the candidates in common, for each truth that the runs have."""
     import numpy as np
 
-    from analysis.comparison import common_archs
-    from analysis.ranking import spearman, top_tenth_spearman
-    from analysis.tables import number
+    from analysis.pages.tables import number
+    from analysis.stats.comparison import common_archs
+    from analysis.stats.ranking import spearman, top_tenth_spearman
     from benchmarks import spaces, truth
 
     common, lines = common_archs(a, b), []
@@ -115,7 +115,7 @@ def ceilings(a: Run, b: Run, chosen: Options) -> list[str]:
 
 def show(headers: list[str], rows: Sequence[Sequence[str]], title: str, options: Options, *, texts: int = 1) -> None:
     """Print a table."""
-    from analysis.tables import markdown
+    from analysis.pages.tables import markdown
 
     if options.markdown:
         print(f"{markdown(headers, rows)}\n")

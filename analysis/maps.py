@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.command import option, parse, reported, typed
-from benchmarks.options import ScoringOptions, check_range, scoring_job
+from benchmarks.output.command import option, parse, reported, typed
+from benchmarks.output.options import ScoringOptions, check_range, scoring_job
 
 if TYPE_CHECKING:
-    from analysis.bootstrap import Array
+    from analysis.stats.bootstrap import Array
     from benchmarks.spaces import Space
     from benchmarks.truth import Truth
-    from proxies.probe import Probe
+    from proxies.probing.probe import Probe
 
 PROG = "maps.py"
 
@@ -39,9 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def draw(options: Options) -> None:
     """Look at the three networks, draw, and say how to do it again."""
-    from analysis import figures, heatmaps
-    from benchmarks import record, spaces, truth, worker
-    from proxies.similarity import frobenius_unit
+    from analysis.pictures import figures, heatmaps
+    from benchmarks import spaces, truth
+    from benchmarks.output import record
+    from benchmarks.scoring import worker
+    from proxies.formulas.similarity import frobenius_unit
 
     check_range("images", options.images, 1, options.batch_size)
     space = spaces.find(options.space)
@@ -84,7 +86,7 @@ def label_maps(probe: Probe, labels: Array) -> Array:
     """The class activation map of each image's own class: [M, h, w]."""
     import numpy as np
 
-    from proxies.similarity import class_activation_maps
+    from proxies.formulas.similarity import class_activation_maps
 
     features = probe.features[0, : len(labels)]
     maps = class_activation_maps(features, probe.head_weight[0])

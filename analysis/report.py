@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.command import argument, option, parse, reported, typed
+from benchmarks.output.command import argument, option, parse, reported, typed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from analysis.bootstrap import Array
-    from analysis.page import Picture, Section
-    from analysis.runs import Run
-    from benchmarks.cohorts import Cohort
+    from analysis.pages.page import Picture, Section
+    from analysis.pages.runs import Run
+    from analysis.stats.bootstrap import Array
+    from benchmarks.scoring.cohorts import Cohort
     from benchmarks.spaces import Space
 
 PROG = "report.py"
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+TEMPLATE = Path(__file__).with_name("pages") / "report.html.j2"
 INLINE_DPI = 110  # files get more
 
 
@@ -56,10 +56,10 @@ def report(options: Options) -> None:
     """Read, analyse, draw, write."""
     import jinja2
 
-    from analysis import runs
-    from analysis.files import replacing
-    from analysis.sections import of_ablations, of_maps, of_search
-    from benchmarks import record
+    from analysis.pages import runs
+    from analysis.pages.files import replacing
+    from analysis.pages.sections import of_ablations, of_maps, of_search
+    from benchmarks.output import record
 
     if options.resamples < 100:
         raise ValueError(f"--resamples {options.resamples}: 100 is the least")
@@ -91,12 +91,12 @@ def report(options: Options) -> None:
 
 def of_run(run: Run, options: Options, draw: Drawer) -> Section:
     """A run's section: its ranking, views of the top, every pair of proxies, pictures, conditions."""
-    from analysis import comparison
-    from analysis.page import Section, pairs, table, views
-    from analysis.sections import conditions, pictures, ranking_table
+    from analysis.pages.page import Section, pairs, table, views
+    from analysis.pages.sections import conditions, pictures, ranking_table
+    from analysis.stats import comparison
     from benchmarks import spaces
-    from benchmarks.cohorts import cohort
-    from benchmarks.drawing import generator
+    from benchmarks.conditions.drawing import generator
+    from benchmarks.scoring.cohorts import cohort
 
     space = spaces.recorded(run.options["space"], f"{run.folder}/run.json", options.space)
     known = cohort(run.archs, space, run.options["dataset"])
@@ -137,7 +137,7 @@ def another_training(run: Run, name: str, space: Space) -> tuple[dict[str, Array
 
 def notes(run: Run, known: Cohort, options: Options) -> list[str]:
     """What has to be known beside the numbers of a run."""
-    from analysis.runs import digest
+    from analysis.pages.runs import digest
 
     batch, c = run.conditions["batch"], run.conditions
     lines = [
@@ -160,7 +160,7 @@ def notes(run: Run, known: Cohort, options: Options) -> list[str]:
 
 def pairs_of(opened: Sequence[Run]) -> list[tuple[Run, Run]]:
     """Runs that can be compared: each with the next that has candidates and proxies in common with it."""
-    from analysis.comparison import common_archs
+    from analysis.stats.comparison import common_archs
 
     found = []
     for number, a in enumerate(opened):
@@ -171,12 +171,13 @@ def pairs_of(opened: Sequence[Run]) -> list[tuple[Run, Run]]:
 
 def of_pair(a: Run, b: Run, named: str | None) -> Section:
     """What changed from one run to another."""
-    from analysis import comparison, runs
-    from analysis.comparison import NOISE
-    from analysis.page import Section, table
+    from analysis.pages import runs
+    from analysis.pages.page import Section, table
+    from analysis.stats import comparison
+    from analysis.stats.comparison import NOISE
     from benchmarks import spaces
-    from benchmarks.cohorts import cohort
-    from benchmarks.drawing import generator
+    from benchmarks.conditions.drawing import generator
+    from benchmarks.scoring.cohorts import cohort
 
     common = comparison.common_archs(a, b)
     space = spaces.recorded(a.options["space"], f"{a.folder}/run.json", named)
@@ -197,8 +198,8 @@ class Drawer:
 
     def __call__(self, figure: Figure, name: str, title: str, *, wide: bool = False) -> Picture:
         """The picture of a figure."""
-        from analysis import figures
-        from analysis.page import Picture
+        from analysis.pages.page import Picture
+        from analysis.pictures import figures
 
         if self.folder:
             figures.save_both(figure, self.folder, name)

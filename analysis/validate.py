@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.command import option, parse, reported, show_table
+from benchmarks.output.command import option, parse, reported, show_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.experiments import Run
+    from analysis.validation.experiments import Run
 
 PROG = "validate.py"
+VALIDATION = Path(__file__).resolve().parent / "validation"
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
 
@@ -128,7 +129,7 @@ def validate(options: Options) -> None:
 
 def experiment(options: Options) -> None:
     """Score what each experiment changes, and print how far it moves the correlation."""
-    from analysis.experiments import EXPERIMENTS, HEADERS, NOTES, VALIDATED, row
+    from analysis.validation.experiments import EXPERIMENTS, HEADERS, NOTES, VALIDATED, row
 
     wanted: dict[Run, list[str]] = {VALIDATED: [one.proxy for one in EXPERIMENTS]}
     for one in EXPERIMENTS:
@@ -145,13 +146,13 @@ def scores(options: Options, run: Run, names: Sequence[str], out: Path) -> pd.Da
     """What a run of an experiment scores."""
     import pandas as pd
 
-    from analysis.experiments import CELLS, VARIANTS
-    from benchmarks.truth import official_path
+    from analysis.validation.experiments import CELLS, VARIANTS
+    from benchmarks.truth.official import path_of
 
-    named = [f"{BENCHMARKS / VARIANTS}{name}" if name.startswith(":") else name for name in names]
+    named = [f"{VALIDATION / VARIANTS}{name}" if name.startswith(":") else name for name in names]
     more = ["--sample", str(CELLS), "--seed", str(options.seed + run.seed), *run.options]
     if run.truth:
-        more += ["--truth", str(official_path(run.truth))]
+        more += ["--truth", str(path_of(run.truth))]
     run_rank(options, named, out, more)
     return pd.read_csv(out / "scores.csv", na_values=["n/a"])
 
@@ -173,7 +174,7 @@ def show(
     options: Options, section: str, title: str, headers: list[str], rows: list[list[str]], notes: list[str]
 ) -> None:
     """Print a table, and write it into its section of the file that was asked for."""
-    from analysis.tables import markdown
+    from analysis.pages.tables import markdown
 
     show_table(headers, rows, title, texts=2 if section == "Experiments" else 1)
     print("\n".join(f"  {note}" for note in notes))
@@ -187,7 +188,7 @@ def show(
 
 def compared(one: Published, ours: Mapping[Hashable, float]) -> list[str]:
     """A row: ours, its interval, the published value, and whether it lies outside."""
-    from analysis.tables import interval, number
+    from analysis.pages.tables import interval, number
 
     low, high = ours["spearman_low"], ours["spearman_high"]
     outside = "*" if not low <= one.spearman <= high and low == low else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.command import Parser, option, parser, progress, reported, show_table
+from benchmarks.output.command import Parser, option, parser, progress, reported, show_table
 
 if TYPE_CHECKING:
     from benchmarks.doctor import Finding
@@ -89,15 +89,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def fetch(dataset: str, source: str | None) -> None:
     """Bring the official table of a data set into the cache."""
-    from benchmarks import truth
+    from benchmarks.truth import official
 
-    path = truth.fetch_official(dataset, source)
+    path = official.fetch(dataset, source)
     print(f"{dataset}: {path}")
 
 
 def import_file(path: Path, trust_pickle: bool, any_digest: bool) -> None:
     """Import a benchmark file, saying beforehand what it takes."""
-    from benchmarks import doctor, importing, truth
+    from benchmarks import doctor, truth
+    from benchmarks.truth import importing
 
     if not path.exists():
         raise ValueError(f"{path}: no such file")
@@ -117,7 +118,7 @@ def import_file(path: Path, trust_pickle: bool, any_digest: bool) -> None:
 
 def merge(stores: list[Path], into: Path) -> None:
     """Take stores into one, each in one transaction, so that a killed merge can be run again."""
-    from benchmarks.store import Store
+    from benchmarks.scoring.store import Store
 
     missing = [str(path) for path in stores if not path.is_file()]
     if missing:
@@ -132,18 +133,19 @@ def merge(stores: list[Path], into: Path) -> None:
 
 def show_tables() -> None:
     """Print every table that --truth can name."""
-    from benchmarks import imported, truth
+    from benchmarks import truth
     from benchmarks.spaces import find
+    from benchmarks.truth import embedded, imported, official
 
     space = len(find("nasbench201"))
     rows = [
-        ["retrained", "cifar10", "vanilla", f"{space:,}", truth.RETRAINED_SHA256[:12], "package analog-nasbench"],
-        ["published", "cifar100", "vanilla, distilled", "64", "", str(truth.PUBLISHED_S0)],
+        ["retrained", "cifar10", "vanilla", f"{space:,}", embedded.RETRAINED_SHA256[:12], "package analog-nasbench"],
+        ["published", "cifar100", "vanilla, distilled", "64", "", str(embedded.PUBLISHED_S0)],
     ]
-    for dataset, digest in truth.OFFICIAL_SHA256.items():
-        path = truth.official_path(dataset)
+    for dataset, digest in official.SHA256.items():
+        path = official.path_of(dataset)
         here = path.is_file()
-        where = str(path) if here else truth.how_to_fetch(dataset)
+        where = str(path) if here else official.how_to_fetch(dataset)
         rows.append(["official", dataset, "test", f"{space:,}" if here else "", digest[:12], where])
     folder = truth.cache_folder()
     if (folder / imported.NOTE).is_file():
@@ -175,7 +177,8 @@ def doctor(store: Path, seconds: float, renew: bool) -> None:
     """Look at everything, then compute golden scores. Raises ValueError where something is not sound."""
     import torch
 
-    from benchmarks import doctor, jobs
+    from benchmarks import doctor
+    from benchmarks.scoring import jobs
 
     if renew:
         doctor.renew()

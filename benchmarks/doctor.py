@@ -23,8 +23,12 @@ from typing import NamedTuple
 import torch
 
 import proxies
-from benchmarks import batches, imported, jobs, record, scoring, spaces, truth
-from benchmarks.store import Score, Store
+from benchmarks import spaces, truth
+from benchmarks.conditions import batches
+from benchmarks.output import record
+from benchmarks.scoring import jobs, scorer
+from benchmarks.scoring.store import Score, Store
+from benchmarks.truth import embedded, imported, official
 
 GOLDEN = Path(__file__).parent / "results" / "golden.csv"
 GOLDEN_CELLS = (1462, 1651, *range(0, 15_600, 325))  # 50 official indices: all 3x3, all without operation, 48 others
@@ -60,13 +64,13 @@ def findings(store: Path) -> Iterator[Finding]:
 
 def tables() -> Iterator[Finding]:
     """Every accuracy table that --truth can name, verified: by its digest, or by reading it."""
-    yield _table("retrained cifar10", truth.retrained)
-    yield _table("published cifar100", lambda: truth.published("distilled"))
-    here = [dataset for dataset in truth.OFFICIAL_SHA256 if truth.official_path(dataset).is_file()]
+    yield _table("retrained cifar10", embedded.retrained)
+    yield _table("published cifar100", lambda: embedded.published("distilled"))
+    here = [dataset for dataset in official.SHA256 if official.path_of(dataset).is_file()]
     for dataset in here:
-        yield _table(f"official {dataset}", partial(truth.official, dataset))
-    if missing := [dataset for dataset in truth.OFFICIAL_SHA256 if dataset not in here]:
-        yield Finding("official", None, f"{', '.join(missing)} not here; {truth.how_to_fetch('DATASET')}")
+        yield _table(f"official {dataset}", partial(official.read, dataset))
+    if missing := [dataset for dataset in official.SHA256 if dataset not in here]:
+        yield Finding("official", None, f"{', '.join(missing)} not here; {official.how_to_fetch('DATASET')}")
     yield imported_table()
 
 
@@ -160,9 +164,9 @@ def golden_cells(device: torch.device) -> Iterator[list[Score]]:
         conditions=jobs.Conditions(GOLDEN_DATASET, batch_size=GOLDEN_BATCH, teacher="resnet20", device=device),
     )
     with Store(Path(":memory:")) as store:
-        scorer = scoring.Scorer(job, store)
+        golden = scorer.Scorer(job, store)
         for arch in archs:
-            yield scorer.rows([arch])
+            yield golden.rows([arch])
 
 
 def self_test(device: torch.device, seconds: float = SECONDS) -> Finding:

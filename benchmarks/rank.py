@@ -13,15 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.command import option, parse, progress, reported, show_table, typed
-from benchmarks.engines import EngineOptions, open_engine
-from benchmarks.options import ScoringOptions, check_range, scoring_job
+from benchmarks.output.command import option, parse, progress, reported, show_table, typed
+from benchmarks.output.options import ScoringOptions, check_range, scoring_job
+from benchmarks.scoring.engines import EngineOptions, open_engine
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmarks.jobs import Job
-    from benchmarks.scoring import Scorer
+    from benchmarks.scoring.jobs import Job
+    from benchmarks.scoring.scorer import Scorer
     from benchmarks.truth import Truth
     from proxies import Combination, Proxy
 
@@ -61,7 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def rank(options: Options) -> None:
     """Score what is not scored yet, rank, write, print."""
-    from benchmarks import record, scoring, selection, summary
+    from benchmarks.output import record, summary
+    from benchmarks.scoring import scorer, selection
     from proxies import Combination
 
     started = datetime.now(UTC)
@@ -71,14 +72,14 @@ def rank(options: Options) -> None:
     record.check_writable(out)
     stand_ins = selection.stand_ins(job.space, job.archs) if options.unique else {arch: arch for arch in job.archs}
     scored = list(dict.fromkeys(stand_ins.values()))
-    with opened_scorer(options, job, out) as scorer:
+    with opened_scorer(options, job, out) as opened:
         if options.shard is not None:
-            score_shard(options, scorer, scored)
+            score_shard(options, opened, scored)
             return
-        with progress(f"scoring {job.space.name}", scorer.size(scored)) as advance:
-            rows = scoring.shared(scorer.rows(scored, advance), job, stand_ins)
+        with progress(f"scoring {job.space.name}", opened.size(scored)) as advance:
+            rows = scorer.shared(opened.rows(scored, advance), job, stand_ins)
     combinations = [one for one in chosen if isinstance(one, Combination)]
-    rows += scoring.combined(rows, job, combinations)
+    rows += scorer.combined(rows, job, combinations)
     names = [one.name for one in chosen]
     if truth.vanilla:
         rows += summary.vanilla_rows(job, truth)
@@ -104,7 +105,9 @@ def rank(options: Options) -> None:
 def prepare(options: Options) -> tuple[Job, list[Proxy | Combination], Truth]:
     """Everything that the options name, checked before anything is scored."""
     import proxies
-    from benchmarks import batches, selection, spaces, truth
+    from benchmarks import spaces, truth
+    from benchmarks.conditions import batches
+    from benchmarks.scoring import selection
 
     space = spaces.find(options.space)
     batches.find_dataset(options.dataset)
@@ -124,8 +127,8 @@ def prepare(options: Options) -> tuple[Job, list[Proxy | Combination], Truth]:
 @contextmanager
 def opened_scorer(options: Options, job: Job, out: Path) -> Iterator[Scorer]:
     """A scorer over the run's store, and over the shard's own where there is one."""
-    from benchmarks.scoring import Scorer
-    from benchmarks.store import Store
+    from benchmarks.scoring.scorer import Scorer
+    from benchmarks.scoring.store import Store
 
     part = shard(options.shard)
     name = "store.sqlite" if options.shard is None else f"store-{part[0]}-of-{part[1]}.sqlite"
@@ -172,7 +175,7 @@ def run_name(options: Options, candidates: int) -> str:
 
 def conditions(options: Options, job: Job, truth: Truth) -> dict[str, object]:
     """What run.json says beside the times."""
-    from benchmarks import record
+    from benchmarks.output import record
 
     c = job.conditions
     batches = {seed: job.source.batch(c.batch_size, seed).digest for seed in job.seeds}
@@ -197,8 +200,8 @@ def draw_figure(
     scores: pd.DataFrame, rankings: Sequence[Mapping[str, Any]], job: Job, options: Options, out: Path
 ) -> None:
     """ranking.png and ranking.pdf: a panel for each proxy, of the first seed's scores."""
-    from analysis import figures
-    from analysis.tables import number
+    from analysis.pages.tables import number
+    from analysis.pictures import figures
 
     first = scores[scores["seed"] == job.seeds[0]]
     panels = {}
@@ -213,7 +216,7 @@ def draw_figure(
 
 def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options: Options, out: Path) -> None:
     """Print the table, what has to be known beside it, and where everything lies."""
-    from analysis.tables import markdown
+    from analysis.pages.tables import markdown
 
     headers, rows = headline
     wanted = "the gain by distillation" if options.target == "gain" else f"{options.target} accuracy"
@@ -229,7 +232,7 @@ def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options:
 def show_explained(names: str) -> None:
     """Print what there is to know of some proxies."""
     import proxies
-    from benchmarks.explain import explain
+    from benchmarks.output.explain import explain
 
     print("\n\n".join(explain(chosen) for chosen in proxies.select(names)))
 
@@ -237,8 +240,8 @@ def show_explained(names: str) -> None:
 def show_list() -> None:
     """Print what --proxy, --space, --teacher and --truth can name."""
     import proxies
+    from benchmarks.conditions.teachers import TEACHERS
     from benchmarks.spaces import SPACES
-    from benchmarks.teachers import TEACHERS
     from benchmarks.truth import TRUTHS
 
     show_table(

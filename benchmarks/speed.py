@@ -16,10 +16,10 @@ from pathlib import Path
 from time import process_time
 from typing import TYPE_CHECKING
 
-from benchmarks.command import option, parse, reported, show_table
+from benchmarks.output.command import option, parse, reported, show_table
 
 if TYPE_CHECKING:
-    from benchmarks.jobs import Job
+    from benchmarks.scoring.jobs import Job
 
 PROG = "speed.py"
 CLASSIC_NAMES = "grad_norm,snip,grasp,fisher,jacob_cov,plain,synflow,naswot"
@@ -70,8 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measure(options: Options) -> None:
     """Measure proxies and print."""
-    from analysis.tables import number
-    from benchmarks.timing import LAYOUTS
+    from analysis.pages.tables import number
+    from benchmarks.timing.tasks import LAYOUTS
 
     job = prepare(replace(options, proxy=CLASSIC_NAMES) if options.classic else options)
     seconds, teacher = timed(job, options)
@@ -99,8 +99,8 @@ def measure(options: Options) -> None:
 
 def measure_scale(options: Options) -> None:
     """Measure how scoring grows, and print; the tables by stack, by workers, and by number of candidates."""
-    from benchmarks import scaling
-    from benchmarks.engines import keep_memory, one_thread
+    from benchmarks.scoring.engines import keep_memory, one_thread
+    from benchmarks.timing import scaling
 
     counts, numbers = (whole_numbers(name, options) for name in ("workers", "numbers"))
     sizes = stack_sizes(options)
@@ -169,9 +169,9 @@ def measure_training(options: Options) -> None:
     """Measure a step of training, ours, a bare loop's, and that of several students in one stack, and print."""
     import torch
 
-    from analysis.tables import number
-    from benchmarks.timing import Tasks, alternated
-    from search import pace
+    from analysis.pages.tables import number
+    from benchmarks.timing.tasks import Tasks, alternated
+    from search.distillation import pace
 
     sizes = [size for size in stack_sizes(options) if size > 1]
     job = prepare(options)
@@ -198,7 +198,7 @@ def measure_training(options: Options) -> None:
 
 def measure_search(options: Options) -> None:
     """Measure searches of NAS-Bench-201: by the embedded accuracies, and by a proxy; print."""
-    from search import rates
+    from search.evolution import rates
 
     job = prepare(options)
     found = {name: rates.tabular_rate(name, options.repeats) for name in rates.TABULAR}
@@ -217,7 +217,7 @@ def measure_search(options: Options) -> None:
 
 def check(options: Options) -> None:
     """Raises ValueError for options that can't be."""
-    from benchmarks import record
+    from benchmarks.output import record
 
     if options.cells < 1 or options.repeats < 1 or options.seed < 0:
         raise ValueError("--cells and --repeats: 1 is the least; --seed: 0")
@@ -229,7 +229,7 @@ def check(options: Options) -> None:
 
 def how_measured(options: Options, job: Job, threads: int = 1) -> str:
     """What has to be known beside the figures."""
-    from benchmarks import record
+    from benchmarks.output import record
 
     return (
         f"median over {options.repeats} runs, mean over {options.cells} cells; batch {options.batch_size}, "
@@ -246,8 +246,8 @@ def show(
     content: Mapping[str, object],
 ) -> None:
     """Print a table, and write the figures where that is wanted."""
-    from analysis.tables import markdown
-    from benchmarks import record
+    from analysis.pages.tables import markdown
+    from benchmarks.output import record
 
     if options.markdown:
         print(markdown(headers, rows, notes))
@@ -266,9 +266,10 @@ def measure_report(options: Options) -> None:
 
     import numpy as np
 
-    from analysis import comparison, runs
-    from benchmarks import synthetic
-    from benchmarks.timing import once
+    from analysis.pages import runs
+    from analysis.stats import comparison
+    from benchmarks.timing import synthetic
+    from benchmarks.timing.tasks import once
 
     with tempfile.TemporaryDirectory() as folder:
         run, page = Path(folder) / "synthetic", Path(folder) / "report.html"
@@ -301,8 +302,10 @@ def measure_report(options: Options) -> None:
 def prepare(options: Options) -> Job:
     """The cells, proxies and conditions to measure."""
     import proxies
-    from benchmarks import batches, jobs, spaces
-    from benchmarks.drawing import generator
+    from benchmarks import spaces
+    from benchmarks.conditions import batches
+    from benchmarks.conditions.drawing import generator
+    from benchmarks.scoring import jobs
 
     space = spaces.find("nasbench201")
     return jobs.Job(
@@ -317,10 +320,10 @@ def prepare(options: Options) -> Job:
 
 def timed(job: Job, options: Options) -> tuple[dict[str, float], float]:
     """Seconds per cell of everything measured, and seconds of the teacher's half."""
-    from benchmarks.engines import keep_memory, one_thread
-    from benchmarks.explain import asked_for
-    from benchmarks.timing import Tasks, alternated, look_at, once, peer_tasks, plain_tasks, proxy_tasks
-    from benchmarks.worker import SeedRun
+    from benchmarks.output.explain import asked_for
+    from benchmarks.scoring.engines import keep_memory, one_thread
+    from benchmarks.scoring.worker import SeedRun
+    from benchmarks.timing.tasks import Tasks, alternated, look_at, once, peer_tasks, plain_tasks, proxy_tasks
 
     keep_memory()
     run = SeedRun(job, options.seed)

@@ -26,7 +26,7 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks import command as commands_share
+from benchmarks.output import command as commands_share
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

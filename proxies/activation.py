@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from proxies import spectra
-from proxies.network import Tap
-from proxies.probe import Probe
+from proxies.formulas import spectra
+from proxies.probing.network import Tap
+from proxies.probing.probe import Probe
 from proxies.registry import proxy
 
 

@@ -1,6 +1,6 @@
 """The KD losses as proxies: minus the loss between a student and the teacher at random initialisation, in float64.
 
-The losses are functions of proxies/losses.py, which distillation trains with; definitions and sources stand there.
+The losses are functions of proxies/formulas/losses.py, which distillation trains with; sources are there.
 "Maps" are what the three stages give; "features" the pooled ones; "last map" what global average pooling sees.
 """
 
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from proxies import losses, similarity
-from proxies.probe import Probe
+from proxies.formulas import losses, similarity
+from proxies.probing.probe import Probe
 from proxies.registry import proxy
 
 

@@ -10,8 +10,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from proxies import spectra
-from proxies.probe import Probe
+from proxies.formulas import spectra
+from proxies.probing.probe import Probe
 from proxies.registry import proxy
 
 

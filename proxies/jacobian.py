@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from proxies import spectra
-from proxies.probe import Probe
+from proxies.formulas import spectra
+from proxies.probing.probe import Probe
 from proxies.registry import proxy
 
 EPSILON = 1e-5  # the authors' k

@@ -18,7 +18,7 @@ from proxies.combine import FUNCTIONS, NAMED, Combination
 from proxies.userfile import load, tell
 
 if TYPE_CHECKING:
-    from proxies.probe import Probe
+    from proxies.probing.probe import Probe
 
 Score = Callable[["Probe"], Tensor]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from proxies.probe import Probe
+from proxies.probing.probe import Probe
 from proxies.registry import proxy
 
 

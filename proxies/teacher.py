@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from proxies.probe import Probe
+from proxies.formulas.similarity import gram_distance, outer_product_distance, row_gram_distance
+from proxies.probing.probe import Probe
 from proxies.registry import proxy
-from proxies.similarity import gram_distance, outer_product_distance, row_gram_distance
 
 PAPER = "Dong, Li, Wei: DisWOT, CVPR 2023 (article)"
 CODE = "lilujunai/DisWOT-CVPR2023 at dffe4e6 (released code)"
@@ -51,7 +51,7 @@ def diswot_fcgrad_semantic(probe: Probe) -> Tensor:
 
     -sum_k ||R(g_k g_k') - R(h_k h_k')||_F^2 / (C K), with g = dCE/dW of the head [K, C] and R = unit rows. It sees no
     class activation map. Departures: the gradient comes in closed form, (P - Y)' Hp / N, and rows are not clamped at
-    1e-12 (proxies/similarity.py). Needs labels, and a teacher with as many channels before the head as the student.
+    1e-12 (formulas/similarity.py). Needs labels, and a teacher with as many channels before the head as the student.
     """
     return -outer_product_distance(probe.head_gradient, probe.teacher.head_gradient)
 

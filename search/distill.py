@@ -12,17 +12,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.command import Advance, option, parse, progress, reported, show_table, typed
-from benchmarks.engines import EngineOptions
-from benchmarks.options import LARGEST_BATCH, LARGEST_SEED, check_range
+from benchmarks.output.command import Advance, option, parse, progress, reported, show_table, typed
+from benchmarks.output.options import LARGEST_BATCH, LARGEST_SEED, check_range
+from benchmarks.scoring.engines import EngineOptions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmarks.engines import Engine
-    from search.runs import Conditions, Row, Run
-    from search.students import Student
-    from search.sweep import Plan
+    from benchmarks.scoring.engines import Engine
+    from search.distillation.runs import Conditions, Row, Run
+    from search.distillation.students import Student
+    from search.distillation.sweep import Plan
 
 PROG = "distill.py"
 DIGITS_EPOCHS = 10  # the default run takes about two minutes on two cores
@@ -78,8 +78,8 @@ def distill(options: Options) -> None:
     """Train the teacher where there is none, then every student with every method and seed; write; print."""
     import pandas as pd
 
-    from benchmarks import record
-    from search import sweep
+    from benchmarks.output import record
+    from search.distillation import sweep
 
     started, start = datetime.now(UTC), perf_counter()
     plan, conditions, planned = prepare(options)
@@ -111,8 +111,10 @@ def distill(options: Options) -> None:
 
 def prepare(options: Options) -> tuple[Plan, Conditions, list[Run]]:
     """Everything that the options name, checked before anything is trained."""
-    from benchmarks import jobs, record, teachers
-    from search import group, methods, runs, students
+    from benchmarks.conditions import teachers
+    from benchmarks.output import record
+    from benchmarks.scoring import jobs
+    from search.distillation import group, methods, runs, students
 
     check_numbers(options)
     teachers.check_name(options.train_teacher or options.teacher)
@@ -149,7 +151,7 @@ def prepare(options: Options) -> tuple[Plan, Conditions, list[Run]]:
 
 def chosen_students(options: Options) -> list[Student]:
     """Those of --student, or the cells of --sample."""
-    from search import protocol, students
+    from search.distillation import protocol, students
 
     parts = {"best": options.sample_best, "disconnected": options.sample_disconnected}
     given = {name: number for name, number in parts.items() if number is not None}
@@ -163,9 +165,9 @@ def chosen_students(options: Options) -> list[Student]:
 
 def make_plan(options: Options) -> Plan:
     """The options as every process is told of them."""
-    from search.runs import folder_name
-    from search.sweep import Plan
-    from search.training import FIELD_EPOCHS, Recipe
+    from search.distillation.loop import FIELD_EPOCHS, Recipe
+    from search.distillation.runs import folder_name
+    from search.distillation.sweep import Plan
 
     recipe = Recipe(
         epochs=options.epochs or (DIGITS_EPOCHS if options.data == "digits" else FIELD_EPOCHS),
@@ -194,7 +196,7 @@ def make_plan(options: Options) -> Plan:
 
 def check_numbers(options: Options) -> None:
     """Raises ValueError for a number out of its range."""
-    from search.images import SIDES
+    from search.distillation.images import SIDES
 
     check_range("batch-size", options.batch_size, 2, LARGEST_BATCH)
     check_range("seed", options.seed, 0, LARGEST_SEED)
@@ -217,7 +219,7 @@ def check_tracker(options: Options) -> None:
 
 def opened_engine(options: Options, conditions: Conditions, count: int) -> Engine:
     """The engine for so many runs; one process where several were launched for each student."""
-    from benchmarks.engines import TASKS_A_WORKER, Serial, open_engine
+    from benchmarks.scoring.engines import TASKS_A_WORKER, Serial, open_engine
 
     device, size = conditions.data.train.labels.device, conditions.group.size
     if size > 1:
@@ -249,8 +251,8 @@ def train_teacher(
     plan: Plan, conditions: Conditions, epochs: int, engine: Engine, advance: Advance
 ) -> tuple[Plan, Conditions, Row]:
     """Plan and conditions with a teacher that was trained under the same recipe, and the row of its run."""
-    from search import runs, students, sweep
-    from search.training import WEIGHTS
+    from search.distillation import runs, students, sweep
+    from search.distillation.loop import WEIGHTS
 
     recipe, out = replace(plan.recipe, epochs=epochs), plan.out / "teacher"
     run = runs.Run(students.find(plan.teacher), runs.VANILLA, plan.recipe.seed)
@@ -267,8 +269,9 @@ def write(rows: pd.DataFrame, conditions: Conditions, options: Options) -> None:
     """runs.csv, the table for --truth, and the figure of the curves."""
     import pandas as pd
 
-    from analysis import curves, figures, tables
-    from search import runs
+    from analysis.pages import tables
+    from analysis.pictures import curves, figures
+    from search.distillation import runs
 
     out = conditions.out
     tables.write_csv(rows.drop(columns="seconds"), out / "runs.csv")
@@ -284,8 +287,8 @@ def write(rows: pd.DataFrame, conditions: Conditions, options: Options) -> None:
 
 def show(rows: pd.DataFrame, teacher_row: dict[str, object] | None, conditions: Conditions, options: Options) -> None:
     """Print the table of all students, the teacher first, and what has to be known beside it."""
-    from analysis.tables import number
-    from search import runs
+    from analysis.pages.tables import number
+    from search.distillation import runs
 
     recipe, teacher = conditions.recipe, conditions.teacher
     table = runs.by_student(rows)
@@ -325,7 +328,7 @@ def seeds_text(options: Options) -> str:
 
 def show_list() -> None:
     """Print what --method can name."""
-    from search.methods import CE, DISWOT, METHODS
+    from search.distillation.methods import CE, DISWOT, METHODS
 
     rows = [
         [CE, "1 less kd's", "no teacher: cross entropy"],

@@ -14,22 +14,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.command import option, parse, progress, reported, show_table, typed
-from benchmarks.engines import EngineOptions, open_engine
-from benchmarks.options import ScoringOptions, check_range, scoring_job
+from benchmarks.output.command import option, parse, progress, reported, show_table, typed
+from benchmarks.output.options import ScoringOptions, check_range, scoring_job
+from benchmarks.scoring.engines import EngineOptions, open_engine
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmarks.engines import Engine
-    from benchmarks.jobs import Job
+    from benchmarks.scoring.engines import Engine
+    from benchmarks.scoring.jobs import Job
+    from benchmarks.scoring.store import Store
     from benchmarks.spaces import Space
-    from benchmarks.store import Store
     from benchmarks.truth import Truth
     from proxies import Combination, Proxy
-    from search.fitness import Fitness
-    from search.searching import Limits, Search, Step, Terrain
-    from search.strategies import Settings
+    from search.evolution.fitness import Fitness
+    from search.evolution.searching import Limits, Search, Step, Terrain
+    from search.evolution.strategies import Settings
 
 PROG = "evolve.py"
 ORACLE, SIZE = "oracle", "params (counted)"
@@ -94,9 +94,10 @@ def evolve(options: Options) -> None:
     """Search, write, print."""
     import pandas as pd
 
-    from analysis import figures, searches, tables
-    from benchmarks import record
-    from benchmarks.store import Store
+    from analysis.pages import tables
+    from analysis.pictures import figures, searches
+    from benchmarks.output import record
+    from benchmarks.scoring.store import Store
 
     started, start = datetime.now(UTC), time.perf_counter()
     run, planned = prepare(options)
@@ -131,8 +132,9 @@ def evolve(options: Options) -> None:
 def prepare(options: Options) -> tuple[Run, list[Search]]:
     """Everything that the options name, checked before anything is scored."""
     import proxies
-    from benchmarks import batches, spaces
-    from search import searching, strategies
+    from benchmarks import spaces
+    from benchmarks.conditions import batches
+    from search.evolution import searching, strategies
 
     space = spaces.find(options.space)
     dataset = batches.find_dataset(options.dataset)
@@ -171,7 +173,7 @@ def plan(strategies: Sequence[str], fitnesses: Sequence[str], run: Run) -> list[
 
     Where a space is small enough to count, also the largest of all: counting takes less time than any proxy.
     """
-    from search.searching import Search
+    from search.evolution.searching import Search
 
     pairs = [(strategy, proxy) for strategy in strategies for proxy in fitnesses]
     if not run.options.alone:
@@ -187,7 +189,7 @@ def plan(strategies: Sequence[str], fitnesses: Sequence[str], run: Run) -> list[
 
 def limits(options: Options) -> Limits:
     """The constraints. Raises ValueError for a number that is none."""
-    from search.searching import Limits
+    from search.evolution.searching import Limits
 
     for name in LIMITS:
         value = getattr(options, name)
@@ -210,8 +212,8 @@ def known_truth(options: Options, space: Space) -> Truth | None:
 
 def walked(search: Search, run: Run, store: Store, engine: Engine, advance: Callable[[int], None]) -> list[Step]:
     """The steps of one search."""
-    from benchmarks.drawing import generator
-    from search import searching, strategies
+    from benchmarks.conditions.drawing import generator
+    from search.evolution import searching, strategies
 
     fitness = fitness_of(search, run, store, engine)
     random = generator(search.seed, "search", search.strategy)
@@ -224,9 +226,9 @@ def walked(search: Search, run: Run, store: Store, engine: Engine, advance: Call
 def fitness_of(search: Search, run: Run, store: Store, engine: Engine) -> Fitness:
     """What a search climbs."""
     import proxies
-    from benchmarks.scoring import Scorer
+    from benchmarks.scoring.scorer import Scorer
     from proxies import Combination
-    from search.fitness import ByCombination, ByProxy, BySize, Known
+    from search.evolution.fitness import ByCombination, ByProxy, BySize, Known
 
     if search.proxy == SIZE:
         return BySize(run.terrain.size)
@@ -244,7 +246,7 @@ def winners(walks: Sequence[list[Step]], run: Run) -> pd.DataFrame:
     import pandas as pd
 
     from benchmarks import truth
-    from search.searching import winner
+    from search.evolution.searching import winner
 
     others = truth.others(run.space, run.options.dataset, run.options.target)
     rows: list[dict[str, object]] = []
@@ -264,7 +266,7 @@ def winner_file(best: pd.DataFrame, run: Run) -> dict[str, object]:
 
 def conditions(run: Run) -> dict[str, object]:
     """What run.json says beside the times."""
-    from benchmarks import record
+    from benchmarks.output import record
 
     return {
         "command": sys.argv,
@@ -286,7 +288,7 @@ def run_name(options: Options) -> str:
 
 def show(table: tuple[list[str], list[list[str]]], run: Run, files: Sequence[Path]) -> None:
     """Print what was found, what has to be known beside it, and where everything lies."""
-    from analysis.tables import markdown
+    from analysis.pages.tables import markdown
 
     headers, rows = table
     notes = told(run)
@@ -300,7 +302,7 @@ def show(table: tuple[list[str], list[list[str]]], run: Run, files: Sequence[Pat
 
 def told(run: Run) -> list[str]:
     """What a reader has to know beside the table, a line each."""
-    from analysis.tables import number
+    from analysis.pages.tables import number
 
     options, settings = run.options, run.settings
     truth = run.truth.source if run.truth is not None else "none known for this space and data set"

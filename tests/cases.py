@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import teachers
-from benchmarks.batches import Dataset, Source
-from benchmarks.drawing import Drawing, Init, Mode
-from benchmarks.plain import PlainCellNetwork, PlainResNet, plain_state, with_weights
+from benchmarks.conditions import teachers
+from benchmarks.conditions.batches import Dataset, Source
+from benchmarks.conditions.drawing import Drawing, Init, Mode
 from benchmarks.spaces.nasbench201 import NasBench201, parse_cell
-from benchmarks.stack import Stack
-from proxies.network import Weights
-from proxies.probe import Probe
-from search import students
-from search.images import Data, Split
-from search.students import Model
+from benchmarks.spaces.stack import Stack
+from benchmarks.timing.plain import PlainCellNetwork, PlainResNet, plain_state, with_weights
+from proxies.probing.network import Weights
+from proxies.probing.probe import Probe
+from search.distillation import students
+from search.distillation.images import Data, Split
+from search.distillation.students import Model
 from tests.reference import Case
 
 SPACE = NasBench201()

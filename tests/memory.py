@@ -23,7 +23,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import importing, pickles  # noqa: E402
+from benchmarks.reading import pickles  # noqa: E402
+from benchmarks.truth import importing  # noqa: E402
 from tests import official  # noqa: E402
 
 OFFICIAL = 4.7e9  # bytes of NAS-Bench-201-v1_1-096897.pth

@@ -4,7 +4,7 @@
 
 Which tests stand for which module is set in pyproject.toml, [tool.mutate]. Prints the mutants that survived, and fails
 where fewer than FLOOR of a module's are killed; docs/testing.md says why those that live do no harm. It is not built on
-mutmut, which (3.8.1) leaves decorated functions alone: these are most of proxies/probe.py. Text inside `raise` stays as
+mutmut, which (3.8.1) leaves decorated functions alone: these are most of probing/probe.py. Text inside `raise` stays as
 it is, as do annotations and docstrings. A mutant is a forked process: nothing is written, and third-party code loads
 once.
 """

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from benchmarks.plain import PlainCellNetwork, PlainResNet
+from benchmarks.timing.plain import PlainCellNetwork, PlainResNet
 
 
 @dataclass

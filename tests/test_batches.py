@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.batches import DATASETS, find_dataset, open_source
+from benchmarks.conditions.batches import DATASETS, find_dataset, open_source
 
 
 def saved(path: Path, images: np.ndarray | None = None, labels: np.ndarray | None = None, prefix: str = "") -> str:

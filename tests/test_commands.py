@@ -17,7 +17,7 @@ from PIL import Image
 from scipy import stats
 
 from benchmarks import data, rank, speed
-from benchmarks.store import Store
+from benchmarks.scoring.store import Store
 from tests.cases import DEAD, MIXED, SPACE
 
 ROOT = Path(__file__).parent.parent
@@ -340,7 +340,7 @@ def test_an_interrupted_run_says_how_to_go_on(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("benchmarks.scoring.Scorer.rows", interrupted)
+    monkeypatch.setattr("benchmarks.scoring.scorer.Scorer.rows", interrupted)
     assert run() == 130
     assert "the same command goes on from there" in capsys.readouterr().err
 
@@ -387,7 +387,7 @@ def test_data_lists_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_documented_variable_is_the_one_the_code_reads() -> None:
-    from benchmarks.batches import DATA_VARIABLE
+    from benchmarks.conditions.batches import DATA_VARIABLE
 
     assert DATA_VARIABLE in (ROOT / "README.md").read_text()
     assert os.environ.get(DATA_VARIABLE) is None or Path(os.environ[DATA_VARIABLE]).is_dir()

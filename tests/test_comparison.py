@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis import comparison
-from analysis.bootstrap import Array
-from analysis.ranking import spearman
+from analysis.stats import comparison
+from analysis.stats.bootstrap import Array
+from analysis.stats.ranking import spearman
 
 
 def random(seed: int = 0) -> np.random.Generator:

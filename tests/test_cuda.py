@@ -11,13 +11,14 @@ import pytest
 import torch
 from scipy.stats import kendalltau
 
-from benchmarks import batches, doctor
-from benchmarks.drawing import generator
-from benchmarks.jobs import Conditions, Job
-from benchmarks.scoring import score
+from benchmarks import doctor
+from benchmarks.conditions import batches
+from benchmarks.conditions.drawing import generator
+from benchmarks.scoring.jobs import Conditions, Job
+from benchmarks.scoring.scorer import score
+from benchmarks.scoring.store import Score, Store
+from benchmarks.scoring.worker import SeedRun
 from benchmarks.spaces import find
-from benchmarks.store import Score, Store
-from benchmarks.worker import SeedRun
 from proxies import Proxy, registered, select
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 
 from benchmarks import rank
-from benchmarks.engines import Lost, Serial
+from benchmarks.scoring.engines import Lost, Serial
 from benchmarks.spaces.resnet import S0
-from search import distill, evolve, protocol, runs
-from search.training import Outcome, train
+from search import distill, evolve
+from search.distillation import protocol, runs
+from search.distillation.loop import Outcome, train
 from tests.cases import SPACE
 
 QUICK = [
@@ -82,7 +83,7 @@ def test_what_is_done_is_not_done_again_and_more_can_be_added(monkeypatch: pytes
         trained.append(arguments[4].name)
         return train(*arguments)
 
-    monkeypatch.setattr("search.runs.train", watched)
+    monkeypatch.setattr("search.distillation.runs.train", watched)
     assert run("--student", "s0:111", "--method", "ce sp") == 0
     assert trained == ["resnet20_ce_seed0", "s0-111_sp_seed0"]
 
@@ -93,7 +94,7 @@ def test_a_sweep_gives_the_same_bytes_whoever_trains(engine: str, monkeypatch: p
         pytest.importorskip("ray")
     arguments = ["--student", "s0:111", "--method", "ce sp", "--seeds", "2"]
     assert run(*arguments) == 0
-    monkeypatch.setattr("search.runs.train", None)  # nothing is trained in this process
+    monkeypatch.setattr("search.distillation.runs.train", None)  # nothing is trained in this process
     assert run(*arguments, "--out", "far", "--engine", engine, "--workers", "2") == 0
     for name in ("runs.csv", "table.csv", "s0-111_sp_seed1/weights.pt", "teacher/resnet20_ce_seed0/weights.pt"):
         assert Path("out", name).read_bytes() == Path("far", name).read_bytes(), name
@@ -107,7 +108,7 @@ def test_a_run_whose_processes_die_is_lost_and_the_others_are_kept(
             yield from super().map(work, tasks[1:])
             yield tasks[0], Lost("for a test")
 
-    monkeypatch.setattr("benchmarks.engines.open_engine", lambda *_, **__: Deadly())
+    monkeypatch.setattr("benchmarks.scoring.engines.open_engine", lambda *_, **__: Deadly())
     assert run("--student", "s0:111 s0:131", "--method", "ce") == 2
     said = capsys.readouterr().err
     assert "1 of 2 runs lost (s0-111_ce_seed0): the same command tries them again" in said
@@ -227,7 +228,7 @@ def test_methods_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_sample_of_the_protocol_is_stratified_and_seeded() -> None:
-    from benchmarks.truth import retrained
+    from benchmarks.truth.embedded import retrained
 
     cells = protocol.stratified(40, 0)
     assert cells == protocol.stratified(40, 0)

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import proxies
-from analysis.tables import markdown
-from benchmarks import summary
+from analysis.pages.tables import markdown
+from benchmarks.output import summary
 from docs import commands, readme
 
 ROOT = Path(__file__).parent.parent

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from benchmarks.drawing import INITS, Drawing, Init, Mode, generator, initial_bias, initial_weight
-from benchmarks.stack import Stack
-from proxies.network import Layer, Weights
+from benchmarks.conditions.drawing import INITS, Drawing, Init, Mode, generator, initial_bias, initial_weight
+from benchmarks.spaces.stack import Stack
+from proxies.probing.network import Layer, Weights
 from tests.cases import MIXED, SPACE, teacher_of
 
 

@@ -18,11 +18,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmarks import data, rank, selection
-from benchmarks.engines import Engine, EngineOptions, Lost, Ray, Serial, Workers, open_engine
+from benchmarks import data, rank
+from benchmarks.scoring import selection
+from benchmarks.scoring.engines import Engine, EngineOptions, Lost, Ray, Serial, Workers, open_engine
+from benchmarks.scoring.store import Score, Store
+from benchmarks.scoring.worker import fitting
 from benchmarks.spaces import find
-from benchmarks.store import Score, Store
-from benchmarks.worker import fitting
 
 ROOT = Path(__file__).resolve().parent.parent
 JOB = ["--proxy", "diswot", "--sample", "11", "--seeds", "2", "--batch-size", "4", "--teacher", "resnet20"]
@@ -183,7 +184,7 @@ def rows(path: Path) -> int:
 def process(target: Callable[..., object], *arguments: object) -> Any:
     """A process that starts at once: forked where torch is loaded already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "pandas", "benchmarks.scoring", "benchmarks.summary", "analysis.ranking"])
+    context.set_forkserver_preload(["torch", "pandas", "benchmarks.scoring.scorer", "benchmarks.output.summary"])
     made = context.Process(target=target, args=arguments)
     made.start()
     return made

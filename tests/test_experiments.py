@@ -11,10 +11,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from analysis import experiments
-from analysis.experiments import EXPERIMENTS, VARIANTS, Experiment, by_cell, column, row, tensorwatch_count
 from analysis.validate import Options, show
-from benchmarks import variants
+from analysis.validation import experiments, variants
+from analysis.validation.experiments import EXPERIMENTS, VARIANTS, Experiment, by_cell, column, row, tensorwatch_count
 from benchmarks.spaces.nasbench201 import EDGES, OPERATIONS, print_cell
 from proxies import select
 from proxies.activation import regions

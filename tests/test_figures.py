@@ -10,8 +10,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from analysis import charts, curves, figures, heatmaps, searches
-from proxies.similarity import class_activation_maps
+from analysis.pictures import charts, curves, figures, heatmaps, searches
+from proxies.formulas.similarity import class_activation_maps
 from tests import cases
 
 NAMES = ["a", "b", "c", "d"]

@@ -7,8 +7,8 @@ from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
-from analysis.files import replacing
-from benchmarks import record
+from analysis.pages.files import replacing
+from benchmarks.output import record
 
 
 def write_often(folder: Path) -> None:

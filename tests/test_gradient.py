@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from benchmarks.stack import Pass, Stack
+from benchmarks.spaces.stack import Pass, Stack
 from proxies import select
-from proxies.network import Weights
-from proxies.probe import Probe
+from proxies.probing.network import Weights
+from proxies.probing.probe import Probe
 from tests.cases import DEAD, MIXED, SPACE, batch, probe_of
 
 

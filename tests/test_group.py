@@ -15,7 +15,7 @@ import torch
 from torch.testing import assert_close
 
 from search import distill
-from search.training import Stepper, part
+from search.distillation.loop import Stepper, part
 from tests.cases import small_data
 
 ROOT = Path(__file__).parent.parent

@@ -22,15 +22,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import proxies
-from benchmarks import batches, data, imported, limits, pickles, selection, spaces, teachers, truth
-from benchmarks.command import parse
+from benchmarks import data, spaces
+from benchmarks.conditions import batches, teachers
+from benchmarks.output.command import parse
 from benchmarks.rank import Options
-from benchmarks.store import Score, Store
+from benchmarks.reading import limits, pickles
+from benchmarks.scoring import selection
+from benchmarks.scoring.store import Score, Store
+from benchmarks.truth import embedded, imported, ownfile
 from tests.cases import MIXED, SPACE
 
 CORPUS = Path(__file__).parent / "corpus"
 STACK = teachers.build("resnet20", "cifar10", 10, 32)
-TRUTH = truth.retrained()
+TRUTH = embedded.retrained()
 
 
 def read_store(path: Path) -> None:
@@ -61,7 +65,7 @@ def read_cells(path: Path) -> None:
 
 
 READERS: dict[str, Callable[[Path], object]] = {
-    "csv": lambda path: truth.from_csv(path, SPACE, "vanilla"),
+    "csv": lambda path: ownfile.from_csv(path, SPACE, "vanilla"),
     "archs": lambda path: selection.listed(SPACE, TRUTH, path),
     "npz": lambda path: batches.open_source(str(path), "cifar10"),
     "weights": lambda path: teachers.load(STACK, path, torch.device("cpu")),
@@ -259,7 +263,8 @@ def test_the_doctor_tells_a_damaged_store(tmp_path: Path) -> None:
 def test_the_doctor_fits_one_screen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 
-    from benchmarks import command, doctor
+    from benchmarks import doctor
+    from benchmarks.output import command
 
     monkeypatch.setattr(command, "console", lambda: Console(width=80, highlight=False))
     cells = 3

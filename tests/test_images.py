@@ -13,8 +13,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch.testing import assert_close
 
-from search import images
-from search.images import crop, load
+from search.distillation import images
+from search.distillation.images import crop, load
 from tests.cases import small_data
 
 CPU = torch.device("cpu")

@@ -20,7 +20,10 @@ import pytest
 import torch
 from scipy import stats
 
-from benchmarks import data, doctor, imported, importing, pickles, teachers, truth
+from benchmarks import data, doctor, truth
+from benchmarks.conditions import teachers
+from benchmarks.reading import pickles
+from benchmarks.truth import imported, importing
 from tests import official
 from tests.official import SPACE
 

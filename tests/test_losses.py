@@ -11,10 +11,11 @@ from scipy import stats
 from torch import Tensor
 from torch.testing import assert_close
 
-from proxies import losses, select, spectra
+from proxies import select
 from proxies.combine import az_nas, ranks, ranksum, vote
-from proxies.network import Layer, Tap
-from proxies.passes import Measured
+from proxies.formulas import losses, spectra
+from proxies.probing.network import Layer, Tap
+from proxies.probing.passes import Measured
 
 
 def t(*rows: object) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxies import meter
-from proxies.meter import Account, Meter, cost_alone
+from proxies.probing import meter
+from proxies.probing.meter import Account, Meter, cost_alone
 
 
 class Clock:

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from proxies import losses, similarity
-from search import methods
-from search.adapters import Contrast, Information, Regressor
-from search.images import Batch
-from search.methods import METHODS, Objective, check_fit
-from search.students import Seen
+from proxies.formulas import losses, similarity
+from search.distillation import methods
+from search.distillation.adapters import Contrast, Information, Regressor
+from search.distillation.images import Batch
+from search.distillation.methods import METHODS, Objective, check_fit
+from search.distillation.students import Seen
 from tests.cases import small_data, small_model
 
 CLASSES, IMAGES = 4, 6

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from benchmarks.plain import PlainCellNetwork
 from benchmarks.spaces import find, space
 from benchmarks.spaces.nasbench201 import NasBench201, parse_cell, print_cell
+from benchmarks.timing.plain import PlainCellNetwork
 from tests.cases import DEAD, MIXED
 
 SPACE = NasBench201()

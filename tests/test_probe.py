@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from proxies import Proxy, meter, select
-from proxies.passes import Measured
-from proxies.probe import Probe
+from proxies import Proxy, select
+from proxies.probing import meter
+from proxies.probing.passes import Measured
+from proxies.probing.probe import Probe
 from tests.cases import DEAD, MIXED, batch, probe_of, stack_of, teacher_of
 
 ARCHS = [MIXED[0], DEAD[0], MIXED[1]]

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis import ranking
+from analysis.stats import ranking
 from benchmarks import spaces
-from benchmarks.store import Score, Store
+from benchmarks.scoring.store import Score, Store
 from proxies import Combination, registered, select
 
 SPACES = {name: kind() for name, kind in spaces.SPACES.items()}

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis import bootstrap, ranking
-from analysis.bootstrap import Array, spearman_resamples
+from analysis.stats import bootstrap, ranking
+from analysis.stats.bootstrap import Array, spearman_resamples
 
 values = st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=3, max_size=40)
 

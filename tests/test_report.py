@@ -15,9 +15,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import ablate, compare, maps, report, runs
+from analysis import ablate, compare, maps, report
+from analysis.pages import runs
 from benchmarks import rank
-from benchmarks.store import Store
+from benchmarks.scoring.store import Store
 from search import evolve
 
 TINY = ["--batch-size", "4", "--teacher", "resnet20", "--device", "cpu"]

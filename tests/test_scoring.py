@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.batches import Dataset, Source
-from benchmarks.jobs import Conditions, Job, code_digest, find_device
-from benchmarks.scoring import score
-from benchmarks.store import Store
-from benchmarks.worker import SeedRun
+from benchmarks.conditions.batches import Dataset, Source
+from benchmarks.scoring.jobs import Conditions, Job, code_digest, find_device
+from benchmarks.scoring.scorer import score
+from benchmarks.scoring.store import Store
+from benchmarks.scoring.worker import SeedRun
 from proxies import Proxy, select
-from proxies.probe import Probe
+from proxies.probing.probe import Probe
 from tests.cases import DEAD, MIXED, SPACE
 
 

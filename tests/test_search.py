@@ -13,15 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import searches
+from analysis.pictures import searches
 from benchmarks import rank, truth
-from benchmarks.scoring import Scorer
+from benchmarks.scoring.scorer import Scorer
+from benchmarks.scoring.store import Score
 from benchmarks.spaces import find
-from benchmarks.store import Score
-from search import evolve, strategies
-from search.fitness import Fitness, Known
-from search.searching import Limits, Search, Step, history, terrain, winner
-from search.strategies import Settings
+from search import evolve
+from search.evolution import strategies
+from search.evolution.fitness import Fitness, Known
+from search.evolution.searching import Limits, Search, Step, history, terrain, winner
+from search.evolution.strategies import Settings
 
 S0 = find("s0")
 TRUTH = truth.load("published", S0, "cifar100", "distilled")

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torch.testing import assert_close
 
-from proxies import similarity
+from proxies.formulas import similarity
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:

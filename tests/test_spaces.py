@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.models import resnet18, resnet50
 
-from benchmarks.drawing import Drawing
-from benchmarks.plain import PlainResNet, plain_state, with_weights
+from benchmarks.conditions.drawing import Drawing
 from benchmarks.spaces import SPACES, find
 from benchmarks.spaces.resnet import IMAGENET, Plan, ResNetStack, Stage
 from benchmarks.spaces.space import Space, counted
+from benchmarks.timing.plain import PlainResNet, plain_state, with_weights
 from tests.test_stack import check_equals_plain
 
 EVERY = pytest.mark.parametrize("space", [kind() for kind in SPACES.values()], ids=lambda space: space.name)

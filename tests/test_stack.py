@@ -10,12 +10,12 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from benchmarks.drawing import Drawing
-from benchmarks.plain import PlainResNet, plain_state, with_weights
+from benchmarks.conditions.drawing import Drawing
 from benchmarks.spaces.resnet import ResNetStack
-from benchmarks.stack import Stack, Sum, take
-from proxies.network import Weights
-from proxies.probe import Probe
+from benchmarks.spaces.stack import Stack, Sum, take
+from benchmarks.timing.plain import PlainResNet, plain_state, with_weights
+from proxies.probing.network import Weights
+from proxies.probing.probe import Probe
 from tests.cases import DEAD, MIXED, batch, plain_cell, stack_of
 
 

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import store as module
-from benchmarks.store import VERSION, Merged, Score, Store
+from benchmarks.scoring import store as module
+from benchmarks.scoring.store import VERSION, Merged, Score, Store
 
 
 def score(value: float = 1.0, arch: str = "a", proxy: str = "p", seed: int = 0, status: str = "ok") -> Score:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import spaces, teachers
-from benchmarks.drawing import generator
-from search import students
+from benchmarks import spaces
+from benchmarks.conditions import teachers
+from benchmarks.conditions.drawing import generator
+from search.distillation import students
 from tests.cases import MIXED, SPACE, small_data, small_model
 
 

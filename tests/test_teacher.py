@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from proxies import select
-from proxies.probe import Probe
+from proxies.probing.probe import Probe
 from tests.cases import MIXED, batch, case_of, probe_of, stack_of, teacher_of
 from tests.reference import head_gradient
 

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from benchmarks import teachers
-from benchmarks.drawing import Drawing
-from benchmarks.plain import PlainCellNetwork, PlainResNet
+from benchmarks.conditions import teachers
+from benchmarks.conditions.drawing import Drawing
 from benchmarks.spaces.nasbench201 import parse_cell
+from benchmarks.timing.plain import PlainCellNetwork, PlainResNet
 from tests.cases import SPACE, batch
 
 CPU = torch.device("cpu")

@@ -12,16 +12,16 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from benchmarks.plain import PlainCellNetwork, PlainResNet, plain_state, with_weights
+from benchmarks.conditions.teachers import NORM_PARTS
 from benchmarks.spaces.nasbench201 import EDGES, live_edges, parse_cell
-from benchmarks.teachers import NORM_PARTS
-from proxies.network import NormState, Weights
-from search import checkpoint, methods
-from search.images import Batch
-from search.methods import Objective
-from search.pace import StackStepper
-from search.students import Model, Precision, Seen
-from search.training import WEIGHTS, Outcome, Recipe, Stepper, Watch, accuracy, train
+from benchmarks.timing.plain import PlainCellNetwork, PlainResNet, plain_state, with_weights
+from proxies.probing.network import NormState, Weights
+from search.distillation import checkpoint, methods
+from search.distillation.images import Batch
+from search.distillation.loop import WEIGHTS, Outcome, Recipe, Stepper, Watch, accuracy, train
+from search.distillation.methods import Objective
+from search.distillation.pace import StackStepper
+from search.distillation.students import Model, Precision, Seen
 from tests.cases import DEAD, MIXED, plain_cell, small_data, small_model, stack_of
 
 RECIPE = Recipe(epochs=3, batch_size=12)

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.ranking import top_tenth_spearman
+from analysis.stats.ranking import top_tenth_spearman
 from benchmarks import truth
-from search.protocol import stratified
+from benchmarks.truth import accuracies, embedded, official, ownfile
+from search.distillation.protocol import stratified
 from tests.cases import MIXED, SPACE
 
 CELL = SPACE.arch(0)
@@ -35,7 +36,7 @@ def test_the_embedded_table_covers_the_space() -> None:
 def test_the_unpickler_admits_two_classes_and_runs_nothing() -> None:
     hostile = pickle.dumps(print)
     with pytest.raises(pickle.UnpicklingError, match=r"builtins\.print is not admitted"):
-        truth._TwoClassesOnly(io.BytesIO(hostile)).load()
+        embedded._TwoClassesOnly(io.BytesIO(hostile)).load()
 
 
 @pytest.mark.parametrize(
@@ -61,13 +62,13 @@ def test_tables_that_are_not_there_say_how_to_get_them(
 
 
 def test_what_two_tables_say_of_each_other_is_what_their_ceilings_say(local_data: Path) -> None:
-    truth.fetch_official("cifar10", str(local_data / "nats"))
-    one, other = truth.retrained(), truth.official("cifar10")
+    official.fetch("cifar10", str(local_data / "nats"))
+    one, other = embedded.retrained(), official.read("cifar10")
     again, means = ([table.accuracy[arch] for arch in one.accuracy] for table in (one, other))
-    assert f"{top_tenth_spearman(np.array(means), np.array(again)):.2f}" == str(truth.OFFICIAL_OF_RETRAINED)
-    assert f"{top_tenth_spearman(np.array(again), np.array(means)):.2f}" == str(truth.RETRAINED_OF_OFFICIAL)
-    assert str(truth.OFFICIAL_OF_RETRAINED) in str(one.ceiling)
-    assert str(truth.RETRAINED_OF_OFFICIAL) in str(other.ceiling)
+    assert f"{top_tenth_spearman(np.array(means), np.array(again)):.2f}" == str(accuracies.OFFICIAL_OF_RETRAINED)
+    assert f"{top_tenth_spearman(np.array(again), np.array(means)):.2f}" == str(accuracies.RETRAINED_OF_OFFICIAL)
+    assert str(accuracies.OFFICIAL_OF_RETRAINED) in str(one.ceiling)
+    assert str(accuracies.RETRAINED_OF_OFFICIAL) in str(other.ceiling)
 
 
 @pytest.mark.parametrize(
@@ -75,12 +76,12 @@ def test_what_two_tables_say_of_each_other_is_what_their_ceilings_say(local_data
     [("cifar10", 0.991, 94.37), ("cifar100", 0.980, 73.51), ("ImageNet16-120", 0.963, 47.31)],
 )
 def test_official_tables(local_data: Path, dataset: str, rho: float, best: float) -> None:
-    path = truth.fetch_official(dataset, str(local_data / "nats"))
-    assert truth.fetch_official(dataset, str(local_data / "nats" / dataset / "accuracies.csv")) == path
-    official, ours = truth.load("official", SPACE, dataset, "vanilla"), truth.retrained()
-    assert len(official.accuracy) == 15_625
-    assert round(max(official.accuracy.values()), 2) == best
-    values = [(official.accuracy[arch], ours.accuracy[arch]) for arch in official.accuracy]
+    path = official.fetch(dataset, str(local_data / "nats"))
+    assert official.fetch(dataset, str(local_data / "nats" / dataset / "accuracies.csv")) == path
+    theirs, ours = truth.load("official", SPACE, dataset, "vanilla"), embedded.retrained()
+    assert len(theirs.accuracy) == 15_625
+    assert round(max(theirs.accuracy.values()), 2) == best
+    values = [(theirs.accuracy[arch], ours.accuracy[arch]) for arch in theirs.accuracy]
     assert round(stats.spearmanr(*zip(*values, strict=True)).statistic, 3) == rho
 
 
@@ -101,31 +102,31 @@ def test_tables_come_from_another_address(
     monkeypatch.setenv("DISWOT_CACHE", str(tmp_path / "cache"))
     address, folder = server
     (folder / "table.csv").write_bytes((local_data / "nats" / "cifar100" / "accuracies.csv").read_bytes())
-    assert truth.fetch_official("cifar100", f"{address}/table.csv").is_file()
+    assert official.fetch("cifar100", f"{address}/table.csv").is_file()
     with pytest.raises(ValueError, match="can't be fetched"):
-        truth.fetch_official("cifar10", f"{address}/nothing.csv")
+        official.fetch("cifar10", f"{address}/nothing.csv")
 
 
 def test_another_file_is_refused_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISWOT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "wrong.csv").write_text("index,accuracy\n0,1\n")
     with pytest.raises(ValueError, match="checksum"):
-        truth.fetch_official("cifar10", str(tmp_path / "wrong.csv"))
+        official.fetch("cifar10", str(tmp_path / "wrong.csv"))
     assert list((tmp_path / "cache").iterdir()) == []
     with pytest.raises(ValueError, match="no such file"):
-        truth.fetch_official("cifar10", str(tmp_path / "nothing"))
+        official.fetch("cifar10", str(tmp_path / "nothing"))
     with pytest.raises(ValueError, match="cifar100, ImageNet16-120"):
-        truth.fetch_official("svhn")
+        official.fetch("svhn")
 
 
 def test_a_fetched_table_that_was_changed_is_refused(
     local_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISWOT_CACHE", str(tmp_path))
-    path = truth.fetch_official("cifar10", str(local_data / "nats"))
+    path = official.fetch("cifar10", str(local_data / "nats"))
     path.write_bytes(path.read_bytes().replace(b"85.86", b"95.86"))
     with pytest.raises(ValueError, match="checksum differs"):
-        truth.official("cifar10")
+        official.read("cifar10")
 
 
 def own(tmp_path: Path, text: str) -> Path:
@@ -178,14 +179,14 @@ def test_a_users_table(tmp_path: Path, text: str, target: str) -> None:
 )
 def test_a_users_table_that_is_wrong_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        truth.from_csv(own(tmp_path, text), SPACE, "vanilla")
+        ownfile.from_csv(own(tmp_path, text), SPACE, "vanilla")
 
 
 def test_a_binary_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
     path.write_bytes(bytes(range(256)))
     with pytest.raises(ValueError, match="no CSV table"):
-        truth.from_csv(path, SPACE, "vanilla")
+        ownfile.from_csv(path, SPACE, "vanilla")
 
 
 def test_the_trial_is_there_by_name_and_auto_never_takes_it() -> None:
@@ -194,7 +195,7 @@ def test_the_trial_is_there_by_name_and_auto_never_takes_it() -> None:
         {arch: distilled.accuracy[arch] - vanilla.accuracy[arch] for arch in gain.accuracy}
     )
     assert truth.load("auto", SPACE, "cifar10", "vanilla").source.startswith("retrained")
-    options = json.loads(truth.TRIAL.with_suffix(".json").read_text())["options"]
+    options = json.loads(embedded.TRIAL.with_suffix(".json").read_text())["options"]
     best, disconnected = options["sample_best"], options["sample_disconnected"]
     cells = stratified(options["sample"], options["seed"], best=best, disconnected=disconnected)
     assert list(vanilla.accuracy) == cells, "the cells are those of the protocol"
@@ -204,4 +205,4 @@ def test_the_trial_is_there_by_name_and_auto_never_takes_it() -> None:
 def test_a_name_that_commands_the_terminal_is_not_printed_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "\x1b[2J\n.csv"
     path.write_text("index,accuracy\n0,50\n")
-    assert truth.from_csv(path, SPACE, "vanilla").source.startswith(r"\x1b[2J .csv (column accuracy")
+    assert ownfile.from_csv(path, SPACE, "vanilla").source.startswith(r"\x1b[2J .csv (column accuracy")

@@ -1,7 +1,7 @@
 """NAS-Bench-201 (Dong & Yang, ICLR 2020), the topology space of NATS-Bench: 15,625 cells, and networks made of them.
 
 A cell has four nodes and an operation on each of the six edges i -> j, i < j; node j sums what arrives. Its code is the
-official string, its index the official one. No accuracies here: see benchmarks/truth.py.
+official string, its index the official one. No accuracies here: see benchmarks/truth/tables.py.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.spaces.space import Size, Space
-from benchmarks.stack import Pass, Rows, Stack, Sum, take
-from proxies.network import Layer
+from benchmarks.spaces.stack import Pass, Rows, Stack, Sum, take
+from proxies.probing.network import Layer
 
 Cell = tuple[str, ...]  # the operations of the six edges, in the order of EDGES
 

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.spaces.space import Choices, Space
-from benchmarks.stack import Pass, Stack, Sum, take
-from proxies.network import Layer
+from benchmarks.spaces.stack import Pass, Stack, Sum, take
+from proxies.probing.network import Layer
 
 Kind = Literal["basic", "bottleneck"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.stack import Stack
+from benchmarks.spaces.stack import Stack
 
 LISTABLE = 2**20  # candidates: a larger space is never listed or shuffled as a whole
 

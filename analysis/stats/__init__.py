@@ -1,0 +1,1 @@
+"""Statistics over arrays of scores and accuracies: numpy, scipy and pandas only."""

@@ -1,0 +1,175 @@
+"""The one minibatch that every candidate sees: noise that needs no data, CIFAR images, or a .npz file of images.
+
+The same source, size, seed and data set give the same batch, whatever the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.conditions.drawing import generator
+from benchmarks.reading.limits import LARGEST, MEBIBYTE, check_size, shown
+from benchmarks.reading.pickles import MALFORMED
+
+DATA_VARIABLE = "DISWOT_DATA"  # a folder of local data: images for --data-dir, accuracy tables for tests
+
+
+class Dataset(NamedTuple):
+    """What a network needs to know of a data set."""
+
+    classes: int
+    resolution: int
+
+
+DATASETS = {
+    "cifar10": Dataset(10, 32),
+    "cifar100": Dataset(100, 32),
+    "ImageNet16-120": Dataset(120, 16),
+    "imagenet": Dataset(1000, 224),
+}
+
+
+def find_dataset(name: str) -> Dataset:
+    """The data set of this name. Raises ValueError, naming those there are."""
+    if name not in DATASETS:
+        raise ValueError(f"no data set is called {name!r}; there are: {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """images [N, 3, H, W] float32, labels [N] int64, and a digest of both."""
+
+    images: Tensor
+    labels: Tensor
+
+    @property
+    def digest(self) -> str:
+        """sha256 over shape and bytes of images and labels."""
+        summary = hashlib.sha256(str(tuple(self.images.shape)).encode())
+        summary.update(self.images.numpy().tobytes())
+        summary.update(self.labels.numpy().tobytes())
+        return summary.hexdigest()
+
+
+class Source:
+    """Where batches come from: `noise`, or images [n, 3, H, W] uint8 with labels [n]."""
+
+    def __init__(self, name: str, dataset: Dataset, pool: tuple[np.ndarray, np.ndarray] | None = None) -> None:
+        self.name = name
+        self.dataset = dataset
+        self.pool = pool
+
+    def batch(self, size: int, seed: int) -> Batch:
+        """A batch by seed. Raises ValueError where the source has too few images.
+
+        Noise: N(0, 1) images with labels as evenly spread over the classes as the size allows. Images: a random
+        choice, each at most once, normalised by the channel means and deviations of the whole source.
+        """
+        if size < 2:
+            raise ValueError(f"batch size {size}: 2 is the least, batch statistics and relations need it")
+        random = generator(seed, "batch", "noise" if self.pool is None else "images", size)
+        if self.pool is None:
+            classes, resolution = self.dataset
+            images = random.standard_normal((size, 3, resolution, resolution), dtype=np.float32)
+            labels = random.permutation(np.arange(size) % classes)
+        else:
+            every, every_label = self.pool
+            if size > len(every):
+                raise ValueError(f"batch size {size}: {self.name} has only {len(every)} images")
+            chosen = random.permutation(len(every))[:size]
+            images, labels = _normalised(every[chosen], *channel_statistics(every)), every_label[chosen]
+        return Batch(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
+
+
+def open_source(name: str, dataset_name: str, *, data_dir: str | None = None, download: bool = False) -> Source:
+    """The source of batches that `--batch` names: noise, cifar10, cifar100, or the path of a .npz file.
+
+    Raises ValueError where there is none, or where its images do not fit the data set.
+    """
+    dataset = find_dataset(dataset_name)
+    if name == "noise":
+        return Source(name, dataset)
+    if name in ("cifar10", "cifar100"):
+        if name != dataset_name:
+            raise ValueError(f"--batch {name} does not go with --dataset {dataset_name}: classes and size differ")
+        return Source(name, dataset, cifar("--batch", name, data_dir, download))
+    if name.endswith(".npz"):
+        return Source(shown(Path(name).name), dataset, npz("--batch", Path(name), dataset))
+    raise ValueError(f"no batch is called {name!r}; there are: noise, cifar10, cifar100, or the path of a .npz file")
+
+
+def cifar(
+    option: str, name: str, data_dir: str | None, download: bool, *, train: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """CIFAR images uint8 [n, 3, 32, 32] and labels [n] by torchvision. Raises ValueError where they are not there."""
+    from torchvision import datasets  # slow to import, and most runs need none of it
+
+    root = data_dir or os.environ.get(DATA_VARIABLE) or "data"
+    kind = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
+    try:
+        images = kind(root, train=train, download=download)
+    except (RuntimeError, OSError) as error:
+        hint = "download failed" if download else "give its folder by --data-dir, or add --download"
+        raise ValueError(
+            f"{option} {name}: not found in {root} ({str(error).strip().splitlines()[0]}); {hint}"
+        ) from None
+    return images.data.transpose(0, 3, 1, 2), np.asarray(images.targets)
+
+
+def npz(option: str, path: Path, dataset: Dataset | None = None, part: str = "train") -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of a .npz file: arrays `train_images`, `train_labels`, or `images`, `labels`.
+
+    Raises ValueError where they are none, or not those of the data set; without one, any square size will do.
+    """
+    try:
+        check_size(path, "images")
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > LARGEST["images"]:
+                raise ValueError(f"unpacks to more than {LARGEST['images'] // MEBIBYTE:,} MiB")
+        with np.load(path, allow_pickle=False) as content:
+            prefix = f"{part}_" if part != "train" or "train_images" in content else ""
+            missing = [key for key in (f"{prefix}images", f"{prefix}labels") if key not in content]
+            if missing:
+                raise ValueError(f"no array called {missing[0]!r}; it holds: {', '.join(content) or 'nothing'}")
+            images, labels = (np.asarray(content[f"{prefix}{key}"]) for key in ("images", "labels"))
+    except (OSError, *MALFORMED) as error:
+        reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
+        raise ValueError(f"{option} {path}: {reason}") from None
+    side = dataset.resolution if dataset else images.shape[-1] if images.ndim == 4 else "H"
+    expected = f"uint8 [n, 3, {side}, {side}]"
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (3, side, side):
+        raise ValueError(f"{option} {path}: images are {images.dtype} {list(images.shape)}; {expected} is expected")
+    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"{option} {path}: labels are {labels.dtype} {list(labels.shape)}; {len(images)} integers wanted"
+        )
+    allowed = dataset.classes - 1 if dataset else np.iinfo(np.int64).max
+    if len(labels) and not (labels.min() >= 0 and labels.max() <= allowed):
+        raise ValueError(
+            f"{option} {path}: labels run from {labels.min()} to {labels.max()}; 0 to {allowed} is allowed"
+        )
+    return images, labels
+
+
+def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each channel, [3] each, of uint8 images [n, 3, H, W], from exact counts of the values."""
+    counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(3)])
+    values = np.arange(256)
+    mean = counts @ values / counts.sum(1)
+    return mean, np.sqrt(counts @ values**2 / counts.sum(1) - mean**2)
+
+
+def _normalised(images: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    deviation = np.where(deviation == 0, 1.0, deviation)
+    normalised: np.ndarray = ((images - mean[:, None, None]) / deviation[:, None, None]).astype(np.float32)
+    return normalised

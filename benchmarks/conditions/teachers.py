@@ -1,0 +1,148 @@
+"""Named fixed teachers, with random weights by seed or trained ones from a state dict.
+
+A teacher is a stack of one. At initialisation its normalisations use the batch's statistics, as a student's do; trained
+weights bring running statistics, and those are used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.conditions.drawing import Drawing
+from benchmarks.reading.limits import check_size
+from benchmarks.reading.pickles import MALFORMED, scan_torch, short
+from benchmarks.spaces.nasbench201 import NasBench201
+from benchmarks.spaces.resnet import IMAGENET, ResNetStack
+from benchmarks.spaces.stack import Stack
+from proxies.probing.network import Layer, NormState, Weights
+
+RESNET_DEPTHS = {"resnet20": 3, "resnet32": 5, "resnet44": 7, "resnet56": 9, "resnet110": 18}
+IMAGENET_DEPTHS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
+
+# The cells with the best official test accuracy after 200 epochs: 94.37, 73.51, 47.31 %. On CIFAR-10 index 6111 ties.
+NASBENCH201_BEST = {"cifar10": 13714, "cifar100": 9930, "ImageNet16-120": 857}
+
+TEACHERS = {
+    **{name: f"CIFAR ResNet of three stages of {depth} blocks" for name, depth in RESNET_DEPTHS.items()},
+    **{name: f"ResNet for 224x224 images, four stages of {depths} blocks" for name, depths in IMAGENET_DEPTHS.items()},
+    "nasbench201-best": "the NAS-Bench-201 cell with the best official test accuracy on the data set",
+}
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError for a teacher that there is none of."""
+    if name not in TEACHERS:
+        raise ValueError(f"no teacher is called {name!r}; there are: {', '.join(TEACHERS)}")
+
+
+def build(name: str, dataset: str, classes: int, resolution: int) -> Stack:
+    """The teacher's network, a stack of one. Raises ValueError for an unknown name."""
+    check_name(name)
+    if name in RESNET_DEPTHS:
+        depth = RESNET_DEPTHS[name]
+        return ResNetStack([(depth, depth, depth)], classes, resolution)
+    if name in IMAGENET_DEPTHS:
+        return ResNetStack([IMAGENET_DEPTHS[name]], classes, resolution, IMAGENET)
+    if dataset not in NASBENCH201_BEST:
+        raise ValueError(f"--teacher {name}: known for {', '.join(NASBENCH201_BEST)}, not for {dataset}")
+    space = NasBench201()
+    return space.build([space.arch(NASBENCH201_BEST[dataset])], classes, resolution)
+
+
+def digest(path: Path) -> str:
+    """sha256 of a weights file. Raises ValueError where it can't be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ValueError(f"teacher weights {path}: {error.strerror or error}") from None
+
+
+def weights(stack: Stack, drawing: Drawing, path: Path | None = None) -> Weights:
+    """Drawn weights, or trained ones from a state dict. Raises ValueError naming the first thing that does not fit."""
+    return drawing.teacher(stack) if path is None else load(stack, path, drawing.device)
+
+
+NORM_PARTS = ("weight", "bias", "running_mean", "running_var")  # in the order of NormState
+
+
+def known(stack: Stack) -> set[str]:
+    """The keys of a network's state dict."""
+    keys = {f"{stack.state_key(stack.head.role)}.bias"}
+    for layer in stack.layers:
+        parts = NORM_PARTS if layer.is_norm else ("weight",)
+        keys |= {f"{stack.state_key(layer.role)}.{part}" for part in parts}
+    return keys
+
+
+def state_dict(stack: Stack, weights: Weights) -> dict[str, Tensor]:
+    """The weights of a stack of one as a state dict that `load` reads; its tensors share their memory."""
+    state = {f"{stack.state_key(layer.role)}.weight": kernel[0] for layer, kernel in weights.kernels.items()}
+    state[f"{stack.state_key(stack.head.role)}.bias"] = weights.bias[0]
+    for layer, norm in weights.norms.items():
+        name = stack.state_key(layer.role)
+        state.update((f"{name}.{part}", value[0]) for part, value in zip(NORM_PARTS, norm, strict=True))
+    return {key: value.detach() for key, value in state.items()}
+
+
+def load(stack: Stack, path: Path, device: torch.device) -> Weights:
+    """Trained weights from a state dict in the field's naming (RepDistiller's ResNets, the NAS-Bench-201 networks').
+
+    Loaded as tensors only: nothing in the file is run. A dict with the state under "model" or "state_dict" will do.
+    """
+    try:
+        check_size(path, "weights")
+        scan_torch(path, weights=True)
+        content = torch.load(path, map_location=device, weights_only=True)
+    except OSError as error:
+        raise ValueError(f"teacher weights {path}: {error.strerror or error}") from None
+    except MALFORMED as error:
+        reason = "tensors alone are loaded, and it is no file of these"
+        if isinstance(error, (ValueError, RuntimeError)):  # others say a byte, or advise to load it unsafely
+            reason = short(error).removeprefix(f"{path}: ")
+        raise ValueError(f"teacher weights {path}: not a state dict that loads safely ({reason})") from None
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict):
+        raise ValueError(f"teacher weights {path}: holds a {type(content).__name__}, not a state dict")
+    state = {str(key).removeprefix("module."): value for key, value in content.items()}
+    kernels: dict[Layer, Tensor] = {}
+    norms: dict[Layer, NormState] = {}
+    for layer in stack.layers:
+        name = stack.state_key(layer.role)
+        if layer.is_norm:
+            norms[layer] = NormState(*(_entry(state, f"{name}.{part}", layer.shape, path) for part in NORM_PARTS))
+        else:
+            note = " (classes x channels)" if layer is stack.head else ""
+            kernels[layer] = _entry(state, f"{name}.weight", layer.shape, path, note)
+    bias = _entry(state, f"{stack.state_key(stack.head.role)}.bias", stack.head.shape[:1], path)
+    places = known(stack)
+    surplus = [key for key in state if key not in places and not key.endswith("num_batches_tracked")]
+    if surplus:
+        raise ValueError(
+            f"teacher weights {path}: {surplus[0]} has no place in this teacher ({len(surplus)} such entries)"
+        )
+    return Weights(kernels, bias, norms)
+
+
+def _entry(state: dict[str, object], key: str, shape: tuple[int, ...], path: Path, note: str = "") -> Tensor:
+    """One tensor of the state dict as that of a stack of one, [1, *shape] in float32; `note`: what makes its shape.
+
+    Raises ValueError where there is none that fits.
+    """
+    value = state.get(key)
+    if not isinstance(value, Tensor):
+        begins = ", ".join(list(state)[:3])
+        raise ValueError(f"teacher weights {path}: no tensor called {key!r}; the file begins with {begins}")
+    if tuple(value.shape) != shape:
+        raise ValueError(f"teacher weights {path}: {key} has shape {tuple(value.shape)}, {shape} is expected{note}")
+    if not value.is_floating_point() or value.layout is not torch.strided or value.is_meta:
+        raise ValueError(f"teacher weights {path}: {key} is no plain tensor of real numbers ({value.dtype})")
+    value = value.detach().float()
+    if not value.isfinite().all() or (key.endswith("running_var") and (value < 0).any()):
+        raise ValueError(f"teacher weights {path}: {key} holds NaN, infinities or negative variances")
+    return value.unsqueeze(0)

@@ -1,0 +1,199 @@
+"""What all commands share: options from a dataclass, one-line errors, a progress bar, tables on the terminal.
+
+Light on purpose: nothing here imports torch, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import shlex
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, get_args, get_origin, get_type_hints
+
+import jsonargparse
+import yaml
+
+from benchmarks.reading.limits import check_size, shown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DEBUG_VARIABLE = "DISWOT_DEBUG"  # set it to see the traceback of what is otherwise one line
+BAD_INPUT, INTERRUPTED = 2, 130
+DEEPEST = 10  # lists and maps in one another, in a configuration
+
+O = TypeVar("O")  # noqa: E741, an options dataclass
+
+
+def option(default: Any, text: str) -> Any:
+    """A field of an options dataclass: its default and its line in --help."""
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+def argument(text: str) -> Any:
+    """A field that is given without a name: text, or one or more of them where it is a tuple."""
+    return dataclasses.field(kw_only=True, metadata={"help": text, "positional": True})
+
+
+def typed() -> str:
+    """The running command as one types it to make its tables and pictures again."""
+    return shlex.join(["python", *sys.argv])
+
+
+class Parser(jsonargparse.ArgumentParser):
+    """A parser whose errors are one line, with exit code 2."""
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, *others: Any, **named: Any
+    ) -> Any:
+        """The options; what is typed has to be text, since it stands in what is printed and written."""
+        for text in sys.argv[1:] if args is None else args:
+            if any("\ud800" <= letter <= "\udfff" for letter in text):  # how Python holds bytes that are none
+                self.error(f"{text}: no UTF-8 text")
+        return super().parse_args(args, *others, **named)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print what is wrong, and end."""
+        print(f"{self.prog}: error: {shown(message)} (see --help)", file=sys.stderr)
+        raise SystemExit(BAD_INPUT)
+
+
+class ConfigFile(jsonargparse.ActionConfigFile):
+    """--config: a YAML file of a sensible size, without aliases: a few of them can stand for more than memory holds."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, cfg: Any, values: Any, option_string: str | None = None
+    ) -> None:
+        """Look at the file, and read it."""
+        path = Path(values)
+        try:
+            check_size(path, "config")
+            events = yaml.parse(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            depth = 0
+            for event in events:
+                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+                if depth > DEEPEST:  # the time that nesting takes grows with its square
+                    parser.error(f"--config {path}: nested more than {DEEPEST} deep; options are flat")
+                if isinstance(event, yaml.AliasEvent):
+                    parser.error(f"--config {path}: YAML aliases (*name) are not read; write the value out")
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            parser.error(f"--config {path}: can't be read ({error})")
+        super().__call__(parser, cfg, values, option_string)
+
+
+def parser(options: type, prog: str, *, config: bool = True) -> Parser:
+    """A parser with one option a field of the dataclass, and --config and --print_config."""
+    made = Parser(prog=prog, description=(options.__doc__ or "").strip())
+    if config:
+        made.add_argument("--config", action=ConfigFile, help="read options from this YAML file")
+    types = get_type_hints(options)
+    for field in dataclasses.fields(options):
+        name = "--" + field.name.replace("_", "-")
+        text = field.metadata["help"]
+        if field.metadata.get("positional"):
+            several = get_origin(types[field.name]) is tuple
+            kind = str if several else types[field.name]
+            made.add_argument(field.name, type=kind, nargs="+" if several else None, help=text)
+        elif types[field.name] is bool:
+            made.add_argument(name, action="store_true", help=text)
+        else:
+            made.add_argument(name, type=types[field.name], default=field.default, help=text)
+    return made
+
+
+def parse(options: type[O], prog: str, arguments: Sequence[str] | None = None) -> O:
+    """The options that a command line gives."""
+    made = parser(options, prog)
+    try:
+        values = made.parse_args(arguments)
+    except (RecursionError, ValueError) as error:  # of a configuration file that can't be read
+        made.error(f"the configuration can't be read ({type(error).__name__})")
+    types = get_type_hints(options)
+    chosen = {field.name: values[field.name] for field in dataclasses.fields(options)}  # type: ignore[arg-type]
+    for name, value in chosen.items():
+        empty = value is None and type(None) not in get_args(types[name])
+        if empty or (types[name] is bool and not isinstance(value, bool)):
+            made.error(f"--{name.replace('_', '-')}: {value!r} is not allowed")
+    return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()})
+
+
+def reported(prog: str, run: Callable[[], None]) -> int:
+    """Run a command's body; its exit code. Bad input is one line and code 2, Ctrl-C says how to go on."""
+    try:
+        run()
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted; what is done is kept, the same command goes on from there", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, OSError, sqlite3.Error) as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        print(f"{prog}: error: {_one_line(error)}", file=sys.stderr)
+        return BAD_INPUT
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return shown(f"{error.filename}: {error.strerror}")
+    return shown(str(error))
+
+
+class Advance(Protocol):
+    """Moves a progress bar on by a count, and may change what it says."""
+
+    def __call__(self, count: int, text: str | None = None) -> None:
+        """Move it."""
+
+
+@contextmanager
+def progress(text: str, total: int) -> Iterator[Advance]:
+    """A progress bar on stderr with count, rate and time left; yields what advances it."""
+    from rich import progress as rich_progress
+    from rich.console import Console
+
+    class Rate(rich_progress.ProgressColumn):
+        def render(self, task: rich_progress.Task) -> str:
+            speed = task.finished_speed or task.speed
+            return "" if not speed else f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each"
+
+    columns = (
+        rich_progress.TextColumn("{task.description}", markup=False),  # names of files among it
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        Rate(),
+        rich_progress.TimeElapsedColumn(),
+        rich_progress.TextColumn("left"),
+        rich_progress.TimeRemainingColumn(elapsed_when_finished=False),
+    )
+    with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(text, total=total)
+        yield lambda count, text=None: bar.update(task, advance=count, description=text)
+
+
+def console() -> Console:
+    """The terminal, or, where output goes to a file, one wide enough for every table."""
+    from rich.console import Console
+
+    made = Console(highlight=False)
+    return made if made.is_terminal else Console(highlight=False, width=150)
+
+
+def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str, *, texts: int = 1) -> None:
+    """Print a table: the first columns, which hold texts, left; the others, which hold numbers, right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = box.SIMPLE_HEAD if any(headers) else None
+    table = Table(title=Text(title), title_justify="left", box=made, show_header=any(headers))
+    for number, header in enumerate(headers):
+        table.add_column(header, justify="left" if number < texts else "right")
+    for row in rows:
+        table.add_row(*(Text(text) for text in row))
+    console().print(table)

@@ -1,0 +1,1 @@
+"""Whatever comes from outside: limits of size, and pickles that are read without running them."""

@@ -1,0 +1,117 @@
+"""What to score, and under which conditions: the contract between commands, engines and workers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from benchmarks.conditions import teachers
+from benchmarks.conditions.batches import Batch, Source
+from benchmarks.conditions.drawing import Init, Mode
+from benchmarks.spaces import Space
+from proxies import Proxy
+
+Precision = Literal["float32", "bf16"]
+
+# The source that a score depends on.
+SCORED_BY = ("proxies/**/*.py", "benchmarks/spaces/*.py", "benchmarks/conditions/*.py", "benchmarks/scoring/worker.py")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Everything but candidate, proxy and seed that a score depends on."""
+
+    dataset: str
+    batch_size: int = 64
+    draw: Mode = "shared"
+    init: Init = "kaiming"
+    teacher: str = "resnet56"
+    teacher_weights: Path | None = None
+    precision: Precision = "float32"
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def trained(self) -> str | None:
+        """Digest of the teacher's weights; None for random ones."""
+        return None if self.teacher_weights is None else teachers.digest(self.teacher_weights)
+
+    def weights(self, digits: int | None = None) -> str:
+        """Which weights the teacher has, by so many digits of their digest, or by all."""
+        trained = self.trained
+        return "random by seed" if trained is None else f"sha256 {trained[:digits]}"
+
+    def columns(self, source: Source) -> dict[str, object]:
+        """What tables say in each row, so that a row can be quoted alone."""
+        own = {"draw": self.draw, "init": self.init, "teacher": self.teacher, "teacher_weights": self.weights(12)}
+        return own | {"batch": source.name, "batch_size": self.batch_size, "precision": self.precision}
+
+    def told(self) -> str:
+        """What people read under a table."""
+        trained = "" if self.teacher_weights is None else f" trained ({self.teacher_weights.name})"
+        device = str(self.device) + ("" if self.precision == "float32" else f", {self.precision}")
+        return f"draw {self.draw}; init {self.init}; teacher {self.teacher}{trained}; {device}"
+
+    def content(self, batch: Batch) -> dict[str, object]:
+        """The key under which scores are stored, the batch and the code by their digests."""
+        content = asdict(self)
+        content.update(device=self.device.type, teacher_weights=self.trained, batch=batch.digest, code=code_digest())
+        return {**content, "torch": torch.__version__}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to score: every candidate with every proxy under every seed."""
+
+    space: Space
+    archs: Sequence[str]
+    proxies: Sequence[Proxy]
+    seeds: Sequence[int]
+    source: Source
+    conditions: Conditions
+    stack: int | None = None  # candidates run together; None chooses by device
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on CUDA."""
+        return self.conditions.device.type == "cuda"
+
+    def __len__(self) -> int:
+        return len(self.archs) * len(self.seeds)
+
+
+def find_device(name: str, *, elsewhere: bool = False) -> torch.device:
+    """The device that auto, cpu, cuda or cuda:i names. Raises ValueError where there is none.
+
+    `elsewhere`: other machines compute, and which of their GPUs is not for us to say.
+    """
+    if elsewhere and name.startswith("cuda"):
+        if name != "cuda":
+            raise ValueError(f"--device {name}: Ray chooses among the GPUs of its nodes; say cuda")
+        return torch.device(name)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if name == "cpu":
+        return torch.device(name)
+    if kind != "cuda" or (number and not number.isdecimal()):
+        raise ValueError(f"no device is called {name!r}; there are: auto, cpu, cuda, cuda:i")
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) >= there:
+        raise ValueError(f"--device {name}: this machine has {there} CUDA devices that torch can use")
+    return torch.device(name)
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the source that scores depend on: scores of another version of it are not taken for these."""
+    root = Path(__file__).resolve().parent.parent.parent
+    summary = hashlib.sha256()
+    for file in sorted(file for pattern in SCORED_BY for file in root.glob(pattern)):
+        summary.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+    return summary.hexdigest()[:16]

@@ -1,0 +1,162 @@
+"""Candidates x proxies -> rows. The only scoring loop there is: ranking, search and distillation call it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+
+from benchmarks.scoring.engines import Engine, Lost, Serial
+from benchmarks.scoring.jobs import Job
+from benchmarks.scoring.store import Score, Store
+from benchmarks.scoring.worker import Task, Worker, failed
+from proxies import Combination
+
+TASK_ON_GPU = 256  # candidates, which a worker cuts into stacks that fit into its memory; on a CPU 1: stacks are slower
+PERIOD = 0.2  # seconds of work that a kill may cost: a transaction for each candidate would cost milliseconds
+WHOLE = (1, 1)  # the shard that is everything
+
+
+def score(
+    job: Job, store: Store, advance: Callable[[int], None] = lambda _: None, engine: Engine | None = None
+) -> list[Score]:
+    """Score what the store lacks, and return all rows of the job by seed, proxy and candidate in the job's order.
+
+    `advance` is told how many candidates are done, each once for every seed. Rows are stored every fifth of a second
+    and at the end, also one by an error or Ctrl-C. No score depends on the stack it was computed in, nor on the engine.
+    """
+    return Scorer(job, store, engine).rows(job.archs, advance)
+
+
+class Scorer:
+    """A job over an open store: scores candidates as they are named, and none twice."""
+
+    def __init__(self, job: Job, store: Store, engine: Engine | None = None) -> None:
+        self.job = job
+        self.store = store
+        self.engine = engine or Serial()
+        self._worker = Worker(job)
+        self._unwritten: list[Score] = []
+        self._written = time.monotonic()
+        self._keys = {proxy.name: proxy.key for proxy in job.proxies}
+        self._conditions = {seed: self._file(seed) for seed in job.seeds}
+        self._rows = {(row.seed, row.proxy, row.arch): row for seed in job.seeds for row in self._stored(seed)}
+
+    def _file(self, seed: int) -> str:
+        job = self.job
+        version = {"space": job.space.version} if job.space.version else {}
+        batch = job.source.batch(job.conditions.batch_size, seed)
+        return self.store.conditions(job.conditions.content(batch) | version)
+
+    def _stored(self, seed: int) -> list[Score]:
+        names = {key: name for name, key in self._keys.items()}
+        found = self.store.scores(self._conditions[seed], self.job.space.name, names, seed)
+        return [row._replace(proxy=names[row.proxy]) for row in found]
+
+    def rows(self, archs: Sequence[str], advance: Callable[[int], None] = lambda _: None) -> list[Score]:
+        """The rows of some candidates by seed, proxy and candidate; what the store lacks is scored, and kept."""
+        self.fill(archs, advance)
+        return [self._rows[seed, name, arch] for seed in self.job.seeds for name in self._keys for arch in archs]
+
+    def fill(
+        self, archs: Sequence[str], advance: Callable[[int], None] = lambda _: None, shard: tuple[int, int] = WHOLE
+    ) -> int:
+        """Score what the store lacks of some candidates, or of shard (i, n) of them: every n-th task from the i-th.
+
+        Returns for how many candidates rows are there now, each counted once for every seed.
+        """
+        mine = self._tasks(archs, shard)
+        whole = sum(len(task.archs) for task in mine)
+        missing = [short for task in mine if (short := self._lacking(task)).proxies]
+        advance(whole - sum(len(task.archs) for task in missing))
+        try:
+            while missing:
+                missing = self._score(missing, advance)
+        finally:
+            self._write()
+        return whole
+
+    def _score(self, tasks: Sequence[Task], advance: Callable[[int], None]) -> list[Task]:
+        """Score tasks; returns those to be tried again: the candidates of one that was lost, each alone."""
+        again: list[Task] = []
+        for task, fresh in self.engine.map(self._worker, tasks):
+            if isinstance(fresh, Lost):
+                if len(task.archs) > 1:
+                    again += [task._replace(archs=(arch,)) for arch in task.archs]
+                    continue
+                self._add(failed(self.job, task, "error"))  # for this run alone: another time the worker may live
+            else:
+                self._add(fresh)
+                self._unwritten += [row for row in fresh if row.status != "oom"]  # another time there may be memory
+            if time.monotonic() - self._written > PERIOD:
+                self._write()
+            advance(len(task.archs))
+        return again
+
+    def _write(self) -> None:
+        """Put into the store what is not there yet, each seed in one transaction."""
+        rows, self._unwritten = self._unwritten, []
+        for seed, conditions in self._conditions.items():
+            if own := [row._replace(proxy=self._keys[row.proxy]) for row in rows if row.seed == seed]:
+                self.store.add(conditions, own)
+        self._written = time.monotonic()
+
+    def size(self, archs: Sequence[str], shard: tuple[int, int] = WHOLE) -> int:
+        """How many candidates a shard has, each counted once for every seed."""
+        return sum(len(task.archs) for task in self._tasks(archs, shard))
+
+    def _tasks(self, archs: Sequence[str], shard: tuple[int, int]) -> list[Task]:
+        """Candidates of one shape together, whatever is stored of them: so stacks are the same after a resume."""
+        index, count = shard
+        size = self.job.stack or (TASK_ON_GPU if self.job.on_gpu else 1)
+        by_shape: dict[str, list[str]] = {}
+        for arch in dict.fromkeys(archs):
+            by_shape.setdefault(self.job.space.shape(arch), []).append(arch)
+        return [
+            Task(seed, tuple(alike[start : start + size]), tuple(self._keys))
+            for seed in self.job.seeds
+            for alike in by_shape.values()
+            for start in range(0, len(alike), size)
+        ][index - 1 :: count]
+
+    def _lacking(self, task: Task) -> Task:
+        """The task with those proxies only that lack a row."""
+        names = (name for name in task.proxies if any((task.seed, name, arch) not in self._rows for arch in task.archs))
+        return task._replace(proxies=tuple(names))
+
+    def _add(self, fresh: Sequence[Score]) -> None:
+        for row in fresh:  # what was there stays, as in the store
+            self._rows.setdefault((row.seed, row.proxy, row.arch), row)
+
+
+def shared(rows: Sequence[Score], job: Job, stand_ins: Mapping[str, str]) -> list[Score]:
+    """The rows of all candidates of a job, each those of its stand-in."""
+    found = {(row.seed, row.proxy, row.arch): row for row in rows}
+    return [
+        found[seed, proxy.name, stand_ins[arch]]._replace(arch=arch)
+        for seed in job.seeds
+        for proxy in job.proxies
+        for arch in job.archs
+    ]
+
+
+def combined(rows: Sequence[Score], job: Job, combinations: Sequence[Combination]) -> list[Score]:
+    """Rows of combinations: ranks of their parts' rows over the candidates of the job, seed by seed.
+
+    They cost what their parts cost, and are never stored: another cohort gives other scores.
+    """
+    by_part = {(row.seed, row.proxy, row.arch): row for row in rows}
+    found = []
+    for seed in job.seeds:
+        for one in combinations:
+            parts = [[by_part[seed, part, arch] for arch in job.archs] for part in one.parts]
+            scores = [[row.score if row.status == "ok" else math.nan for row in part] for part in parts]
+            values = one.combine(torch.tensor(scores, dtype=torch.float64)).tolist()
+            costs = [sum(row.seconds for row in column) for column in zip(*parts, strict=True)]
+            found += [
+                Score(job.space.name, arch, one.name, seed, value, "ok", cost)
+                for arch, value, cost in zip(job.archs, values, costs, strict=True)
+            ]
+    return found

@@ -1,0 +1,152 @@
+"""What a worker does: a few candidates as stacks -> their rows. It sees no store, and no other worker."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from benchmarks.conditions import teachers
+from benchmarks.conditions.drawing import Drawing
+from benchmarks.scoring.jobs import Job
+from benchmarks.scoring.store import Score
+from proxies import Proxy
+from proxies.probing.probe import Probe
+
+FIRST_ON_GPU = 8  # candidates, by whose memory the size of stacks is measured
+SHARE = 0.8  # of the free memory that a stack may take
+
+
+class Task(NamedTuple):
+    """Candidates of one shape to be scored under one seed, by the proxies that are named."""
+
+    seed: int
+    archs: tuple[str, ...]
+    proxies: tuple[str, ...]
+
+
+class Worker:
+    """Scores tasks of one job. It can be pickled: what it keeps between tasks stays behind."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._run: SeedRun | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"job": self.job, "_run": None}
+
+    def __call__(self, task: Task) -> list[Score]:
+        """The rows of a task, by candidate and proxy."""
+        if self._run is None or self._run.seed != task.seed:
+            self._run = SeedRun(self.job, task.seed)
+        half = torch.autocast(self._run.images.device.type, torch.bfloat16, self.job.conditions.precision == "bf16")
+        with half, torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            return self._run.rows(task.archs, [p for p in self.job.proxies if p.name in task.proxies])
+
+
+class SeedRun:
+    """The scoring of one seed: its batch, its drawing, its teacher, and what earlier probes were asked for.
+
+    `fits` is the number of candidates that a stack may have; None until it was measured.
+    """
+
+    def __init__(self, job: Job, seed: int) -> None:
+        self.job = job
+        self.seed = seed
+        conditions = job.conditions
+        batch = job.source.batch(conditions.batch_size, seed)
+        self.images, self.labels = batch.images.to(conditions.device), batch.labels.to(conditions.device)
+        self.drawing = Drawing(seed, conditions.draw, conditions.init, conditions.device)
+        self.plan: frozenset[str] = frozenset()
+        self.fits = job.stack or (None if self.images.is_cuda else 1)
+        self.teacher = self._teacher()
+
+    def _teacher(self) -> Probe:
+        conditions = self.job.conditions
+        network = teachers.build(conditions.teacher, conditions.dataset, *self.job.source.dataset)
+        weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
+        return Probe(network, weights, self.images, self.labels)
+
+    def rows(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
+        """The rows of candidates of one shape, in stacks that fit into memory."""
+        rows: list[Score] = []
+        done = 0
+        while done < len(archs):
+            stack = archs[done : done + (self.fits or FIRST_ON_GPU)]
+            try:
+                rows += self._measured(stack, proxies)
+            except torch.OutOfMemoryError:
+                if len(stack) > 1:
+                    self.fits = len(stack) // 2
+                    continue
+                rows += failed(self.job, Task(self.seed, tuple(stack), tuple(p.name for p in proxies)), "oom")
+            except torch.linalg.LinAlgError:  # of one candidate: find it, and let the others be
+                rows += [row for arch in stack for row in self._stack([arch], proxies)]
+            done += len(stack)
+        return rows
+
+    def _measured(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
+        """The rows of a stack; where nobody knows yet how many candidates fit, with a look at the memory it takes."""
+        if self.fits is not None:
+            return self._stack(archs, proxies)
+        device = self.images.device
+        _ = self._stack(archs, proxies)  # learns which passes are shared, and lets the drawing and the teacher settle
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        rows = self._stack(archs, proxies)
+        each = (torch.cuda.max_memory_allocated(device) - before) / len(archs)
+        torch.cuda.empty_cache()
+        self.fits = fitting(torch.cuda.mem_get_info(device)[0], each)
+        return rows
+
+    def probe(self, archs: Sequence[str], plan: frozenset[str]) -> Probe:
+        """The probe of some candidates as one stack, with their weights drawn; `plan` as in Probe."""
+        network = self.job.space.build(archs, *self.job.source.dataset)
+        weights = self.drawing.candidates(network, archs)
+        return Probe(
+            network, weights, self.images, self.labels, teacher=self.teacher, noise=self.drawing.noise, plan=plan
+        )
+
+    def _stack(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
+        probe = self.probe(archs, self.plan)
+        rows = []
+        for proxy in proxies:
+            values, status, seconds = _scores(probe, proxy)
+            rows += [
+                Score(self.job.space.name, arch, proxy.name, self.seed, values[i], status[i], seconds)
+                for i, arch in enumerate(archs)
+            ]
+        self.plan |= probe.asked
+        return rows
+
+
+def failed(job: Job, task: Task, status: str) -> list[Score]:
+    """Rows of a task that has no scores."""
+    return [
+        Score(job.space.name, arch, name, task.seed, math.nan, status, 0.0)
+        for arch in task.archs
+        for name in task.proxies
+    ]
+
+
+def fitting(free: float, each: float) -> int:
+    """How many candidates of `each` bytes fit into `free` bytes, as a power of two: few stack sizes, few roundings."""
+    most = max(1, int(SHARE * free / max(each, 1)))
+    return 1 << (most.bit_length() - 1)
+
+
+def _scores(probe: Probe, proxy: Proxy) -> tuple[list[float], list[str], float]:
+    """Scores, their status, and seconds a candidate. A failing stack of one gets a status, a larger one raises."""
+    candidates = probe.network.candidates
+    try:
+        scores, seconds = probe.score(proxy)
+    except (torch.OutOfMemoryError, torch.linalg.LinAlgError) as error:
+        if candidates > 1:
+            raise
+        return [math.nan], ["oom" if isinstance(error, torch.OutOfMemoryError) else "error"], 0.0
+    # -0.0 becomes 0.0: SQLite keeps no sign of zero, and a row must not change by a resume
+    values = (scores + 0.0).tolist()
+    status = ["nan" if math.isnan(value) else "inf" if math.isinf(value) else "ok" for value in values]
+    return values, status, seconds / candidates

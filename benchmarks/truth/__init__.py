@@ -1,0 +1,7 @@
+"""Measured accuracies: which tables there are, where each comes from, and how one is read. No scores."""
+
+from benchmarks.truth.accuracies import TARGETS, Target, Truth
+from benchmarks.truth.official import cache_folder
+from benchmarks.truth.tables import CEILING, TRUTHS, another, load, others
+
+__all__ = ["CEILING", "TARGETS", "TRUTHS", "Target", "Truth", "another", "cache_folder", "load", "others"]

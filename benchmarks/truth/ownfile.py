@@ -1,0 +1,80 @@
+"""A table of accuracies in a CSV, a user's own or one of ours. Every fault in it names file, line and column."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.reading.limits import check_size, shown
+from benchmarks.truth.accuracies import Truth
+
+if TYPE_CHECKING:
+    from benchmarks.spaces import Space
+
+
+def from_csv(path: Path, space: Space, target: str) -> Truth:
+    """A user's table. Raises ValueError naming the file, the row and what is wrong with it."""
+    columns, rows = _csv(path)
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"--truth {path}: a column stands there twice: {', '.join(columns)}")
+    key = next((column for column in ("arch", "index") if column in columns), None)
+    values = ["vanilla", "distilled"] if target == "gain" else [target if target in columns else "accuracy"]
+    missing = [] if key else ["arch or index"]
+    missing += [
+        column if column != "accuracy" else f"{target} or accuracy" for column in values if column not in columns
+    ]
+    if missing:
+        raise ValueError(f"--truth {path}: no column {missing[0]}; it has: {', '.join(columns) or 'nothing'}")
+    if not rows:
+        raise ValueError(f"--truth {path}: no rows")
+    if target == "distilled" and "vanilla" in columns:
+        values.append("vanilla")
+    found: dict[str, dict[str, float]] = {}
+    for line, row in rows:
+        if len(row) != len(columns):
+            raise ValueError(f"--truth {path}, line {line}: {len(row)} fields under {len(columns)} columns")
+        entry = dict(zip(columns, row, strict=True))
+        try:
+            arch = space.parse(entry[str(key)])
+        except ValueError as error:
+            raise ValueError(f"--truth {path}, line {line}: {error}") from None
+        if arch in found:
+            raise ValueError(f"--truth {path}, line {line}: {entry[str(key)]!r} stands there twice")
+        if {"arch", "index"} <= set(columns) and entry["index"] != str(space.index(arch)):
+            raise ValueError(f"--truth {path}, line {line}: arch and index name different candidates")
+        found[arch] = {v: _number(entry[v], f"--truth {path}, line {line}, column {v}") for v in values}
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    name = shown(path.name)
+    source = f"{name} (column {values[0]}, sha256 {digest})"
+    vanilla = {arch: row["vanilla"] for arch, row in found.items() if target != "vanilla" and "vanilla" in row}
+    if target == "gain":
+        gain = {arch: row["distilled"] - row["vanilla"] for arch, row in found.items()}
+        return Truth(gain, f"{name} (distilled - vanilla, sha256 {digest})", vanilla)
+    return Truth({arch: row[values[0]] for arch, row in found.items()}, source, vanilla)
+
+
+def _csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Header, and rows with the line they end on, blank lines left out. Raises ValueError where there is no table."""
+    try:
+        check_size(path, "table")
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            lines = [(reader.line_num, [field.strip() for field in row]) for row in reader if row]
+    except OSError as error:
+        raise ValueError(f"--truth {path}: {error.strerror or error}") from None
+    except (csv.Error, ValueError) as error:
+        raise ValueError(f"--truth {path}: no CSV table ({error})") from None
+    return (lines[0][1], lines[1:]) if lines else ([], [])
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        number = float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 100:
+        raise ValueError(f"{where}: {text!r} is no number of percent, 0 to 100")
+    return number

@@ -1,0 +1,146 @@
+"""Ground truth: measured accuracies by space, data set and target. Which table was used is part of every result.
+
+retrained   NAS-Bench-201 on CIFAR-10, in the data of the package analog-nasbench: the embedded default
+official    NAS-Bench-201 test accuracy after 200 epochs, mean over seeds: benchmarks/data.py fetch brings it
+nasbench201:SPLIT[:EPOCHS][:SEED]   a column of the authors' own file: benchmarks/data.py import brings it
+published   S0 on CIFAR-100, vanilla and distilled, by DisWOT's authors: part of the project
+trial       a few NAS-Bench-201 cells, vanilla and distilled, trained for a moment by search/distill.py: embedded too
+a path      a CSV of `arch` or `index`, and `accuracy` (or a column called like the target)
+
+Targets are vanilla accuracy, distilled accuracy, and gain: what distillation adds, distilled - vanilla in points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.spaces.nasbench201 import NasBench201
+from benchmarks.truth import imported, official
+from benchmarks.truth.accuracies import TARGETS, Truth, between_seeds
+from benchmarks.truth.embedded import published, retrained, trial
+from benchmarks.truth.official import cache_folder
+from benchmarks.truth.ownfile import from_csv
+
+if TYPE_CHECKING:
+    from benchmarks.spaces import Space
+
+CEILING = "another training"  # what its accuracies are called where they are ranked as a proxy
+
+
+@dataclass(frozen=True)
+class Table:
+    """A named table: what it covers, and how to read it for a data set and target."""
+
+    space: str
+    datasets: Sequence[str]
+    targets: Sequence[str]
+    read: Callable[[str, str], Truth]
+    text: str
+    usual: bool = True  # whether `auto` may choose it
+
+    def covers(self, space: str, dataset: str, target: str) -> bool:
+        """Whether it has such accuracies."""
+        return space == self.space and dataset in self.datasets and target in self.targets
+
+
+def load(name: str, space: Space, dataset: str, target: str) -> Truth:
+    """The table that `--truth` names. Raises ValueError, saying how to get one, where there is none."""
+    if target not in TARGETS:
+        raise ValueError(f"no target is called {target!r}; there are: {', '.join(TARGETS)}")
+    if name.startswith(f"{NasBench201.name}:"):
+        return from_import(name, space, dataset, target)
+    if name not in (*TABLES, "auto"):
+        if not Path(name).exists():
+            raise ValueError(f"--truth {name}: No such file or directory (it takes {', '.join(TRUTHS)})")
+        return from_csv(Path(name), space, target)
+    fitting = [one for one, table in TABLES.items() if table.covers(space.name, dataset, target)]
+    usual = [one for one in fitting if TABLES[one].usual]
+    if name in fitting or (name == "auto" and usual):
+        return TABLES[usual[0] if name == "auto" else name].read(dataset, target)
+    if fitting and name != "auto":
+        raise ValueError(f"--truth {name} is {TABLES[name].text}; for {space.name} on {dataset}: {', '.join(fitting)}")
+    columns = "vanilla and distilled" if target == "gain" else f"{target} or accuracy"
+    raise ValueError(
+        f"there is no table of {target} accuracies for {space.name} on {dataset}: give your own as --truth FILE.csv "
+        f"(columns arch or index, and {columns})"
+    )
+
+
+def others(space: Space, dataset: str, target: str) -> dict[str, Truth]:
+    """The usual tables that are here of the space's other data sets and targets, by what they hold."""
+    found = {}
+    for table in TABLES.values():
+        for other in table.datasets if table.usual and table.space == space.name else ():
+            for wanted in table.targets:
+                if (other, wanted) != (dataset, target) and wanted != "gain":
+                    with suppress(ValueError):  # not fetched
+                        found[f"{other} {wanted}"] = table.read(other, wanted)
+    return found
+
+
+def another(name: str, space: Space, dataset: str, target: str, source: str, archs: Sequence[str]) -> Truth | None:
+    """Accuracies of another training of the same candidates: ranked as a proxy, they are what a proxy could reach.
+
+    `name` as --truth takes it, or auto: the first usual table that is here, is not that of `source`, and has them all;
+    None for none, or where auto finds nothing. Raises ValueError where what is named can't be had or lacks a candidate.
+    """
+    if name == "none":
+        return None
+    if name != "auto":
+        found = load(name, space, dataset, target)
+        missing = [arch for arch in archs if arch not in found.accuracy]
+        if missing:
+            raise ValueError(f"--ceiling {name}: has no accuracy of {missing[0]} ({len(missing)} such candidates)")
+        return found
+    for table in TABLES.values():
+        if table.usual and table.covers(space.name, dataset, target):
+            with suppress(ValueError):  # not fetched
+                found = table.read(dataset, target)
+                if found.source != source and found.accuracy.keys() >= set(archs):
+                    return found
+    return None
+
+
+def from_import(name: str, space: Space, dataset: str, target: str) -> Truth:
+    """A column of the imported NAS-Bench-201 file. Raises ValueError where it has none for this."""
+    if space.name != NasBench201.name or target != "vanilla":
+        raise ValueError(f"--truth {name}: has vanilla accuracies of nasbench201, not {target} ones of {space.name}")
+    column = imported.select(name, dataset, cache_folder())
+    ceiling = None if math.isnan(column.ceiling) else between_seeds(column.ceiling)
+    return Truth(column.accuracy, column.source, ceiling=ceiling)
+
+
+TABLES = {
+    "retrained": Table(
+        *("nasbench201", ("cifar10",), ("vanilla",)),
+        lambda dataset, target: retrained(),
+        "NAS-Bench-201, cifar10, vanilla: every cell retrained once (package analog-nasbench); embedded",
+    ),
+    "official": Table(
+        *("nasbench201", tuple(official.SHA256), ("vanilla",)),
+        lambda dataset, target: official.read(dataset),
+        "NAS-Bench-201, 3 data sets, vanilla: test accuracy after 200 epochs, mean over seeds (FreeREA's CSV)",
+    ),
+    "published": Table(
+        *("s0", ("cifar100",), TARGETS),
+        lambda dataset, target: published(target),
+        "s0, cifar100, vanilla and distilled: 64 ResNets, one training each, by DisWOT's authors; embedded",
+    ),
+    "trial": Table(
+        *("nasbench201", ("cifar10",), TARGETS),
+        lambda dataset, target: trial(target),
+        "NAS-Bench-201, cifar10, vanilla and distilled: a few cells, small images; a trial of the way, embedded",
+        usual=False,
+    ),
+}
+TRUTHS = {name: table.text for name, table in TABLES.items()}
+TRUTHS["nasbench201:SPLIT"] = (
+    "NAS-Bench-201's own file, vanilla: SPLIT x-valid, x-test or ori-test; then :12 or :200, then :SEED, if wanted; "
+    "benchmarks/data.py import"
+)
+TRUTHS["PATH"] = "a CSV with a column arch or index, and a column accuracy (or vanilla, distilled; gain needs both)"

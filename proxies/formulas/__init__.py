@@ -1,0 +1,1 @@
+"""Pure functions of tensors: similarities, distillation losses, spectra. No networks, no passes."""

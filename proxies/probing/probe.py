@@ -1,0 +1,175 @@
+"""Probe: what a stack of networks shows on one batch. A proxy asks it, and touches no module, hook or graph.
+
+Shape letters, used everywhere: A candidates, N images, K classes, C channels, H x W positions, M vectors of any kind,
+D any flattened rest, a the members of one layer (the candidates of a stack that have it).
+
+How the networks are run for it stands in proxies/probing/passes.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from proxies.formulas import similarity, spectra
+from proxies.probing.meter import cost_alone
+from proxies.probing.network import Layer, Network, Weights
+from proxies.probing.passes import Measured, Noise, Passes, quantity
+
+if TYPE_CHECKING:
+    from proxies.registry import Proxy
+
+
+class Agreement(NamedTuple):
+    """Of each two images, at how many ReLUs both are active or both are not [A, N, N]; how many ReLUs there are [A]."""
+
+    kernel: Tensor
+    units: Tensor
+
+
+class Probe(Passes):
+    """A candidates of a stack seen on one batch, beside a teacher.
+
+    images [N, 3, H, W], labels [N]; `teacher` is itself a Probe, of one network on the same batch. `noise` gives N(0,1)
+    tensors by name and shape for the few quantities that need some; it must depend on nothing else.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        weights: Weights,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        teacher: Probe | None = None,
+        noise: Noise | None = None,
+        plan: frozenset[str] = frozenset(),
+    ) -> None:
+        meter = teacher._meter if teacher else None
+        super().__init__(network, weights, images, labels, meter=meter, noise=noise, plan=plan)
+        self._teacher = teacher
+
+    @property
+    def teacher(self) -> Probe:
+        """The teacher's Probe, of one network: its leading axis broadcasts over the candidates.
+
+        Raises ValueError where the run has no teacher.
+        """
+        self.asked.add("teacher")
+        if self._teacher is None:
+            raise ValueError("a teacher-aware proxy was asked for in a run without a teacher; name one with --teacher")
+        return self._teacher
+
+    @property
+    def features(self) -> Tensor:
+        """The last feature map, before global average pooling: [A, N, C, H, W]."""
+        return self.outputs.features
+
+    @property
+    def pooled(self) -> Tensor:
+        """Global average of the features: [A, N, C]."""
+        return self.outputs.pooled
+
+    @property
+    def logits(self) -> Tensor:
+        """Logits: [A, N, K]."""
+        return self.outputs.logits
+
+    @property
+    def head_weight(self) -> Tensor:
+        """The linear classifier's weight: [A, K, C]."""
+        return self.weights.kernels[self.network.head]
+
+    @quantity
+    def head_gradient(self) -> Tensor:
+        """Gradient of the mean cross-entropy with respect to the head's weight, (P - Y)' Hp / N: [A, K, C], float64.
+
+        In closed form, so no backward pass: the head is linear in the pooled features Hp.
+        """
+        logits = self.logits.double()
+        error = logits.softmax(-1) - torch.nn.functional.one_hot(self.labels, logits.shape[-1])
+        return error.mT @ self.pooled.double() / len(self.labels)
+
+    @quantity
+    def sample_gram(self) -> Tensor:
+        """Gram matrix over the batch of the flattened features: [A, N, N], float64."""
+        return similarity.sample_gram(self.features)
+
+    @quantity
+    def cam_gram(self) -> Tensor:
+        """Gram matrices over the classes of each image's class activation maps: [A, N, K, K], float64."""
+        return similarity.gram(similarity.class_activation_maps(self.features, self.head_weight))
+
+    @quantity
+    def agreement(self) -> Agreement:
+        """How the images agree in their ReLU patterns, over all ReLUs that anything but zero arrives at, in float64."""
+        a, n = self.network.candidates, len(self.images)
+        kernel = torch.zeros(a, n, n, dtype=torch.float64, device=self._images.device)
+        units = torch.zeros(a, dtype=torch.float64, device=self._images.device)
+        for tap in self.relus:
+            value = tap.stacked().flatten(2)
+            times = torch.tensor(tap.times or [1] * len(tap.members), device=value.device) * (value != 0).any(2).any(1)
+            signs = (value > 0).float() * 2 - 1
+            with torch.autocast(value.device.type, enabled=False):  # counts are exact in float32 alone
+                together = (signs @ signs.mT + value.shape[2]) / 2  # D minus the Hamming distance
+            index = torch.tensor(tap.members, device=value.device)
+            kernel.index_add_(0, index, (together * times[:, None, None]).double())
+            units.index_add_(0, index, (times * value.shape[2]).double())
+        return Agreement(kernel, units)
+
+    @quantity
+    def input_correlation(self) -> Tensor:
+        """Correlation of the images' input gradients, each centred over its D entries: [A, N, N], float64.
+
+        NaN in the rows of a gradient that is constant, as in a network whose output depends on nothing.
+        """
+        return spectra.correlation(self.input_gradients.double())
+
+    @quantity
+    def block_entropies(self) -> list[tuple[tuple[int, ...], Tensor]]:
+        """For the stem and each block, entropy of the covariance spectrum of its channels over N*H*W positions, [a]."""
+        return [(tap.members, spectra.entropy(tap.stacked().transpose(1, 2).flatten(2))) for tap in self.blocks]
+
+    # -- sums over layers --------------------------------------------------------------------------------------------
+
+    def total(self, layers: Sequence[Measured], measure: Callable[[Measured], Tensor]) -> Tensor:
+        """Sum over layers of a measure [a] of each: [A] in float64; a layer adds to its members alone."""
+        total = torch.zeros(self.network.candidates, dtype=torch.float64, device=self._images.device)
+        for item in layers:
+            total[list(item.layer.members)] += measure(item).double()
+        return total
+
+    def total_over(self, parts: Sequence[tuple[tuple[int, ...], Tensor]]) -> Tensor:
+        """Sum of parts (members, values [a]): [A] in float64."""
+        total = torch.zeros(self.network.candidates, dtype=torch.float64, device=self._images.device)
+        for members, values in parts:
+            total[list(members)] += values.double()
+        return total
+
+    def size(self, measure: Callable[[Layer], int]) -> Tensor:
+        """Sum over layers of a number read off each layer's shape: [A] in float64."""
+        total = [0] * self.network.candidates
+        for layer in self.network.layers:
+            value = measure(layer)
+            for member in layer.members:
+                total[member] += value
+        return torch.tensor(total, dtype=torch.float64)
+
+    # -- accounts ----------------------------------------------------------------------------------------------------
+
+    def score(self, proxy: Proxy) -> tuple[Tensor, float]:
+        """Scores [A] of one proxy on the host in float64, and the seconds they would cost alone.
+
+        Shared passes count in full for each proxy that asks for them, the teacher's half for none. Raises ValueError
+        when the proxy does not return a tensor of A scores.
+        """
+        scores, account = self._meter.measure(self, lambda: proxy.score(self))
+        expected = (self.network.candidates,)
+        if not isinstance(scores, Tensor):
+            raise ValueError(f"proxy {proxy.name!r} returned a {type(scores).__name__}; a tensor {expected} is wanted")
+        if scores.shape != expected:
+            raise ValueError(f"proxy {proxy.name!r} returned shape {tuple(scores.shape)}; a stack wants {expected}")
+        return scores.detach().double().cpu(), cost_alone(account)

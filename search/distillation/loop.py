@@ -1,0 +1,266 @@
+"""The training loop: one student, from its first weights to its last epoch. It reads from top to bottom.
+
+Every epoch has its order of images and its augmentation from seed and number alone, and ends with a checkpoint: a run
+that was killed goes on as if it had not been, on a CPU to the last bit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from analysis.pages.files import replacing
+from search.distillation import checkpoint
+from search.distillation.group import ALONE, Group
+from search.distillation.images import Batch, Data, Split
+from search.distillation.methods import Objective
+from search.distillation.students import Model
+
+FIELD_EPOCHS = 240  # RepDistiller's schedule: the rate falls tenfold at three of them
+FIELD_MILESTONES = (150, 180, 210)
+WEIGHTS = "weights.pt"  # a state dict that --teacher-weights reads
+EVALUATED = 256  # images in a batch of an evaluation
+
+Epoch = dict[str, float]  # epoch, learning_rate, loss, train_accuracy, test_accuracy, seconds
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train; the defaults are the field's for CIFAR."""
+
+    epochs: int = FIELD_EPOCHS
+    batch_size: int = 64
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    ema: float = 0.0
+    seed: int = 0
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, 0 the first: a tenth from each milestone on; milestones scale."""
+        milestones = [milestone * self.epochs / FIELD_EPOCHS for milestone in FIELD_MILESTONES]
+        return self.learning_rate * 0.1 ** bisect_right(milestones, epoch)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, and its epochs: `done`, `diverged` where the loss was not finite, `lost` with its process."""
+
+    status: Literal["done", "diverged", "lost"]
+    history: list[Epoch]
+
+    @property
+    def last(self) -> float:
+        """Test accuracy after the last epoch, in percent: the headline."""
+        return self.history[-1]["test_accuracy"] if self.status == "done" else math.nan
+
+    @property
+    def best(self) -> float:
+        """The best test accuracy of any epoch, in percent: chosen on the test images, so no headline."""
+        return max(epoch["test_accuracy"] for epoch in self.history) if self.status == "done" else math.nan
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told what: `epoch` after each epoch, `warn` when something was put right."""
+
+    epoch: Callable[[Epoch], None] = lambda _: None
+    warn: Callable[[str], None] = print
+
+
+def train(
+    student: Model,
+    objective: Objective,
+    data: Data,
+    recipe: Recipe,
+    folder: Path,
+    settings: Mapping[str, object],
+    watch: Watch,
+    group: Group = ALONE,
+) -> Outcome:
+    """Train a student in place, from the checkpoint in the folder where there is one.
+
+    Leaves metrics.jsonl, checkpoints and, at the end, the weights, weights.pt. `settings` is all that the outcome
+    depends on. The processes of a group all call this, take the same steps, and one of them writes. Raises ValueError
+    where the folder holds a run with other settings.
+    """
+    device = data.train.labels.device
+    average = student.copy() if recipe.ema else student
+    optimizer = torch.optim.SGD(
+        [*student.parameters(), *objective.parameters()],
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+    )
+    scaler = torch.amp.GradScaler(device.type, enabled=student.precision == "fp16")
+    parts: dict[str, Any] = {
+        "student": student,
+        "average": average,
+        "objective": objective,
+        "optimizer": optimizer,
+        "scaler": scaler,
+    }
+    with group.main_first():  # who finds a damaged checkpoint moves it
+        history = resume(parts, folder, settings, device, watch)
+    stepper = Stepper(student, objective, optimizer, scaler, watch.warn, group)
+
+    for epoch in range(len(history), recipe.epochs):
+        start = perf_counter()
+        for weights in optimizer.param_groups:
+            weights["lr"] = recipe.rate(epoch)
+        sums = torch.zeros(3, device=device)  # loss, right answers, images
+        for batch in data.epoch(recipe.batch_size, recipe.seed, epoch):
+            sums += stepper.step(batch)
+            if recipe.ema:
+                follow(average, student, recipe.ema)
+        group.add([sums])
+        for model in [student, average] if recipe.ema else [student]:
+            group.average(model.statistics())
+        loss, right, images = sums.tolist()
+        history.append(
+            {
+                "epoch": epoch + 1,
+                "learning_rate": recipe.rate(epoch),
+                "loss": loss / images,
+                "train_accuracy": 100 * right / images,
+                "test_accuracy": accuracy(average, data, data.test, group),
+                "seconds": perf_counter() - start,
+            }
+        )
+        if group.main:
+            write_metrics(history, folder)
+        if not math.isfinite(loss):
+            return Outcome("diverged", history)
+        if group.main:
+            states = {name: part.state_dict() for name, part in parts.items()}
+            checkpoint.save({"settings": dict(settings), "history": history, **states}, folder)
+            watch.epoch(history[-1])
+
+    if group.main:
+        torch.save(average.state_dict(), folder / WEIGHTS)
+    group.wait()  # some read what one writes
+    return Outcome("done", history)
+
+
+class Stepper:
+    """One step of SGD, the batch in equal parts whose gradients add up: one a process, more where memory is short."""
+
+    def __init__(
+        self,
+        student: Model,
+        objective: Objective,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        warn: Callable[[str], None],
+        group: Group = ALONE,
+    ) -> None:
+        self.student, self.objective = student, objective
+        self.optimizer, self.scaler = optimizer, scaler
+        self.warn, self.group = warn, group
+        self.parts = 1
+
+    def step(self, batch: Batch) -> Tensor:
+        """Train on a batch; the loss times the images, the right answers and the images of this process's part, [3]."""
+        own, images = part(batch, self.group.index, self.group.size), len(batch.labels)
+        sums = self._gradients(own, images)
+        while sums is None:
+            self._halve(len(own.labels))
+            sums = self._gradients(own, images)
+        self.group.add([weight.grad for weights in self.optimizer.param_groups for weight in weights["params"]])
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return sums
+
+    def _gradients(self, batch: Batch, images: int) -> Tensor | None:
+        """Gradients of the loss summed over a batch, by `images`; None where memory does not suffice."""
+        self.optimizer.zero_grad()
+        sums = torch.zeros(3, device=batch.labels.device)
+        try:
+            for some in (part(batch, number, self.parts) for number in range(self.parts)):
+                seen = self.student.look(some.images, training=True, stages=self.objective.stages)
+                loss = self.objective(seen, some) * len(some.labels)
+                self.scaler.scale(loss / images).backward()
+                right = (seen.logits.detach().argmax(-1) == some.labels).sum()
+                sums += torch.stack([loss.detach(), right, right.new_tensor(len(some.labels))])
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            return None
+        return sums
+
+    def _halve(self, images: int) -> None:
+        if 4 * self.parts > images:
+            raise ValueError(f"out of memory even with {images // self.parts} images at a time")
+        self.parts *= 2
+        self.warn(
+            f"out of memory: batches of {images} now run in {self.parts} parts, their gradients added up; batch "
+            "statistics and relations between images see one part at a time"
+        )
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether memory did not suffice: a GPU's, or the machine's, for which PyTorch has no error of its own."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def part(batch: Batch, number: int, count: int) -> Batch:
+    """One of `count` parts of a batch, equal but for the first ones, which have an image more where it can't be."""
+    size, more = divmod(len(batch.labels), count)
+    start = number * size + min(number, more)
+    rows = slice(start, start + size + (number < more))
+    return Batch(batch.images[rows], batch.labels[rows], batch.places[rows], batch.step)
+
+
+def accuracy(model: Model, data: Data, split: Split, group: Group = ALONE) -> float:
+    """Percent of a split's images that a network classifies rightly, with its running statistics."""
+    right = torch.zeros((), dtype=torch.int64, device=split.labels.device)
+    batches = list(zip(split.images.split(EVALUATED), split.labels.split(EVALUATED), strict=True))
+    with torch.no_grad():
+        for images, labels in batches[group.index :: group.size]:
+            right += (model.look(data.normalised(images)).logits.argmax(-1) == labels).sum()
+    group.add([right])
+    return 100 * right.item() / len(split.labels)
+
+
+def follow(average: Model, student: Model, decay: float) -> None:
+    """Move the exponential moving average towards the student, running statistics included."""
+    with torch.no_grad():
+        for own, new in zip(average.tensors(), student.tensors(), strict=True):
+            own.lerp_(new, 1 - decay)
+
+
+def resume(
+    parts: Mapping[str, Any], folder: Path, settings: Mapping[str, object], device: torch.device, watch: Watch
+) -> list[Epoch]:
+    """Bring everything to where the folder's checkpoint stands; the epochs until then, none without a checkpoint."""
+    found = checkpoint.load(folder, device, watch.warn)
+    if found is None:
+        return []
+    check_settings(found["settings"], settings, folder)
+    for name, part in parts.items():
+        part.load_state_dict(found[name])
+    history: list[Epoch] = found["history"]
+    return history
+
+
+def check_settings(there: Mapping[str, object], here: Mapping[str, object], folder: Path) -> None:
+    """Raises ValueError where a folder's run is not the one that is asked for, saying what differs."""
+    differing = [key for key in here if there.get(key) != here[key]]
+    if differing:
+        was, now = (", ".join(f"{key} {values.get(key)}" for key in differing) for values in (there, here))
+        raise ValueError(f"{folder} holds a run with {was}, not {now}; give another --out, or delete it")
+
+
+def write_metrics(history: list[Epoch], folder: Path) -> None:
+    """All epochs, a JSON object a line, written so that a reader never sees half of them."""
+    with replacing(folder / "metrics.jsonl") as meanwhile:
+        meanwhile.write_text("".join(json.dumps(epoch) + "\n" for epoch in history), encoding="utf-8")

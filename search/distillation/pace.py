@@ -1,0 +1,112 @@
+"""What the training loop costs beside a bare PyTorch loop over the same network, and beside many students in a stack.
+
+Step by step in one process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from benchmarks.conditions.batches import Batch as Noise
+from benchmarks.spaces.nasbench201 import NasBench201, parse_cell
+from benchmarks.timing.plain import PlainCellNetwork, plain_state, with_weights
+from benchmarks.timing.tasks import LAYOUTS
+from search.distillation.images import Batch, Data, Split
+from search.distillation.loop import Recipe, Stepper
+from search.distillation.methods import Objective
+from search.distillation.students import Model, Student, fresh, trained
+
+
+def noise_data(noise: Noise, classes: int, device: torch.device) -> Data:
+    """Training images made of a batch of noise, and as many test images."""
+    pixels = (noise.images * 40 + 128).clamp(0, 255).to(torch.uint8).to(device)
+    split = Split(pixels, noise.labels.to(device))
+    mean, deviation = (torch.full((3, 1, 1), value, device=device) for value in (128.0, 40.0))
+    return Data("noise", classes, split, split, mean, deviation, flip=True)
+
+
+def training_steps(arch: str, data: Data, seed: int) -> dict[str, Callable[[], object]]:
+    """One step of training a cell by cross entropy, called again and again: ours, and a bare loop in two layouts.
+
+    Ours counts what its loop does: the batch with its augmentation, the step, the sums for the metrics. The bare
+    loop is given its batch: forward, backward, and the same SGD.
+    """
+    recipe, device = Recipe(), data.train.labels.device
+    student = Student(NasBench201(), arch)
+    model = Model.fresh(student.build(data.name, data.classes, data.resolution), student.name, seed, "kaiming", device)
+    state = plain_state(model.stack, model.weights, 0)
+    tasks: dict[str, Callable[[], object]] = {}
+    for layout, memory in LAYOUTS.items():
+        network = PlainCellNetwork(parse_cell(arch), data.classes).to(device)
+        with_weights(network, state, torch.float32).to(memory_format=memory)
+        images = data.normalised(data.train.images).contiguous(memory_format=memory)
+        tasks[f"bare loop, {layout}"] = _bare(network, images, data.train.labels, recipe)
+    objective = Objective({"ce": 1.0}, model, None, data, seed)
+    scaler = torch.amp.GradScaler(device.type, enabled=False)
+    stepper = Stepper(model, objective, _sgd(model.parameters(), recipe), scaler, print)
+    batches = (batch for epoch in count() for batch in data.epoch(len(data.train.labels), seed, epoch))
+    return {**tasks, "ours": lambda: stepper.step(next(batches))}
+
+
+def stacked_steps(archs: Sequence[str], sizes: Sequence[int], data: Data, seed: int) -> dict[str, Callable[[], object]]:
+    """One step of training the first so many cells as one stack, for each size: what `ours` does, for all at once."""
+    tasks: dict[str, Callable[[], object]] = {}
+    for size in sizes:
+        stepper = StackStepper(archs[:size], data, Recipe(), seed)
+        batches = (batch for epoch in count() for batch in data.epoch(len(data.train.labels), seed, epoch))
+        tasks[stacked_name(size)] = partial(_next_step, stepper, batches)
+    return tasks
+
+
+def stacked_name(size: int) -> str:
+    """What the step of a stack is called."""
+    return f"stack of {size}"
+
+
+class StackStepper:
+    """Trains A cells of NAS-Bench-201 at once by cross entropy, all on the same batches.
+
+    Their weights meet in no sum, so the gradient of the sum of their losses is each one's own, and SGD's step is too.
+    """
+
+    def __init__(self, archs: Sequence[str], data: Data, recipe: Recipe, seed: int) -> None:
+        space = NasBench201()
+        self.stack = space.build(archs, data.classes, data.resolution)
+        names = [Student(space, arch).name for arch in archs]
+        self.weights = fresh(self.stack, names, seed, "kaiming", data.train.labels.device)
+        self.optimizer = _sgd(trained(self.weights), recipe)
+
+    def step(self, batch: Batch) -> Tensor:
+        """Train on a batch; the losses and the numbers of right answers of the A cells, [2, A]."""
+        self.optimizer.zero_grad()
+        logits = self.stack(batch.images, self.weights, training=True).logits
+        labels = batch.labels.expand(len(logits), -1)
+        losses = cross_entropy(logits.movedim(-1, 1), labels, reduction="none").mean(-1)
+        losses.sum().backward()
+        self.optimizer.step()
+        return torch.stack([losses.detach(), (logits.detach().argmax(-1) == labels).sum(-1)])
+
+
+def _next_step(stepper: StackStepper, batches: Iterator[Batch]) -> Tensor:
+    return stepper.step(next(batches))
+
+
+def _bare(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe) -> Callable[[], object]:
+    optimizer = _sgd(list(network.parameters()), recipe)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        cross_entropy(network(images), labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def _sgd(parameters: list[Tensor] | list[nn.Parameter], recipe: Recipe) -> torch.optim.SGD:
+    return torch.optim.SGD(parameters, recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay)

@@ -1,0 +1,150 @@
+"""One search: a strategy over a space within limits, climbing a fitness until its budget is spent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.spaces import Size, Space
+from benchmarks.spaces.space import LISTABLE
+from benchmarks.truth import Truth
+from search.evolution.fitness import Fitness
+from search.evolution.strategies import ExhaustedError, Ground, Settings, Strategy
+
+COUNTED = 20_000  # candidates: a space up to this size is counted as a whole,
+LOOKED_AT = 2_000  # of a larger one only a sample
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that a candidate may have of each size; None for no limit."""
+
+    params: float | None = None
+    macs: float | None = None
+    layers: float | None = None
+
+    def meets(self, size: Size) -> bool:
+        """Whether a candidate of this size is allowed."""
+        pairs = zip((self.params, self.macs, self.layers), size, strict=True)
+        return all(limit is None or value <= limit for limit, value in pairs)
+
+
+@dataclass(frozen=True)
+class Terrain:
+    """The space as a search sees it: sizes of its candidates, and which of them the limits allow."""
+
+    space: Space
+    limits: Limits
+    size: Callable[[str], Size]
+    feasible: Callable[[str], bool]  # whether a candidate is within the limits
+    allowed: int | None  # how many are, in a space small enough to count
+
+
+def terrain(space: Space, classes: int, resolution: int, limits: Limits) -> Terrain:
+    """A space for one data set; sizes are counted once.
+
+    Raises ValueError where no candidate is within the limits, or none of those looked at, saying how the sizes run.
+    """
+    size = cache(lambda arch: space.count(arch, classes, resolution))
+    feasible = cache(lambda arch: limits.meets(size(arch)))
+    small = len(space) <= COUNTED
+    archs = map(space.arch, range(len(space))) if small else space.sample(LOOKED_AT, np.random.default_rng(0))
+    known = list(archs) if limits != Limits() or small else []
+    allowed = sum(map(feasible, known))
+    if known and not allowed:
+        among = "" if small else f", out of {len(known):,} looked at,"
+        raise ValueError(f"no candidate of {space.name}{among} meets {_out_of_reach(limits, list(map(size, known)))}")
+    return Terrain(space, limits, size, feasible, allowed if small else None)
+
+
+def _out_of_reach(limits: Limits, sizes: list[Size]) -> str:
+    told = []
+    for name, limit in zip(Size._fields, (limits.params, limits.macs, limits.layers), strict=True):
+        if limit is not None:
+            values = [getattr(size, name) for size in sizes]
+            told.append(f"--max-{name} {limit:,.0f} ({name} run from {min(values):,} to {max(values):,})")
+    return " with ".join(told)
+
+
+def can_list(space: Space) -> bool:
+    """Whether every candidate can be gone through."""
+    return len(space) <= LISTABLE
+
+
+class Step(NamedTuple):
+    """One evaluated candidate, in the order of evaluation; seconds are what its scoring costs."""
+
+    seed: int
+    step: int
+    strategy: str
+    proxy: str
+    arch: str
+    fitness: float
+    params: int
+    macs: int
+    truth: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """A strategy, the name of what it climbs, its seed, and after how many candidates it ends."""
+
+    strategy: str
+    proxy: str
+    seed: int
+    budget: int
+
+
+def evaluated(
+    strategy: Strategy, ground: Ground, settings: Settings, fitness: Fitness, search: Search
+) -> Iterator[list[str]]:
+    """The candidates of a search as they are evaluated."""
+    left = search.budget
+    try:
+        for proposed in strategy(ground, settings):
+            archs = proposed[:left]
+            fitness.evaluate(archs)
+            yield archs
+            left -= len(archs)
+            if left == 0:
+                return
+    except ExhaustedError:
+        return
+
+
+def history(
+    search: Search,
+    strategy: Strategy,
+    terrain: Terrain,
+    settings: Settings,
+    fitness: Fitness,
+    truth: Truth | None,
+    random: np.random.Generator,
+    advance: Callable[[int], None] = lambda _: None,
+) -> list[Step]:
+    """Run a search; its steps, with the fitness that candidates have at its end."""
+    ground = Ground(terrain.space, terrain.size, terrain.feasible, fitness, random, terrain.allowed)
+    archs = []
+    for some in evaluated(strategy, ground, settings, fitness, search):
+        archs += some
+        advance(len(some))
+    known = truth.accuracy if truth is not None else {}
+    return [
+        Step(
+            *(search.seed, step, search.strategy, search.proxy, arch, fitness(arch)),
+            *terrain.size(arch)[:2],
+            *(known.get(arch, math.nan), fitness.seconds[arch]),
+        )
+        for step, arch in enumerate(archs, 1)
+    ]
+
+
+def winner(steps: list[Step]) -> Step:
+    """The step with the highest fitness, the first of equals."""
+    return max(steps, key=lambda step: step.fitness)

@@ -71,8 +71,8 @@ def is_door(path: str) -> bool:
 
 
 def is_command(path: str) -> bool:
-    """Whether a file is a command's door or its steps."""
-    return is_door(path) or path.endswith(STEPS)
+    """Whether a file is a command's door or its steps: those of analysis/, whose wings are leaves, have a wing of their own."""
+    return is_door(path) or path.endswith(STEPS) or wing(path) == "analysis/steps"
 
 
 # -- the picture ---------------------------------------------------------------------------------------------------------

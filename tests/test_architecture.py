@@ -16,7 +16,7 @@ from docs import rooms
 from docs.rooms import ROOT, Import, is_command, is_door, wing
 
 # What each wing may import beside itself. A room's own name stands for the files at its top: in proxies/ the measures. The
-# commands (a door at a room's top, and its steps, a file called ..._run.py) may import all but a door.
+# commands (a door at a room's top; its steps, a file called ..._run.py, or analysis/steps/) may import all but a door.
 PROXIES = {"proxies", "proxies/probing", "proxies/formulas"}
 ROWS = {"analysis/rows", "analysis/stats"}
 MAY_IMPORT = {
@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "proxies/probing": {"proxies/formulas"},
     "proxies": {"proxies/formulas", "proxies/probing"},
     "analysis": set(),
+    "analysis/steps": set(),  # of commands
     "analysis/rows": set(),
     "analysis/stats": {"analysis/rows"},
     "analysis/pictures": ROWS,

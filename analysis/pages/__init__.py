@@ -1,1 +1,1 @@
-"""Tables as CSV, Markdown and HTML, the report's sections, and runs read back from their folders."""
+"""Tables as CSV, Markdown and HTML, the report's sections, runs read back from their folders. Not here: statistics."""

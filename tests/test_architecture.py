@@ -66,7 +66,12 @@ LIBRARIES = {
     "analysis/rows": {"numpy", "pandas"},
     "analysis/pictures": {"numpy", "scipy", "pandas", "matplotlib"},
 }
-OPTIONAL = {"accelerate", "ray", "optuna", "torch.utils.tensorboard"}  # imported where they are used: not everyone has them
+OPTIONAL = {
+    "accelerate",
+    "ray",
+    "optuna",
+    "torch.utils.tensorboard",
+}  # imported where they are used: not everyone has them
 # What a worker imports and its scores do not depend on: who asks, who keeps, and readers that pass on or refuse.
 NO_SCORE = {"benchmarks/scoring/jobs.py", "benchmarks/scoring/store.py", "benchmarks/reading"}
 

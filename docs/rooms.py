@@ -1,7 +1,7 @@
 """The rooms and their arrows, read off the imports themselves: docs/rooms.svg. Run by `make docs`.
 
-A wing is a folder of a room; files at a room's top are its commands (in proxies/, the measures). An arrow says that some
-file of the one room imports some file of the other; one that follows from two others is left out. Inside a room a wing
+A wing is a folder of a room; files at a room's top are its commands (in proxies/, the measures). An arrow says that a
+file of the one room imports a file of the other; one that follows from two others is left out. Inside a room a wing
 imports none that stands above it. What only a command imports, which may be anything, is not drawn.
 """
 
@@ -71,16 +71,18 @@ def is_door(path: str) -> bool:
 
 
 def is_command(path: str) -> bool:
-    """Whether a file is a command's door or its steps: those of analysis/, whose wings are leaves, have a wing of their own."""
+    """Whether a file is a command's door or its steps; those of analysis/, whose wings are leaves, have their own."""
     return is_door(path) or path.endswith(STEPS) or wing(path) == "analysis/steps"
 
 
-# -- the picture ---------------------------------------------------------------------------------------------------------
+# -- the picture ------------------------------------------------------------------------------------------------------
 
 FLOORS = (("search",), ("benchmarks",), ("proxies", "analysis"))  # from above
 WIDTH, HEAD, ROW, GAP, MARGIN = 920, 52, 36, 40, 12
-TIP = '<marker id="tip" markerWidth="9" markerHeight="9" refX="8" refY="4.5" orient="auto"><path d="M0,0 L9,4.5 L0,9 z"/></marker>'
-STYLE = """text { font: 12px sans-serif; fill: #222 } .room { font: bold 16px sans-serif } .wing { font: bold 12px sans-serif }
+SIZES = 'markerWidth="9" markerHeight="9" refX="8" refY="4.5"'
+TIP = f'<marker id="tip" {SIZES} orient="auto"><path d="M0,0 L9,4.5 L0,9 z"/></marker>'
+STYLE = """text { font: 12px sans-serif; fill: #222 }
+.room { font: bold 16px sans-serif } .wing { font: bold 12px sans-serif }
 .command { fill: #0b5394 } rect { fill: #f6f6f2; stroke: #888; rx: 6 } line { stroke: #444; stroke-width: 1.6 }"""
 
 
@@ -108,7 +110,7 @@ def arrows() -> list[tuple[str, str]]:
 
 
 def ordered(wings: Sequence[str]) -> list[str]:
-    """Wings of a room so that each imports none before it. Raises ValueError where they import each other in a circle."""
+    """Wings of a room so that each imports none before it. Raises CycleError where they do so in a circle."""
     below = {one: {other for other in wings if other != one and (one, other) in _between_wings()} for one in wings}
     return list(TopologicalSorter(below).static_order())[::-1]
 

@@ -1,1 +1,1 @@
-"""Pure functions of tensors: similarities, distillation losses, spectra. No networks, no passes, no names of proxies."""
+"""Pure functions of tensors: similarities, distillation losses, spectra. No network, no pass, no name of a proxy."""

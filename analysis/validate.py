@@ -19,6 +19,8 @@ class Options(ValidateOptions):
     """Score a seeded sample of NAS-Bench-201 cells and print our Spearman correlations beside the published ones."""
 
     experiments: bool = option(False, "instead, change one thing at a time where a published value differs")
+    statistics: bool = option(False, "instead, simulate how often our intervals and tests are right; no network is run")
+    repeats: int = option(2000, "how often each line of --statistics is simulated")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
     def run() -> None:
         from analysis.steps import validate_run
 
-        validate_run.experiment(options) if options.experiments else validate_run.validate(options)
+        if options.statistics:
+            validate_run.statistics(options, options.repeats)
+        elif options.experiments:
+            validate_run.experiment(options)
+        else:
+            validate_run.validate(options)
 
     return reported(PROG, run)
 

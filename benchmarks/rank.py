@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.output.command import option, parse, progress, reported, show_table, typed
 from benchmarks.output.options import ScoringOptions, check_range, scoring_job
@@ -45,6 +45,7 @@ class Options(EngineOptions, ScoringOptions):
     out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
     store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
     shard: str | None = option(None, "I/N: score only the I-th of N parts, for `data.py merge`; no table is made")
+    given: Literal["size", "params", "macs"] = option("size", "what the partial correlation holds fixed; size is both")
     unique: bool = option(False, "score each class of cells that compute one function once, its first cell for all")
     markdown: bool = option(False, "print the table as Markdown")
     explain: str | None = option(None, "say what a proxy is, what it reads and where it comes from, and end")
@@ -86,12 +87,12 @@ def rank(options: Options) -> None:
         names.append(summary.VANILLA)
     scoring_seconds = time.perf_counter() - start
     scores = summary.scores_table(rows, job, truth)
-    rankings = summary.rankings(scores, names, job, options.target, truth)
+    rankings = summary.rankings(scores, names, job, options.target, truth, options.given)
     summary.write_tables(scores, rankings, out)
     draw_figure(scores, rankings, job, options, out)
     times = {"started": started.isoformat(), "scoring_seconds": scoring_seconds, "seconds": time.perf_counter() - start}
     record.write_json({**conditions(options, job, truth), **times}, out / "run.json")
-    notes = summary.notes(job, options.target, truth, scores)
+    notes = summary.notes(job, options.target, truth, scores, options.given)
     if options.unique:
         notes.append(f"--unique: {len(scored):,} scored, each for all cells that compute its function")
     if combinations:
@@ -164,7 +165,7 @@ def run_name(options: Options, candidates: int) -> str:
     named = [options.proxy, options.space, options.dataset, options.target, cells, seeds, batch]
     named += [options.draw, options.init, options.teacher]
     name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "_".join(named))
-    more = ("baselines", "truth", "teacher_weights", "unique", "precision")
+    more = ("baselines", "truth", "teacher_weights", "unique", "precision", "given")
     rest, usual = [getattr(options, name) for name in more], [getattr(Options, name) for name in more]
     exact = [options.proxy, options.archs, options.batch, *rest]
     plain = rest == usual and options.archs is None and not options.batch.endswith(".npz") and "*" not in options.proxy
@@ -191,6 +192,7 @@ def conditions(options: Options, job: Job, truth: Truth) -> dict[str, object]:
         "init": c.init,
         "truth_source": truth.source,
         "ceiling": truth.ceiling,
+        "noise": {"points": truth.noise, "from": truth.noise_from},
         "device": record.device_name(c.device),
         **record.environment(),
     }

@@ -35,7 +35,7 @@ class Options:
     proxy: str = option("diswot*,grad_norm,synflow,params,macs", "proxies to measure: names, wildcards, all")
     classic: bool = option(False, "the eight classic measures shared, against one by one on fresh plain networks")
     scale: bool = option(False, "instead: by stack, by workers, by number of candidates, memory, share of the floor")
-    report: bool = option(False, "instead: the report over a synthetic run of a whole space, and the bootstrap")
+    report: bool = option(False, "instead: the report over a synthetic run of a whole space, and its comparisons")
     train: bool = option(False, "instead: a step of training, beside a bare PyTorch loop's, and in --stacks")
     search: bool = option(
         False, "instead: evaluations a second of searches by a table, and what a search adds to scoring"
@@ -259,15 +259,13 @@ def show(
 
 
 def measure_report(options: Options) -> None:
-    """Seconds and memory of analysis/report.py over a whole space, and seconds of its bootstrap."""
+    """Seconds and memory of analysis/report.py over a whole space, and seconds of comparing all its proxies."""
     import resource
     import subprocess
     import tempfile
 
-    import numpy as np
-
     from analysis.rows import runs
-    from analysis.stats import comparison
+    from analysis.stats import comparison, inference
     from benchmarks.timing import synthetic
     from benchmarks.timing.tasks import once
 
@@ -279,23 +277,22 @@ def measure_report(options: Options) -> None:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         memory = used.ru_maxrss / 2**20  # Linux counts in KiB
         read = runs.read(run)
-        archs = [str(number) for number in range(len(read.archs))]
-        random = np.random.default_rng(0)
+        names, sample = read.proxies, inference.Sample(read.truth)
         before = process_time()
-        resampled = once(lambda: comparison.resampled(read.ranked, read.truth, archs, random, resamples=1000), False)
-        bootstrap = process_time() - before
+        tested = once(lambda: comparison.Ranked.of(names, read.ranked, sample).pairs(), False)
+        tested_processor = process_time() - before
         size = page.stat().st_size / 1e6
     cpu = used.ru_utime + used.ru_stime
     table = [
         ["page", f"{took:.1f}", f"{cpu:.1f}"],
-        [f"1,000 resamples of {PROXIES * SEEDS} correlations", f"{resampled:.1f}", f"{bootstrap:.1f}"],
+        [f"all pairs of {PROXIES} proxies compared", f"{tested:.1f}", f"{tested_processor:.1f}"],
     ]
     notes = [
-        f"{rows:,} rows: {len(archs):,} cells x {PROXIES} proxies x {SEEDS} seeds",
+        f"{rows:,} rows: {len(read.archs):,} cells x {PROXIES} proxies x {SEEDS} seeds",
         f"the page takes {memory:.2f} GiB at most, and has {size:.1f} MB",
     ]
     content = {"rows": rows, "seconds": took, "processor_seconds": cpu, "gibibytes": memory, "megabytes": size}
-    content |= {"bootstrap_seconds": resampled, "bootstrap_processor_seconds": bootstrap}
+    content |= {"pairs_seconds": tested, "pairs_processor_seconds": tested_processor}
     show(options, "report over a synthetic run of a whole space", ["", "s", "s of processor"], table, notes, content)
 
 

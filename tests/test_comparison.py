@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from analysis.stats.bootstrap import Array
 from scipy import stats
 
 from analysis.stats import comparison
-from analysis.stats.bootstrap import Array
 from analysis.stats.ranking import spearman
 
 

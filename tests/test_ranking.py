@@ -7,12 +7,12 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from analysis.stats.bootstrap import Array, spearman_resamples
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from analysis.stats import bootstrap, ranking
-from analysis.stats.bootstrap import Array, spearman_resamples
 
 values = st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=3, max_size=40)
 

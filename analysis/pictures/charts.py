@@ -11,20 +11,20 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from analysis.pictures.figures import ACCENT, COLOURS, COLUMN, GREY, POINT, style
-from analysis.stats.bootstrap import Array
+from analysis.stats.influence import Array
 
 STEP = 0.1  # inches between the dots of an ablation
 
 
-def correlation_bars(names: Sequence[str], rho: Array, low: Array, high: Array, partial: Array) -> Figure:
-    """Correlations [P] with their intervals, and what is left of them given size (hollow); the first on top."""
+def correlation_bars(names: Sequence[str], rho: Array, low: Array, high: Array, partial: Array, held: str) -> Figure:
+    """Correlations [P] with their intervals, and what is left of them with size held (hollow); the first on top."""
     with style():
         figure = Figure(figsize=(COLUMN, 0.8 + 0.19 * len(names)), layout="constrained")
         axis = figure.subplots()
         place = -np.arange(len(names), dtype=float)
         axis.barh(place, rho, color=POINT, alpha=0.35, height=0.7)
         axis.hlines(place, low, high, color=POINT, linewidth=1.5)
-        axis.plot(partial, place, "o", markersize=4, mfc="white", color=ACCENT, label="given params")
+        axis.plot(partial, place, "o", markersize=4, mfc="white", color=ACCENT, label=held)
         axis.set_yticks(place, list(names), fontsize=8)
         axis.set_ylim(place[-1] - 0.7, 0.7)
         axis.axvline(0, color="black", linewidth=0.8)
@@ -88,25 +88,26 @@ def pareto_front(cost: Array, quality: Array) -> NDArray[np.intp]:
     return np.flatnonzero(~(as_cheap & as_good & better).any(0))
 
 
-def critical_difference(names: Sequence[str], rho: Array, stretches: Sequence[tuple[int, int]]) -> Figure:
-    """Proxies on the axis of their correlation, best first; a bar joins those that are not told apart.
+def critical_difference(names: Sequence[str], rho: Array, groups: Sequence[Sequence[int]]) -> Figure:
+    """Proxies on the axis of their correlation, best first; a bar joins those that are not told apart, its dots.
 
     In the manner of Demšar (JMLR 2006), on correlations rather than mean ranks, and by paired tests.
     """
     half = -(-len(names) // 2)
     height = 0.16
-    bottom = -height * (half + len(stretches)) - 0.3
+    bottom = -height * (half + len(groups)) - 0.3
     with style():
         figure = Figure(figsize=(2 * COLUMN, 0.6 - 1.1 * bottom), layout="constrained")
         axis = figure.subplots()
         left, right = float(np.nanmin(rho)), float(np.nanmax(rho))
         margin = 0.02 * max(right - left, 1e-6)
-        for number, (first, last) in enumerate(stretches):
-            level = -height * (number + 1)
-            axis.plot([rho[last] - margin, rho[first] + margin], [level, level], color=ACCENT, linewidth=3)
+        for number, group in enumerate(groups):
+            level, members = -height * (number + 1), rho[list(group)]
+            axis.plot([members.min(), members.max()], [level, level], color=ACCENT, linewidth=2)
+            axis.plot(members, np.full(len(members), level), "o", color=ACCENT, markersize=4)
         for number, name in enumerate(names):
             best = number < half
-            level = -height * (len(stretches) + 1 + (number if best else len(names) - 1 - number)) - 0.15
+            level = -height * (len(groups) + 1 + (number if best else len(names) - 1 - number)) - 0.15
             edge = right + 4 * margin if best else left - 4 * margin
             axis.plot([rho[number], rho[number], edge], [0, level, level], color=GREY, linewidth=0.7)
             text = f"{name}  {rho[number]:.3f}"

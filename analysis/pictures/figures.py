@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.rows.files import replacing
-from analysis.stats.bootstrap import Array
+from analysis.stats.influence import Array
 
 COLUMN = 3.4  # inches, of a two-column page
 DENSE = 1000  # more points than this are drawn as densities

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.pictures.figures import COLUMN, DENSITY, style
-from analysis.stats.bootstrap import Array
+from analysis.stats.influence import Array
 
 ANNOTATED = 16  # matrices up to this size show their numbers
 DIVERGING = "PuOr"

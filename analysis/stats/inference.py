@@ -1,7 +1,7 @@
 """What an interval and a test are about, once for all commands.
 
-The target is the correlation that a proxy has on average over draws of weights and batch, and over trainings as noisy as
-those of the table, with the accuracies of all candidates of the space. Three things keep an estimate from it:
+The target is the correlation that a proxy has, on average over draws of weights and batch and over trainings as noisy
+as those of the table, with the accuracies of all candidates of the space. Three things keep an estimate from it:
 
 candidates   n of N were scored. The variance is that of the influences over n; where the noise of a training is known,
              it counts for the share 1 - n/N that was not scored, and nothing is left of it where all were.
@@ -22,9 +22,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
-from analysis.stats.influence import Array, centred_ranks, contributions
+from analysis.stats.influence import Array, centred_ranks, contributions, untied_ranks
 
 CONFIDENCE = 0.95
 FEWEST = 8  # candidates for an interval or a test
@@ -33,13 +33,12 @@ DRAWN = 20_000_000  # accuracies drawn at most: fewer retrainings of very many c
 
 
 class Estimate(NamedTuple):
-    """A correlation, or a difference of two, with its 95 % interval, standard error and that one's degrees of freedom."""
+    """A correlation, or a difference of two, with its 95 % interval, and of a difference the p that goes with it."""
 
     value: float
     low: float
     high: float
-    error: float
-    freedom: float
+    p: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Sample:
         if not self.noise or n < FEWEST:
             return np.empty((0, n))
         count = min(self.retrainings, max(DRAWN // n, 100))
-        return centred_ranks(self.expected + self.noise * self.random.standard_normal((count, n)))
+        return untied_ranks(self.expected + self.noise * self.random.standard_normal((count, n)))
 
     @property
     def bounded(self) -> bool:
@@ -77,7 +76,7 @@ class Sample:
         return len(self.truth) >= FEWEST and (self.share < 1 or self.noise is not None)
 
     def ceiling(self) -> float:
-        """Spearman's rho that the expected accuracies reach with one training's, on average; NaN where it is unknown."""
+        """Spearman's rho of the expected accuracies with one training's, on average; NaN where noise is unknown."""
         if not len(self.retrained):
             return np.nan
         return float(_correlations(centred_ranks(self.expected), self.retrained).mean())
@@ -100,93 +99,159 @@ class Measured:
 def measured(ranked: Array, sample: Sample, given: Sequence[Array] = ()) -> Measured:
     """Correlation of scores [S, n], failed ones -inf, with the truth; the ranks of the variables `given` held fixed."""
     found = contributions(ranked, sample.truth, given)
+    return Measured(found.value, found.influence, over_trainings(ranked, sample, given))
+
+
+def over_trainings(ranked: Array, sample: Sample, given: Sequence[Array] = ()) -> Array:
+    """The mean over seeds of the correlation with each of R other trainings: [R], none where the noise is unknown."""
     if not len(sample.retrained):
-        return Measured(found.value, found.influence, np.empty(0))
+        return np.empty(0)
     basis = _basis(given, ranked.shape[1])
     retrained, scores = (_without(ranks, basis) for ranks in (sample.retrained, centred_ranks(ranked)))
-    means = [_correlations(row, retrained) for row in scores]
-    return Measured(found.value, found.influence, np.mean(means, axis=0))
+    return np.asarray(np.mean([_correlations(row, retrained) for row in scores], axis=0))
 
 
-def interval(one: Measured, sample: Sample, held_fixed: int = 0) -> Estimate:
-    """A correlation with its interval, on Fisher's scale: inside -1 to 1, and around its estimate.
+def about(sample: Sample, seeds: int, noise_from: str = "") -> str:
+    """What the intervals of a table with so many seeds are about, or why there are none."""
+    if len(sample.truth) < FEWEST:
+        return f"none, of fewer than {FEWEST} candidates"
+    if not sample.bounded:
+        return "none: the whole space was scored, and by how much another training of it differs is not known"
+    text = "95 %, for the choice of candidates and their training"
+    if sample.share == 1:
+        text = (
+            f"95 %, for other trainings of these candidates, which differ by {sample.noise:.2f} points ({noise_from})"
+        )
+    return f"{text}, and {seeds} draws" if seeds > 1 else f"{text}; another draw of weights and batch is not in it"
 
-    In perfect order there is no spread to go by: the bound is that of one swap of neighbours by Bonett and Wright's error
-    (Psychometrika 2000). `held_fixed` variables take a degree of freedom each.
+
+def interval(one: Measured, sample: Sample, fixed: int = 0) -> Estimate:
+    """A correlation with its interval, so many variables held fixed: inside -1 to 1, and around its estimate.
+
+    It is symmetric on Fisher's scale, with Student's t of the error's degrees of freedom.
     """
-    error, freedom = _error(sample, one, [one], held_fixed)
-    if np.isnan(error) or np.isnan(one.value):
-        return Estimate(one.value, np.nan, np.nan, np.nan, np.nan)
-    n = len(sample.truth)
-    edge = 1 - 12 / (n**3 - n)
-    inside = float(np.clip(one.value, -edge, edge))
-    scaled = error / (1 - inside**2)
-    if abs(one.value) > edge and sample.share < 1:
-        scaled = max(scaled, np.sqrt((1 + inside**2 / 2) / (n - 3)))
-    reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * scaled
-    low, high = np.tanh(np.arctanh(inside) - reach), np.tanh(np.arctanh(inside) + reach)
-    return Estimate(one.value, min(float(low), one.value), max(float(high), one.value), error, freedom)
+    error = _error(sample, one, [one], fixed)
+    bounds = _Bounds.of(one.value, error, sample)
+    low, high = bounds.at(_quantile(error.freedom))
+    return Estimate(one.value, low, high)
 
 
 def difference(a: Measured, b: Measured, sample: Sample, *, paired: bool = True) -> Estimate:
-    """How much a correlation exceeds another over the same candidates; interval and test by one error.
+    """How much a correlation exceeds another over the same candidates, with interval and test.
 
+    The interval is made of those of both and of the correlation of their errors (Zou, Psychological Methods 2007: near
+    1 a correlation can fall further than rise); p is where it would just reach zero, so that both always agree.
     `paired` where both have the same seeds, so that what a draw does to both falls out.
     """
     if paired:
-        one = Measured(a.values - b.values, a.influence - b.influence, a.retrained - b.retrained)
-        return symmetric(one.value, *_error(sample, one, [one]))
-    mean = a.influence.mean(0)[None] - b.influence.mean(0)[None]
-    one = Measured(np.array([a.value - b.value]), mean, a.retrained - b.retrained)
-    return symmetric(one.value, *_error(sample, one, [a, b]))
+        shift = Measured(a.values - b.values, a.influence - b.influence, a.retrained - b.retrained)
+    else:
+        mean = a.influence.mean(0)[None] - b.influence.mean(0)[None]
+        shift = Measured(np.array([a.value - b.value]), mean, a.retrained - b.retrained)
+    errors = [_error(sample, one, [one]) for one in (a, b)]
+    together = _error(sample, shift, [shift] if paired else [a, b])
+    both = 2 * np.sqrt(errors[0].variance * errors[1].variance)
+    shared = (errors[0].variance + errors[1].variance - together.variance) / both if both > 0 else 0.0
+    first, second = (_Bounds.of(one.value, error, sample) for one, error in zip((a, b), errors, strict=True))
+    return _zou(first, second, float(np.clip(shared, -1, 1)), together.freedom)
 
 
-def symmetric(value: float, error: float, freedom: float) -> Estimate:
-    """An estimate with the interval that Student's distribution gives it."""
-    if np.isnan(value) or np.isnan(error):
-        return Estimate(value, np.nan, np.nan, np.nan, np.nan)
-    reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * error
-    return Estimate(value, value - reach, value + reach, error, freedom)
+def apart(a: Measured, b: Measured, sample_a: Sample, sample_b: Sample) -> Estimate:
+    """How much a correlation exceeds another of other candidates, with interval and test as of difference()."""
+    errors = _error(sample_a, a, [a]), _error(sample_b, b, [b])
+    first, second = _Bounds.of(a.value, errors[0], sample_a), _Bounds.of(b.value, errors[1], sample_b)
+    variance = errors[0].variance + errors[1].variance
+    weighed = sum(error.variance**2 / error.freedom for error in errors)
+    return _zou(first, second, 0.0, variance**2 / weighed if weighed > 0 else np.inf)
 
 
-def p_value(one: Estimate) -> float:
-    """Two-sided p of no difference: below .05 where the interval leaves zero out. NaN where there is no error."""
-    if np.isnan(one.error):
-        return np.nan
-    if one.error < 1e-12:
-        return 1.0 if one.value == 0 else 0.0
-    return float(2 * stats.t.sf(abs(one.value) / one.error, one.freedom))
+class _Error(NamedTuple):
+    """Variance of an estimate, and the degrees of freedom that it is known with."""
+
+    variance: float
+    freedom: float
 
 
-def _error(sample: Sample, one: Measured, drawn: Sequence[Measured], held_fixed: int = 0) -> tuple[float, float]:
-    """Standard error of the mean over seeds of `one`, and its degrees of freedom by Satterthwaite's formula.
+class _Bounds(NamedTuple):
+    """A correlation, and its error on Fisher's scale."""
 
-    `drawn` is what has draws of its own: `one` itself, or the two that it is the difference of. NaN where there is none.
+    value: float
+    scaled: float
+
+    @classmethod
+    def of(cls, value: float, error: _Error, sample: Sample) -> _Bounds:
+        """In perfect order nothing varies: the error is Bonett and Wright's (Psychometrika 2000) one swap below."""
+        edge = _edge(len(sample.truth))
+        if not abs(value) <= edge:
+            unseen = np.sqrt((1 + edge**2 / 2) / (len(sample.truth) - 3)) if sample.share < 1 else 0.0
+            return cls(float(np.clip(value, -edge, edge)), max(unseen, np.sqrt(error.variance)))
+        return cls(value, np.sqrt(error.variance) / (1 - value**2))
+
+    def at(self, reach: float) -> tuple[float, float]:
+        """Lower and upper bound at so many errors."""
+        middle = np.arctanh(self.value)
+        return float(np.tanh(middle - reach * self.scaled)), float(np.tanh(middle + reach * self.scaled))
+
+
+def _edge(n: int) -> float:
+    """The highest correlation below 1 that n candidates can have: two neighbours swapped. NaN for n < 3."""
+    return 1 - 12 / (n**3 - n) if n > 2 else np.nan
+
+
+def _quantile(freedom: float) -> float:
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+
+
+def _zou(a: _Bounds, b: _Bounds, shared: float, freedom: float) -> Estimate:
+    """The difference of two correlations whose errors correlate by `shared`."""
+    value = a.value - b.value
+
+    def arm(reach: float, up: bool) -> float:
+        (low_a, high_a), (low_b, high_b) = a.at(reach), b.at(reach)
+        x, y = (high_a - a.value, b.value - low_b) if up else (a.value - low_a, high_b - b.value)
+        return float(np.sqrt(max(x * x + y * y - 2 * shared * x * y, 0.0)))
+
+    reach = _quantile(freedom)
+    if not np.isfinite(reach) or np.isnan(value):
+        return Estimate(value, np.nan, np.nan)
+    interval = value - arm(reach, False), value + arm(reach, True)
+    if value == 0:
+        return Estimate(value, *interval, 1.0)
+    furthest, far = 0.0, 1.0  # in errors
+    while arm(far, value < 0) < abs(value) and far < 1e3:
+        furthest, far = far, 2 * far
+    at = optimize.brentq(lambda reach: arm(reach, value < 0) - abs(value), furthest, far) if far < 1e3 else np.inf
+    return Estimate(value, *interval, float(2 * stats.t.sf(at, freedom)))
+
+
+def _error(sample: Sample, one: Measured, drawn: Sequence[Measured], fixed: int = 0) -> _Error:
+    """The error of the mean over seeds of `one`, with its degrees of freedom by Satterthwaite's formula.
+
+    `drawn` is what has draws of its own: `one` itself, or the two that it is the difference of. NaN without any.
     """
     n = len(sample.truth)
-    freedom = n - 1 - held_fixed
-    if not sample.bounded or freedom < 1:
-        return np.nan, np.nan
+    freedom = n - 1 - fixed
+    if not sample.bounded or freedom < 1 or np.isnan(one.value):
+        return _Error(np.nan, np.nan)
     scale = (1.0 if sample.noise is None else 1 - sample.share) / (n * freedom)
     mean = one.influence.mean(0)
-    parts = [(scale * float(mean @ mean), float(freedom))]
-    if len(one.retrained):
-        parts.append((sample.share * float(one.retrained.var()), np.inf))
-    parts += [_draws(each, scale) for each in drawn if len(each.values) > 1]
-    variance = sum(part for part, _ in parts)
-    weighed = sum(part**2 / degrees for part, degrees in parts)
-    return float(np.sqrt(variance)), variance**2 / weighed if weighed > 0 else np.inf
+    candidates = scale * float(mean @ mean)
+    training = sample.share * float(one.retrained.var()) if len(one.retrained) else 0.0
+    variance, weighed = candidates + training, candidates**2 / freedom
+    for each in drawn:
+        seeds = len(each.values)
+        if seeds > 1:
+            between = float(each.values.var(ddof=1))
+            variance += max(between - _own(each.influence) * scale, 0.0) / seeds
+            weighed += (between / seeds) ** 2 / (seeds - 1)
+    return _Error(variance, variance**2 / weighed if weighed > 0 else np.inf)
 
 
-def _draws(one: Measured, scale: float) -> tuple[float, float]:
-    """What S draws add to the variance of their mean beyond what the influences hold of them, and its S - 1 degrees.
-
-    The influences of two seeds have in common what the candidates do; what they do not share is the draws' part.
-    """
-    seeds = len(one.values)
-    products = scale * (one.influence @ one.influence.T)
-    own = np.trace(products) / seeds - (products.sum() - np.trace(products)) / (seeds * (seeds - 1))
-    return max(float(one.values.var(ddof=1) - own) / seeds, 0.0), seeds - 1.0
+def _own(influence: Array) -> float:
+    """What the influences [S, n] of a seed hold of its draw alone: their squares beyond their products with others'."""
+    products = influence @ influence.T
+    seeds, squares = len(products), np.trace(products)
+    return float(squares / seeds - (products.sum() - squares) / (seeds * (seeds - 1)))
 
 
 def _basis(given: Sequence[Array], n: int) -> Array:

@@ -25,7 +25,7 @@ class Contributions(NamedTuple):
 
 
 class Ranked:
-    """Variables [..., n] as average ranks around zero, with the order that they came from; sums of products are exact."""
+    """Variables [..., n] as average ranks around zero, whose products add up exactly, with the order they came from."""
 
     def __init__(self, values: Array) -> None:
         n = values.shape[-1]
@@ -41,7 +41,7 @@ class Ranked:
         self.ranks = self._back((self.first + self.last - (n - 1)) / 2)
 
     def shift(self, left: Array) -> Array:
-        """What one more candidate of each value does to the sum of products of these ranks with `left` [..., n]: [..., n].
+        """What one more candidate of each value does to the sum of these ranks times `left` [..., n]: [..., n].
 
         It lifts the ranks of all candidates above it by one place, those of its equals by a half.
         """
@@ -63,6 +63,11 @@ class Ranked:
 def centred_ranks(values: Array) -> Array:
     """Average ranks, their mean taken off, along the last axis: [..., n] -> [..., n]."""
     return Ranked(values).ranks
+
+
+def untied_ranks(values: Array) -> Array:
+    """The same, faster, of values that are drawn from a continuous distribution."""
+    return np.asarray(np.argsort(np.argsort(values, axis=-1), axis=-1) - (values.shape[-1] - 1) / 2)
 
 
 def contributions(x: Array, y: Array, given: Sequence[Array] = ()) -> Contributions:
@@ -98,7 +103,7 @@ def contributions(x: Array, y: Array, given: Sequence[Array] = ()) -> Contributi
 
 
 def left_of(ranks: Array) -> Array:
-    """What is left of the first two variables as combinations of all [..., 2 + K, n], a regression taken off: [..., 2, 2 + K].
+    """What a regression leaves of the first two variables, as combinations of all: [..., 2 + K, n] -> [..., 2, 2 + K].
 
     Variables held fixed that say the same (parameters and multiply-accumulates of some spaces) count once.
     """

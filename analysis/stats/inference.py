@@ -22,11 +22,12 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import stats
 
 from analysis.stats.influence import Array, centred_ranks, contributions, untied_ranks
 
 CONFIDENCE = 0.95
+ANGLES = 20_001  # at which an ellipse is looked at
 FEWEST = 8  # candidates for an interval or a test
 RETRAININGS = 10_000
 DRAWN = 20_000_000  # accuracies drawn at most: fewer retrainings of very many candidates, whose deviation is small
@@ -133,15 +134,14 @@ def interval(one: Measured, sample: Sample, fixed: int = 0) -> Estimate:
     error = _error(sample, one, [one], fixed)
     bounds = _Bounds.of(one.value, error, sample)
     low, high = bounds.at(_quantile(error.freedom))
-    return Estimate(one.value, low, high)
+    return Estimate(one.value, min(low, one.value), max(high, one.value))
 
 
 def difference(a: Measured, b: Measured, sample: Sample, *, paired: bool = True) -> Estimate:
     """How much a correlation exceeds another over the same candidates, with interval and test.
 
-    The interval is made of those of both and of the correlation of their errors (Zou, Psychological Methods 2007: near
-    1 a correlation can fall further than rise); p is where it would just reach zero, so that both always agree.
-    `paired` where both have the same seeds, so that what a draw does to both falls out.
+    Both come from the errors of the two and what these have in common, so they agree. `paired` where both have the same
+    seeds, so that what a draw does to both falls out.
     """
     if paired:
         shift = Measured(a.values - b.values, a.influence - b.influence, a.retrained - b.retrained)
@@ -153,7 +153,7 @@ def difference(a: Measured, b: Measured, sample: Sample, *, paired: bool = True)
     both = 2 * np.sqrt(errors[0].variance * errors[1].variance)
     shared = (errors[0].variance + errors[1].variance - together.variance) / both if both > 0 else 0.0
     first, second = (_Bounds.of(one.value, error, sample) for one, error in zip((a, b), errors, strict=True))
-    return _zou(first, second, float(np.clip(shared, -1, 1)), together.freedom)
+    return _difference(first, second, float(np.clip(shared, -1, 1)), together.freedom)
 
 
 def apart(a: Measured, b: Measured, sample_a: Sample, sample_b: Sample) -> Estimate:
@@ -162,7 +162,7 @@ def apart(a: Measured, b: Measured, sample_a: Sample, sample_b: Sample) -> Estim
     first, second = _Bounds.of(a.value, errors[0], sample_a), _Bounds.of(b.value, errors[1], sample_b)
     variance = errors[0].variance + errors[1].variance
     weighed = sum(error.variance**2 / error.freedom for error in errors)
-    return _zou(first, second, 0.0, variance**2 / weighed if weighed > 0 else np.inf)
+    return _difference(first, second, 0.0, variance**2 / weighed if weighed > 0 else np.inf)
 
 
 class _Error(NamedTuple):
@@ -173,55 +173,58 @@ class _Error(NamedTuple):
 
 
 class _Bounds(NamedTuple):
-    """A correlation, and its error on Fisher's scale."""
+    """A correlation, its error on Fisher's scale, and how far it was taken in from 1."""
 
     value: float
     scaled: float
+    beyond: float = 0.0
 
     @classmethod
     def of(cls, value: float, error: _Error, sample: Sample) -> _Bounds:
         """In perfect order nothing varies: the error is Bonett and Wright's (Psychometrika 2000) one swap below."""
+        if np.isnan(error.variance):
+            return cls(value, np.nan)
         edge = _edge(len(sample.truth))
         if not abs(value) <= edge:
             unseen = np.sqrt((1 + edge**2 / 2) / (len(sample.truth) - 3)) if sample.share < 1 else 0.0
-            return cls(float(np.clip(value, -edge, edge)), max(unseen, np.sqrt(error.variance)))
+            inside = float(np.clip(value, -edge, edge))
+            return cls(inside, max(unseen, np.sqrt(error.variance)), value - inside)
         return cls(value, np.sqrt(error.variance) / (1 - value**2))
 
     def at(self, reach: float) -> tuple[float, float]:
         """Lower and upper bound at so many errors."""
+        if np.isnan(reach * self.scaled):
+            return np.nan, np.nan
         middle = np.arctanh(self.value)
         return float(np.tanh(middle - reach * self.scaled)), float(np.tanh(middle + reach * self.scaled))
 
 
 def _edge(n: int) -> float:
-    """The highest correlation below 1 that n candidates can have: two neighbours swapped. NaN for n < 3."""
-    return 1 - 12 / (n**3 - n) if n > 2 else np.nan
+    """The highest correlation below 1 that n candidates can have: two neighbours swapped."""
+    return 1 - 12 / (n**3 - n)
 
 
 def _quantile(freedom: float) -> float:
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
-def _zou(a: _Bounds, b: _Bounds, shared: float, freedom: float) -> Estimate:
-    """The difference of two correlations whose errors correlate by `shared`."""
-    value = a.value - b.value
+def _difference(a: _Bounds, b: _Bounds, shared: float, freedom: float) -> Estimate:
+    """The difference of two correlations whose errors correlate by `shared`.
 
-    def arm(reach: float, up: bool) -> float:
-        (low_a, high_a), (low_b, high_b) = a.at(reach), b.at(reach)
-        x, y = (high_a - a.value, b.value - low_b) if up else (a.value - low_a, high_b - b.value)
-        return float(np.sqrt(max(x * x + y * y - 2 * shared * x * y, 0.0)))
-
-    reach = _quantile(freedom)
-    if not np.isfinite(reach) or np.isnan(value):
-        return Estimate(value, np.nan, np.nan)
-    interval = value - arm(reach, False), value + arm(reach, True)
-    if value == 0:
-        return Estimate(value, *interval, 1.0)
-    furthest, far = 0.0, 1.0  # in errors
-    while arm(far, value < 0) < abs(value) and far < 1e3:
-        furthest, far = far, 2 * far
-    at = optimize.brentq(lambda reach: arm(reach, value < 0) - abs(value), furthest, far) if far < 1e3 else np.inf
-    return Estimate(value, *interval, float(2 * stats.t.sf(at, freedom)))
+    On Fisher's scale both are about normal: p is that of their difference there, and the interval holds the differences
+    of all pairs of correlations inside their ellipse, which touches a difference of zero where p is .05.
+    """
+    reach, shown = _quantile(freedom), a.value + a.beyond - b.value - b.beyond
+    if np.isnan(reach * a.scaled * b.scaled * shown):
+        return Estimate(shown, np.nan, np.nan)
+    apart = np.arctanh(a.value) - np.arctanh(b.value)
+    error = np.sqrt(max(a.scaled**2 + b.scaled**2 - 2 * shared * a.scaled * b.scaled, 0.0))
+    angle = np.linspace(0, 2 * np.pi, ANGLES)
+    first = np.arctanh(a.value) + reach * a.scaled * np.cos(angle)
+    second = np.arctanh(b.value) + reach * b.scaled * (shared * np.cos(angle) + np.sqrt(1 - shared**2) * np.sin(angle))
+    around = np.tanh(first) - np.tanh(second)
+    p = float(2 * stats.t.sf(abs(apart) / error, freedom)) if error > 1e-12 else float(shown == 0)
+    return Estimate(shown, min(float(around.min()), shown), max(float(around.max()), shown), p)
 
 
 def _error(sample: Sample, one: Measured, drawn: Sequence[Measured], fixed: int = 0) -> _Error:

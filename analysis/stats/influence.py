@@ -81,12 +81,12 @@ def contributions(x: Array, y: Array, given: Sequence[Array] = ()) -> Contributi
     ranks = np.stack(np.broadcast_arrays(*(one.ranks for one in variables)), axis=-2)
     slopes = left_of(ranks)
     left = slopes @ ranks
-    products = left @ np.swapaxes(left, -1, -2) / max(ranks.shape[-1], 1)
+    products, n = left @ np.swapaxes(left, -1, -2), ranks.shape[-1]
     xx, xy, yy = products[..., 0, 0], products[..., 0, 1], products[..., 1, 1]
-    defined = np.minimum(xx, yy) > NOTHING_LEFT * ranks.shape[-1] ** 2 / 12
+    defined = np.minimum(xx, yy) > NOTHING_LEFT * n**3 / 12
 
     def influence(a: int, b: int) -> Array:
-        found = left[..., a, :] * left[..., b, :] - products[..., a, b, None]
+        found = left[..., a, :] * left[..., b, :] - products[..., a, b, None] / n
         for k, one in enumerate(variables):
             if k >= 2 or k == a:
                 found = found + slopes[..., a, k, None] * one.shift(left[..., b, :])
@@ -99,7 +99,7 @@ def contributions(x: Array, y: Array, given: Sequence[Array] = ()) -> Contributi
         rho = np.where(defined, np.clip(xy / scale, -1, 1), np.nan)
         spread = influence(0, 0) / xx[..., None] + influence(1, 1) / yy[..., None]
         found = influence(0, 1) / scale[..., None] - rho[..., None] / 2 * spread
-    return Contributions(rho, np.where(defined[..., None], found, np.nan))
+    return Contributions(rho, np.where(defined[..., None], n * found, np.nan))
 
 
 def left_of(ranks: Array) -> Array:

@@ -234,7 +234,7 @@ def _rho(x: Array, many: Array) -> float:
 
 
 def _measured(scores: Array, truth: Array, samples: Sequence[Sample] = ()) -> Iterator[Measured]:
-    """What measured() finds for scores [R, S, n] and truths [R, n], one by one; trained anew where samples are given."""
+    """What measured() finds for scores [R, S, n] and truths [R, n], one by one; trained anew with samples."""
     found = contributions(scores, truth[:, None])
     for number, (value, influence) in enumerate(zip(found.value, found.influence, strict=True)):
         trained = over_trainings(scores[number], samples[number]) if samples else NOTHING

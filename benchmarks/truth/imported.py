@@ -21,7 +21,7 @@ from benchmarks.spaces.nasbench201 import NasBench201
 
 NOTE = "nasbench201.json"  # names the table that is installed, and says where it came from
 LARGEST_NOTE = 1 << 16
-FEWEST_SHARED = 20  # cells trained with both seeds, for their noise to say anything
+FEWEST_SHARED = 10 * ranking.FEWEST_IN_TENTH  # cells trained with both seeds, for their noise to say anything
 SPLITS = ("x-valid", "x-test", "ori-test")
 
 # By data set of --dataset and split: what the benchmark calls the data set that the network was trained on.

@@ -27,7 +27,7 @@ from scipy import stats
 from analysis.stats.influence import Array, centred_ranks, contributions, untied_ranks
 
 CONFIDENCE = 0.95
-ANGLES = 20_001  # at which an ellipse is looked at
+ANGLES = 2_001  # at which an ellipse is looked at
 FEWEST = 8  # candidates for an interval or a test
 RETRAININGS = 10_000
 DRAWN = 20_000_000  # accuracies drawn at most: fewer retrainings of very many candidates, whose deviation is small

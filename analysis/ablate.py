@@ -13,9 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmarks.output.command import argument, option, parse, progress, reported, show_table, typed
-from benchmarks.output.options import ScoringOptions, check_range, scoring_job
-from benchmarks.scoring.engines import EngineOptions, open_engine
+from benchmarks.output.command import argument, option, parse, reported
+from benchmarks.output.options import EngineOptions, ScoringOptions, check_range
+from benchmarks.output.terminal import progress, show_table, typed
+from benchmarks.scoring.asked import scoring_job
+from benchmarks.scoring.engines import open_engine
 
 if TYPE_CHECKING:
     from analysis.stats.ablations import Rows, Scores

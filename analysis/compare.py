@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.output.command import argument, option, parse, reported, show_table
+from benchmarks.output.command import argument, option, parse, reported
+from benchmarks.output.terminal import show_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.output.command import option, parse, reported, typed
-from benchmarks.output.options import ScoringOptions, check_range, scoring_job
+from benchmarks.output.command import option, parse, reported
+from benchmarks.output.options import ScoringOptions, check_range
+from benchmarks.output.terminal import typed
+from benchmarks.scoring.asked import scoring_job
 
 if TYPE_CHECKING:
     from analysis.stats.bootstrap import Array

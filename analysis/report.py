@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.output.command import argument, option, parse, reported, typed
+from benchmarks.output.command import argument, option, parse, reported
+from benchmarks.output.terminal import typed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

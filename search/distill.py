@@ -12,9 +12,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.output.command import Advance, option, parse, progress, reported, show_table, typed
-from benchmarks.output.options import LARGEST_BATCH, LARGEST_SEED, check_range
-from benchmarks.scoring.engines import EngineOptions
+from benchmarks.output.command import option, parse, reported
+from benchmarks.output.options import LARGEST_BATCH, LARGEST_SEED, EngineOptions, check_range
+from benchmarks.output.terminal import Advance, progress, show_table, typed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,9 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.output.command import option, parse, progress, reported, show_table, typed
-from benchmarks.output.options import ScoringOptions, check_range, scoring_job
-from benchmarks.scoring.engines import EngineOptions, open_engine
+from benchmarks.output.command import option, parse, reported
+from benchmarks.output.options import EngineOptions, ScoringOptions, check_range
+from benchmarks.output.terminal import progress, show_table, typed
+from benchmarks.scoring.asked import scoring_job
+from benchmarks.scoring.engines import open_engine
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ import pytest
 
 import proxies
 from analysis.pages.tables import markdown
-from benchmarks.output import summary
+from benchmarks.scoring import summary
 from docs import commands, readme
 
 ROOT = Path(__file__).parent.parent

@@ -1,1 +1,4 @@
-"""From candidates to scores: what to do, the worker, who computes, the loop, the store. No tables, no accuracies."""
+"""From candidates to scores and to tables of them: what to do, the worker, who computes, the loop, the store.
+
+The steps of rank.py stand here too. Statistics are in analysis/, accuracies in truth/.
+"""

@@ -1,1 +1,4 @@
-"""How benchmarks/speed.py measures, and the plain networks and loops of others that it measures against."""
+"""How benchmarks/speed.py measures, a mode a file, and the plain networks of others that it measures against.
+
+The modes that train and search are in search/timing.
+"""

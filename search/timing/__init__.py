@@ -1,0 +1,1 @@
+"""The modes of benchmarks/speed.py, among them those that need this room: steps of training, searches."""

@@ -24,14 +24,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(Options, PROG, arguments)
 
     def run() -> None:
-        from benchmarks.scoring import listing, ranking_run
+        from benchmarks.ranking import listing, rank_run
 
         if options.list:
             listing.show_list()
         elif options.explain is not None:
             listing.show_explained(options.explain)
         else:
-            ranking_run.rank(options)
+            rank_run.rank(options)
 
     return reported(PROG, run)
 

@@ -29,9 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(Options, PROG, arguments)
 
     def run() -> None:
-        from search.timing import modes
+        from benchmarks.timing import speed_run
 
-        modes.measure(options, [name for name in MODES if getattr(options, name)])
+        speed_run.measure(options, [name for name in MODES if getattr(options, name)])
 
     return reported(PROG, run)
 

@@ -185,7 +185,7 @@ def rows(path: Path) -> int:
 def process(target: Callable[..., object], *arguments: object) -> Any:
     """A process that starts at once: forked where torch is loaded already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "pandas", "benchmarks.scoring.scorer", "benchmarks.scoring.summary"])
+    context.set_forkserver_preload(["torch", "pandas", "benchmarks.scoring.scorer", "benchmarks.ranking.summary"])
     made = context.Process(target=target, args=arguments)
     made.start()
     return made

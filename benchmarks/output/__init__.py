@@ -1,1 +1,1 @@
-"""What a command shares with the others: options, errors, what it prints, what it leaves. It knows nothing of scores."""
+"""What a command shares with the others: options, errors, what it prints and leaves. It knows nothing of scores."""

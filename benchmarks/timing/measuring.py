@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import proxies
-from analysis.pages.tables import markdown
+from analysis.rows.tables import markdown
 from benchmarks import spaces
 from benchmarks.conditions import batches
 from benchmarks.conditions.drawing import generator

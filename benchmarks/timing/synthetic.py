@@ -14,7 +14,7 @@ from benchmarks import spaces, truth
 from benchmarks.conditions import batches
 from benchmarks.conditions.drawing import generator
 from benchmarks.output import record
-from benchmarks.scoring import summary
+from benchmarks.ranking import summary
 from benchmarks.scoring.jobs import Conditions, Job
 
 TRUTH = "retrained"

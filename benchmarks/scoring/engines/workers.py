@@ -27,8 +27,8 @@ class Workers(Engine):
     def __init__(self, count: int) -> None:
         methods = multiprocessing.get_all_start_methods()
         self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        if "forkserver" in methods:  # loads torch once, and forks before any thread is there
-            self._context.set_forkserver_preload(["torch", "numpy"])
+        if "forkserver" in methods:  # loads them once, and forks before any thread is there
+            self._context.set_forkserver_preload(["torch", "torchvision"])
         self._folder = tempfile.TemporaryDirectory(prefix="diswot-")
         self._work: object = None
         self._version = 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from benchmarks.scoring.engines import keep_memory, one_thread
+from benchmarks.scoring.jobs import Job
 from benchmarks.timing import scaling
 from benchmarks.timing.measuring import how_measured, prepare, show, stack_sizes, whole_numbers
 from benchmarks.timing.options import SpeedOptions
@@ -18,16 +21,10 @@ def measure(options: SpeedOptions) -> None:
         rate, bandwidth = scaling.machine(job.conditions.device)
         seconds = scaling.by_stack(job, sizes, options.repeats)
     floor = scaling.floor(job, rate, bandwidth)
-    least = {"plain forward, ": 1, "plain forward+backward, ": 1 + scaling.BACKWARD}
-    trips = {name: next((n for start, n in least.items() if name.startswith(start)), 0) for name in seconds}
-    trips |= {proxy.name: scaling.passes(proxy) for proxy in job.proxies}
     memory = scaling.memory_by_stack(job, sizes)
     rates = scaling.by_workers(job, counts)
     grown = scaling.growth(job, numbers)
-    rows = []
-    for name, took in seconds.items():
-        texts = [f"{1000 * one:.1f}" + share_of(floor * trips[name], one) for one in took]
-        rows.append([name, *(texts[:1] + [""] * (len(sizes) - 1) if name.startswith("plain") else texts)])
+    rows = by_stack_rows(seconds, job, floor)
     rows.append(["memory of all together, MiB", *(f"{one / 2**20:,.0f}" for one in memory)])
     more = [
         how_measured(options, job),
@@ -49,6 +46,18 @@ def measure(options: SpeedOptions) -> None:
     }
     headers = ["ms a candidate (share of the floor)", *(f"stack {size}" for size in sizes)]
     show(options, "what scoring costs as it grows", headers, rows, more, content)
+
+
+def by_stack_rows(seconds: Mapping[str, Sequence[float]], job: Job, floor: float) -> list[list[str]]:
+    """A row for each pass and proxy, ms by stack; the plain network's passes, which no stack changes, once."""
+    least = {"plain forward, ": 1, "plain forward+backward, ": 1 + scaling.BACKWARD}
+    trips = {name: next((n for start, n in least.items() if name.startswith(start)), 0) for name in seconds}
+    trips |= {proxy.name: scaling.passes(proxy) for proxy in job.proxies}
+    rows = []
+    for name, took in seconds.items():
+        texts = [f"{1000 * one:.1f}" + share_of(floor * trips[name], one) for one in took]
+        rows.append([name, *(texts[:1] + [""] * (len(took) - 1) if name.startswith("plain") else texts)])
+    return rows
 
 
 def share_of(floor: float, seconds: float) -> str:

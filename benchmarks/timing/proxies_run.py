@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from analysis.pages.tables import number
-from benchmarks.output.explain import asked_for
+from analysis.rows.tables import number
+from benchmarks.ranking.explain import asked_for
 from benchmarks.scoring.engines import keep_memory, one_thread
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.worker import SeedRun

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks.timing import growth, proxy_cost, report_cost
+from benchmarks.timing import growth_run, proxies_run, report_run, searching_run, training_run
 from benchmarks.timing.measuring import check
 from benchmarks.timing.options import SpeedOptions
-from search.timing import searching, training
 
 PROXIES = "proxies"  # without an option
 MODES: Mapping[str, Callable[[SpeedOptions], None]] = {
-    PROXIES: proxy_cost.measure,
-    "scale": growth.measure,
-    "report": report_cost.measure,
-    "train": training.measure,
-    "search": searching.measure,
+    PROXIES: proxies_run.measure,
+    "scale": growth_run.measure,
+    "report": report_run.measure,
+    "train": training_run.measure,
+    "search": searching_run.measure,
 }
 
 

@@ -11,7 +11,7 @@ from time import process_time
 
 import numpy as np
 
-from analysis.pages import runs
+from analysis.rows import runs
 from analysis.stats import comparison
 from benchmarks.timing import synthetic
 from benchmarks.timing.measuring import show

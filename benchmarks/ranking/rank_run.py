@@ -16,14 +16,15 @@ from typing import Any
 import pandas as pd
 
 import proxies
-from analysis.pages.tables import markdown, number
 from analysis.pictures import figures
+from analysis.rows.tables import markdown, number
 from benchmarks import spaces, truth
 from benchmarks.conditions import batches
 from benchmarks.output import record
 from benchmarks.output.options import RankingOptions, check_range
 from benchmarks.output.terminal import progress, show_table, typed
-from benchmarks.scoring import scorer, selection, summary
+from benchmarks.ranking import summary
+from benchmarks.scoring import scorer, selection
 from benchmarks.scoring.asked import scoring_job
 from benchmarks.scoring.engines import open_engine
 from benchmarks.scoring.jobs import Job

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import proxies
 from benchmarks.conditions.teachers import TEACHERS
-from benchmarks.output.explain import explain
 from benchmarks.output.terminal import show_table
+from benchmarks.ranking.explain import explain
 from benchmarks.spaces import SPACES
 from benchmarks.truth import TRUTHS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from analysis.pages.tables import number
+from analysis.rows.tables import number
 from benchmarks.timing.measuring import how_measured, prepare, show, stack_sizes
 from benchmarks.timing.options import SpeedOptions
 from benchmarks.timing.tasks import Tasks, alternated

@@ -16,7 +16,7 @@ import pytest
 from scipy import stats
 
 from analysis import ablate, compare, maps, report
-from analysis.pages import runs
+from analysis.rows import runs
 from analysis.steps import ablation_settings, maps_run
 from benchmarks import rank
 from benchmarks.scoring.store import Store

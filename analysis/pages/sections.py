@@ -13,9 +13,9 @@ import numpy as np
 
 from analysis.pages.inline import Drawer
 from analysis.pages.page import Picture, Section, Table, table
-from analysis.pages.runs import MEASURED, Run
-from analysis.pages.tables import checked, read_csv
 from analysis.pictures import charts, figures, heatmaps, searches
+from analysis.rows.runs import MEASURED, Run
+from analysis.rows.tables import checked, read_csv
 from analysis.stats import comparison
 from analysis.stats.bootstrap import Array
 from analysis.stats.comparison import Difference

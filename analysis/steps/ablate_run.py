@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 import proxies as registry
-from analysis.pages import tables
-from analysis.pages.tables import number
 from analysis.pictures import charts, figures
+from analysis.rows import tables
+from analysis.rows.tables import number
 from analysis.stats.ablations import Scores
 from analysis.steps.ablation_settings import ABLATIONS, rows_of
 from analysis.steps.options import AblateOptions

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.pages import runs, tables
-from analysis.pages.runs import Run
-from analysis.pages.tables import interval, markdown, number
+from analysis.rows import runs, tables
+from analysis.rows.runs import Run
+from analysis.rows.tables import interval, markdown, number
 from analysis.stats import comparison
 from analysis.stats.comparison import NOISE, common_archs
 from analysis.stats.ranking import spearman, top_tenth_spearman

@@ -10,12 +10,12 @@ import jinja2
 import numpy as np
 
 from analysis import pages
-from analysis.pages import runs
-from analysis.pages.files import replacing
 from analysis.pages.inline import Drawer
 from analysis.pages.page import Section, pairs, table, views
-from analysis.pages.runs import Run, digest
 from analysis.pages.sections import conditions, of_ablations, of_maps, of_search, pictures, ranking_table
+from analysis.rows import runs
+from analysis.rows.files import replacing
+from analysis.rows.runs import Run, digest
 from analysis.stats import comparison
 from analysis.stats.bootstrap import Array
 from analysis.stats.comparison import NOISE, common_archs

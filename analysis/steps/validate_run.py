@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 import benchmarks
-from analysis.pages.tables import interval, markdown, number
+from analysis.rows.tables import interval, markdown, number
 from analysis.steps.options import ValidateOptions
 from analysis.validation import variants
 from analysis.validation.experiments import CELLS, EXPERIMENTS, HEADERS, NOTES, VALIDATED, Run, row

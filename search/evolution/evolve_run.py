@@ -15,9 +15,9 @@ from pathlib import Path
 import pandas as pd
 
 import proxies
-from analysis.pages import tables
-from analysis.pages.tables import markdown, number
 from analysis.pictures import figures, searches
+from analysis.rows import tables
+from analysis.rows.tables import markdown, number
 from benchmarks import truth
 from benchmarks.conditions.drawing import generator
 from benchmarks.output import record

@@ -6,8 +6,10 @@ Light on purpose: nothing here imports torch or rich, so that --help answers at 
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
 import os
+import re
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +23,7 @@ from benchmarks.reading.limits import check_size, shown
 
 DEBUG_VARIABLE = "DISWOT_DEBUG"  # set it to see the traceback of what is otherwise one line
 BAD_INPUT, INTERRUPTED = 2, 130
+CHOICE = re.compile(r'Parser key "(\w+)": .*?typing\.Literal(\[.*?\]).* (?:Got|Given) value: (.*)')
 DEEPEST = 10  # lists and maps in one another, in a configuration
 
 O = TypeVar("O")  # noqa: E741, an options dataclass
@@ -50,8 +53,17 @@ class Parser(jsonargparse.ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong, and end."""
-        print(f"{self.prog}: error: {shown(message)} (see --help)", file=sys.stderr)
+        print(f"{self.prog}: error: {shown(self._plain(message))} (see --help)", file=sys.stderr)
         raise SystemExit(BAD_INPUT)
+
+    def _plain(self, message: str) -> str:
+        """What jsonargparse says of a value that is none of its choices, without its words for types."""
+        found = CHOICE.fullmatch(" ".join(message.split()))
+        if found is None:
+            return message
+        named = any(f"--{found[1].replace('_', '-')}" in action.option_strings for action in self._actions)
+        name = f"--{found[1].replace('_', '-')}" if named else found[1]
+        return f"{name} {found[3]}: there are {', '.join(ast.literal_eval(found[2]))}"
 
 
 class ConfigFile(jsonargparse.ActionConfigFile):

@@ -200,8 +200,8 @@ def draw_figure(
     scores: pd.DataFrame, rankings: Sequence[Mapping[str, Any]], job: Job, options: Options, out: Path
 ) -> None:
     """ranking.png and ranking.pdf: a panel for each proxy, of the first seed's scores."""
-    from analysis.pages.tables import number
     from analysis.pictures import figures
+    from analysis.rows.tables import number
 
     first = scores[scores["seed"] == job.seeds[0]]
     panels = {}
@@ -216,7 +216,7 @@ def draw_figure(
 
 def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options: Options, out: Path) -> None:
     """Print the table, what has to be known beside it, and where everything lies."""
-    from analysis.pages.tables import markdown
+    from analysis.rows.tables import markdown
 
     headers, rows = headline
     wanted = "the gain by distillation" if options.target == "gain" else f"{options.target} accuracy"

@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measure(options: Options) -> None:
     """Measure proxies and print."""
-    from analysis.pages.tables import number
+    from analysis.rows.tables import number
     from benchmarks.timing.tasks import LAYOUTS
 
     job = prepare(replace(options, proxy=CLASSIC_NAMES) if options.classic else options)
@@ -169,7 +169,7 @@ def measure_training(options: Options) -> None:
     """Measure a step of training, ours, a bare loop's, and that of several students in one stack, and print."""
     import torch
 
-    from analysis.pages.tables import number
+    from analysis.rows.tables import number
     from benchmarks.timing.tasks import Tasks, alternated
     from search.distillation import pace
 
@@ -246,7 +246,7 @@ def show(
     content: Mapping[str, object],
 ) -> None:
     """Print a table, and write the figures where that is wanted."""
-    from analysis.pages.tables import markdown
+    from analysis.rows.tables import markdown
     from benchmarks.output import record
 
     if options.markdown:
@@ -266,7 +266,7 @@ def measure_report(options: Options) -> None:
 
     import numpy as np
 
-    from analysis.pages import runs
+    from analysis.rows import runs
     from analysis.stats import comparison
     from benchmarks.timing import synthetic
     from benchmarks.timing.tasks import once

@@ -22,6 +22,7 @@ from tests.cases import DEAD, MIXED, SPACE
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["--sample", "12", "--batch-size", "4", "--teacher", "resnet20"]
+ANALYSIS = ("report", "compare", "ablate", "validate", "maps")
 SCORES = "space,arch,index,proxy,seed,score,status,truth"
 RANKING = (
     "proxy,space,dataset,target,truth_source,n,failed,spearman,spearman_low,spearman_high,kendall,top10_spearman,"
@@ -145,9 +146,12 @@ def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in printed
 
 
-def test_help_needs_neither_torch_nor_pandas() -> None:
+@pytest.mark.parametrize(
+    "command", ["benchmarks/rank", "search/evolve", *(f"analysis/{name}" for name in ANALYSIS)], ids=str
+)
+def test_help_needs_neither_torch_nor_pandas(command: str) -> None:
     """What --help imports is what makes it slow; how slow is measured by hand."""
-    script = str(ROOT / "benchmarks" / "rank.py")
+    script = str(ROOT / f"{command}.py")
     code = f"""
 import runpy, sys
 sys.argv = [{script!r}, "--help"]
@@ -158,7 +162,7 @@ except SystemExit:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.rstrip().endswith("[]")
-    assert "--teacher-weights" in done.stdout
+    assert "--out" in done.stdout
 
 
 OWN = '''

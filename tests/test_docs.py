@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import proxies
-from analysis.pages.tables import markdown
+from analysis.rows.tables import markdown
 from benchmarks.output import summary
 from docs import commands, readme
 

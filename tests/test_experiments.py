@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from analysis.validate import Options, show
+from analysis.steps.options import ValidateOptions
+from analysis.steps.validate_run import show
 from analysis.validation import experiments, variants
 from analysis.validation.experiments import EXPERIMENTS, VARIANTS, Experiment, by_cell, column, row, tensorwatch_count
 from benchmarks.spaces.nasbench201 import EDGES, OPERATIONS, print_cell
@@ -111,7 +112,7 @@ def test_images_of_its_own_are_a_choice_of_the_candidates_weights() -> None:
 
 def test_a_table_replaces_its_own_section_alone(tmp_path: Path) -> None:
     path = tmp_path / "validation.md"
-    options = Options(write=str(path))
+    options = ValidateOptions(write=str(path))
     for section, value in (("Validation", "1"), ("Experiments", "2"), ("Validation", "3")):
         show(options, section, "a table", ["name", "value"], [["a", value]], ["a note"])
     text = path.read_text()

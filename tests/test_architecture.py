@@ -15,8 +15,8 @@ from benchmarks.scoring import jobs
 from docs import rooms
 from docs.rooms import ROOT, Import, is_command, is_door, wing
 
-# What each wing may import beside itself. A room's own name stands for the files at its top, in proxies/ the measures. The
-# commands (a door at a room's top; its steps, a file called ..._run.py, or analysis/steps/) may import all but a door.
+# What each wing may import beside itself; a room's own name stands for the files at its top (the measures of proxies/).
+# Commands (a door at a room's top; its steps, a file called ..._run.py, or analysis/steps/) may import all but a door.
 PROXIES = {"proxies", "proxies/probing", "proxies/formulas"}
 ROWS = {"analysis/rows", "analysis/stats"}
 MAY_IMPORT = {
@@ -117,7 +117,7 @@ def test_a_door_is_imported_by_nobody_and_steps_by_their_door() -> None:
 
 @pytest.mark.parametrize("path", SOURCES)
 def test_imports_stand_at_the_head(path: str) -> None:
-    """A door imports its steps inside `main`, once, so that --help answers at once; optional packages come where used."""
+    """A door imports its steps inside `main`, so that --help answers at once; optional packages come where used."""
     late = [module for function in _functions(path) for module in _imported(function)]
     late = [module for module in late if not any(f"{module}.".startswith(f"{one}.") for one in OPTIONAL)]
     assert len(late) <= is_door(path), late

@@ -26,7 +26,7 @@ def batch_norm(x: Tensor) -> Tensor:
 
     Raises ValueError where a channel has a single value.
     """
-    here = x.device.type == "cpu" and x.dtype == torch.float32
+    here = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
     if here and x.is_contiguous(memory_format=torch.channels_last) and _count(x) > 1:
         out: Tensor = _Normalised.apply(x) if torch.is_grad_enabled() else F.batch_norm(x, *_statistics(x), eps=EPSILON)
         return out

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "benchmarks/scoring/engines": {"benchmarks/output"},
     "benchmarks/scoring": {
         *(*PROXIES, "benchmarks/scoring/engines", "benchmarks/output", "benchmarks/reading", "benchmarks/spaces"),
-        *("benchmarks/conditions", "benchmarks/truth"),
+        *("benchmarks/conditions", "benchmarks/truth", "analysis/rows"),
     },
     "benchmarks/ranking": {
         *(*PROXIES, *ROWS, "analysis/pictures", "benchmarks/output", "benchmarks/spaces", "benchmarks/conditions"),

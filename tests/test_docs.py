@@ -11,7 +11,7 @@ import pytest
 
 import proxies
 from analysis.rows.tables import markdown
-from benchmarks.output import summary
+from benchmarks.ranking import summary
 from docs import commands, readme
 
 ROOT = Path(__file__).parent.parent

@@ -15,7 +15,7 @@ from analysis.steps.options import ValidateOptions
 from analysis.steps.validate_run import show
 from analysis.validation import experiments, variants
 from analysis.validation.experiments import EXPERIMENTS, VARIANTS, Experiment, by_cell, column, row, tensorwatch_count
-from benchmarks.spaces.nasbench201 import EDGES, OPERATIONS, print_cell
+from benchmarks.spaces.cells import EDGES, OPERATIONS, print_cell
 from proxies import select
 from proxies.activation import regions
 from proxies.gradient import fisher

@@ -24,9 +24,10 @@ from analysis.steps.options import AblateOptions
 from benchmarks import spaces, truth
 from benchmarks.conditions.drawing import generator
 from benchmarks.output import record
-from benchmarks.output.command import progress, show_table, typed
-from benchmarks.output.options import check_range, scoring_job
+from benchmarks.output.options import check_range
+from benchmarks.output.terminal import progress, show_table, typed
 from benchmarks.scoring import scorer, selection
+from benchmarks.scoring.asked import scoring_job
 from benchmarks.scoring.cohorts import cohort
 from benchmarks.scoring.engines import Engine, open_engine
 from benchmarks.scoring.jobs import Job

@@ -18,7 +18,7 @@ from analysis.stats.ranking import spearman, top_tenth_spearman
 from analysis.steps.options import CompareOptions
 from benchmarks import spaces, truth
 from benchmarks.conditions.drawing import generator
-from benchmarks.output.command import show_table
+from benchmarks.output.terminal import show_table
 from benchmarks.scoring.cohorts import cohort
 
 

@@ -14,9 +14,10 @@ from analysis.stats.bootstrap import Array
 from analysis.steps.options import MapsOptions
 from benchmarks import spaces, truth
 from benchmarks.output import record
-from benchmarks.output.command import typed
-from benchmarks.output.options import check_range, scoring_job
+from benchmarks.output.options import check_range
+from benchmarks.output.terminal import typed
 from benchmarks.scoring import worker
+from benchmarks.scoring.asked import scoring_job
 from benchmarks.spaces import Space
 from benchmarks.truth import Truth
 from proxies.formulas.similarity import class_activation_maps, frobenius_unit

@@ -23,7 +23,7 @@ from analysis.steps.options import ReportOptions
 from benchmarks import spaces, truth
 from benchmarks.conditions.drawing import generator
 from benchmarks.output import record
-from benchmarks.output.command import typed
+from benchmarks.output.terminal import typed
 from benchmarks.scoring.cohorts import Cohort, cohort
 from benchmarks.spaces import Space
 

@@ -21,7 +21,7 @@ from analysis.steps.options import ValidateOptions
 from analysis.validation import variants
 from analysis.validation.experiments import CELLS, EXPERIMENTS, HEADERS, NOTES, VALIDATED, Run, row
 from analysis.validation.published import PUBLISHED, Published
-from benchmarks.output.command import show_table
+from benchmarks.output.terminal import show_table
 from benchmarks.truth.official import path_of
 
 RANK = Path(str(benchmarks.__file__)).with_name("rank.py")

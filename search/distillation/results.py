@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.pictures import curves, figures
 from analysis.rows import tables
 from analysis.rows.tables import number
-from benchmarks.output.command import show_table, typed
+from benchmarks.output.terminal import show_table, typed
 from search.distillation import runs
 from search.distillation.methods import CE, DISWOT, METHODS
 from search.distillation.options import DistillOptions

@@ -10,7 +10,8 @@ from functools import cached_property
 import proxies
 from benchmarks import spaces, truth
 from benchmarks.conditions import batches
-from benchmarks.output.options import check_range, scoring_job
+from benchmarks.output.options import check_range
+from benchmarks.scoring.asked import scoring_job
 from benchmarks.scoring.jobs import Job
 from benchmarks.spaces import Space
 from benchmarks.truth import Truth

@@ -53,6 +53,13 @@ class Sensitivity(NamedTuple):
     values: Tensor
 
 
+class ImageShares(NamedTuple):
+    """A layer's gradient of one sum over the batch, split by the image whose activations carry it: [a, N, *shape]."""
+
+    members: tuple[int, ...]
+    values: Tensor
+
+
 class quantity(Generic[T]):  # noqa: N801, reads as the decorator it is
     """A property of a Probe, computed and timed once."""
 
@@ -101,10 +108,11 @@ def _needs(*names: str) -> frozenset[str]:
 NEEDS: dict[str, frozenset[str]] = {
     "gradients": _needs("graph"),
     "curvature": _needs("graph"),
-    "responses": _needs("graph", "conv"),
+    "responses": _needs("graph", "conv", "zero"),
     "input_gradients": _needs("graph", "images"),
     "sum_gradients": _needs("graph"),
     "label_gradients": _needs("graph"),
+    "label_shares": _needs("graph", "conv"),
     "transport": _needs("graph", "block"),
     "blocks": _needs("block"),
     "relus": _needs("relu"),
@@ -244,7 +252,10 @@ class Passes:
 
     @quantity
     def responses(self) -> list[Response]:
-        """What each convolution and the head give, before normalisation, and the loss's gradients by it."""
+        """What each convolution and the head give, before normalisation, and the loss's gradients by it.
+
+        Convolutions that nothing but structural zeros reach are among them: they give 0, and a gradient may arrive.
+        """
         found = self._loss_gradients(NEEDS["responses"])
         responses = []
         for tap, gradient in zip(found.forward.taps.of("conv"), found.by_output[:-1], strict=True):
@@ -273,6 +284,23 @@ class Passes:
         """For each image the gradient of its label's logit by the weights: [a, N, *shape]."""
         logits = self._forward(NEEDS["label_gradients"]).outputs.logits
         return self._by_image([logits[:, image, label].sum() for image, label in enumerate(self.labels)])
+
+    @quantity
+    def label_shares(self) -> list[ImageShares]:
+        """The gradient of the batch's summed label logits by each weight, split by image, the head's bias included.
+
+        A share is what an image's own activations contribute to one backward pass: batch statistics mix the images, so
+        it is not the gradient of that image's logit.
+        """
+        forward = self._forward(NEEDS["label_shares"])
+        logits, pooled = forward.outputs.logits, forward.outputs.pooled.detach()
+        taps = forward.taps.of("conv")
+        labels = self.labels[None, :, None].expand(len(logits), -1, 1)
+        gradients = self._back(logits.gather(2, labels).sum(), [tap.value for tap in taps])
+        shares = [_by_image_share(tap, gradient) for tap, gradient in zip(taps, gradients, strict=True)]
+        chosen = torch.zeros_like(pooled[..., :1]).expand(-1, -1, logits.shape[2]).scatter(2, labels, 1)  # [A, N, K]
+        everyone = self.network.head.members
+        return [*shares, ImageShares(everyone, chosen[..., None] * pooled[:, :, None]), ImageShares(everyone, chosen)]
 
     def _by_image(self, outputs: Sequence[Tensor]) -> list[Measured]:
         kernels = list(self._forward(_needs("graph")).kernels.values())
@@ -405,6 +433,22 @@ class Passes:
     def _measured(self, gradients: Sequence[Tensor]) -> list[Measured]:
         pairs = zip(self.weights.kernels.items(), gradients, strict=True)
         return [Measured(layer, weight, gradient) for (layer, weight), gradient in pairs]
+
+
+def _by_image_share(tap: Tap, gradient: Tensor) -> ImageShares:
+    """A convolution's weight gradient, image by image: one convolution with the images as further groups."""
+    assert tap.layer is not None
+    assert tap.before is not None
+    layer, images = tap.layer, len(gradient)
+    found = torch.nn.grad.conv2d_weight(
+        tap.before.detach().flatten(0, 1)[None],
+        (gradient.shape[0] * gradient.shape[1], *layer.shape[1:]),  # type: ignore[arg-type]
+        gradient.flatten(0, 1)[None],
+        stride=layer.stride,
+        padding=layer.shape[-1] // 2,
+        groups=images * (tap.before.shape[1] // layer.shape[1]),
+    )
+    return ImageShares(tap.members, found.unflatten(0, (images, len(tap.members), -1)).transpose(0, 1))
 
 
 def _at_first_weight(tap: Tap, by_class: Sequence[Tensor]) -> Sensitivity:

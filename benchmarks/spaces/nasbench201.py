@@ -260,7 +260,9 @@ class CellStack(Stack):
             if before is not None:
                 self._from_node(before, run, layers, steps[source], sums)
             if zeros is not None:
-                self._from_node(torch.zeros_like(x) if before is None else before, zeros, layers, self._zero[source], sums)
+                self._from_node(
+                    torch.zeros_like(x) if before is None else before, zeros, layers, self._zero[source], sums
+                )
         last = sums[3].value
         if last is None:  # on a graph of its own, so that what comes after can be differentiated by it
             return torch.zeros_like(x, requires_grad=torch.is_grad_enabled())

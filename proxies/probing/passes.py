@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar, cast, overload
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.nn.grad import conv2d_weight
 
 from proxies.probing.meter import Account, Meter
 from proxies.probing.network import Layer, Network, Outputs, Tap, Taps, Weights, by_member
@@ -440,9 +441,9 @@ def _by_image_share(tap: Tap, gradient: Tensor) -> ImageShares:
     assert tap.layer is not None
     assert tap.before is not None
     layer, images = tap.layer, len(gradient)
-    found = torch.nn.grad.conv2d_weight(
+    found = conv2d_weight(
         tap.before.detach().flatten(0, 1)[None],
-        (gradient.shape[0] * gradient.shape[1], *layer.shape[1:]),  # type: ignore[arg-type]
+        (gradient.shape[0] * gradient.shape[1], *layer.shape[1:]),
         gradient.flatten(0, 1)[None],
         stride=layer.stride,
         padding=layer.shape[-1] // 2,

@@ -32,7 +32,7 @@ def regions(probe: Probe) -> Tensor:
     """
     kernel, units = probe.agreement
     equal = kernel == units[:, None, None]
-    return (1 / equal.sum(-1).double()).sum(-1)
+    return (1 / equal.sum(-1).double()).sum(-1).round()  # each pattern adds up to 1, but for rounding
 
 
 @proxy(source="Peng et al. (SWAP), ICLR 2024")

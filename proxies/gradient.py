@@ -135,7 +135,7 @@ def zico(probe: Probe) -> Tensor:
 
     Sum over layers of log of the sum over weights of mean |g| / deviation of g between batches. Two batches, here the
     halves of the batch; population deviation; weights whose gradients are equal are left out, and layers without any
-    other.
+    other. In float64: a weight counts the more the closer its two gradients are, and float32 does not tell those apart.
     """
     first, second = probe.half_gradients
     parts = []

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import proxies
-from analysis.pages.tables import markdown
-from benchmarks.output import summary
+from analysis.rows.tables import markdown
+from benchmarks.ranking import summary
 from docs import commands, readme
 
 ROOT = Path(__file__).parent.parent

@@ -11,10 +11,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from analysis.validate import PUBLISHED, Options, show
+from analysis.steps.options import ValidateOptions
+from analysis.steps.validate_run import show
 from analysis.validation import experiments, variants
 from analysis.validation.experiments import EXPERIMENTS, VARIANTS, Experiment, by_cell, column, row, tensorwatch_count
-from benchmarks.spaces.nasbench201 import EDGES, OPERATIONS, print_cell
+from analysis.validation.published import PUBLISHED
+from benchmarks.spaces.cells import EDGES, OPERATIONS, print_cell
 from proxies import select
 from proxies.activation import regions
 from proxies.gradient import fisher
@@ -116,7 +118,7 @@ def test_images_of_its_own_are_a_choice_of_the_candidates_weights() -> None:
 
 def test_a_table_replaces_its_own_section_alone(tmp_path: Path) -> None:
     path = tmp_path / "validation.md"
-    options = Options(write=str(path))
+    options = ValidateOptions(write=str(path))
     for section, value in (("Validation", "1"), ("Experiments", "2"), ("Validation", "3")):
         show(options, section, "a table", ["name", "value"], [["a", value]], ["a note"])
     text = path.read_text()

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from benchmarks.spaces import find, space
-from benchmarks.spaces.nasbench201 import NasBench201, parse_cell, print_cell
+from benchmarks.spaces.cells import parse_cell, print_cell
+from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.timing.plain import PlainCellNetwork
 from tests.cases import DEAD, MIXED
 

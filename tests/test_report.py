@@ -16,7 +16,8 @@ import pytest
 from scipy import stats
 
 from analysis import ablate, compare, maps, report
-from analysis.pages import runs
+from analysis.rows import runs
+from analysis.steps import ablation_settings, maps_run
 from benchmarks import rank
 from benchmarks.scoring.store import Store
 from search import evolve
@@ -197,11 +198,11 @@ def test_an_ablation_leaves_rows_and_figures_and_resumes(monkeypatch: pytest.Mon
 
 
 def test_every_ablation_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(ablate.ABLATIONS, "draw")  # it has a test of its own
-    monkeypatch.setattr(ablate, "BATCHES", (2, 4))
-    monkeypatch.setattr(ablate, "AVERAGED", (1, 2))
+    monkeypatch.delitem(ablation_settings.ABLATIONS, "draw")  # it has a test of its own
+    monkeypatch.setattr(ablation_settings, "BATCHES", (2, 4))
+    monkeypatch.setattr(ablation_settings, "AVERAGED", (1, 2))
     assert ablate.main(["all", *S0, "--proxy", "diswot_relation,params", "--out", "all"]) == 0
-    assert {path.stem for path in Path("all").glob("*.csv")} == set(ablate.ABLATIONS)
+    assert {path.stem for path in Path("all").glob("*.csv")} == set(ablation_settings.ABLATIONS)
     batch = pd.read_csv("all/batch.csv")
     assert batch.groupby("setting")["seeds"].first().to_dict() == {
         **{"noise 2": 1, "noise 4": 1},
@@ -216,7 +217,7 @@ def test_every_ablation_runs(capsys: pytest.CaptureFixture[str], monkeypatch: py
 
 def test_the_control_knows_nothing_of_a_candidate() -> None:
     """With shared weights all heads are the teacher's: every score is equal, and no correlation is defined."""
-    assert ablate.main(["metrics", *S0, "--proxy", ablate.CONTROL, "--out", "control"]) == 0
+    assert ablate.main(["metrics", *S0, "--proxy", ablation_settings.CONTROL, "--out", "control"]) == 0
     table = pd.read_csv("control/metrics.csv", na_values=["n/a"])
     assert table["proxy"].tolist() == ["controls.py:fc_weights"]
     assert table["spearman"].isna().all()
@@ -228,7 +229,7 @@ def test_maps_are_drawn_for_the_best_and_the_worst(capsys: pytest.CaptureFixture
     assert "good student: 777; bad student: 111" in printed
     assert "  again: python " in printed
     relations = {"teacher": np.array([[1.0, 0.0]]), "student": np.array([[0.0, 1.0]])}
-    named = [maps.with_distance(name, relations) for name in relations]
+    named = [maps_run.with_distance(name, relations) for name in relations]
     assert named == ["teacher", "student, 1.41 from the teacher"]
     assert {path.name for path in Path("runs/maps").iterdir()} == {
         *("maps.png", "maps.pdf", "relations.png", "relations.pdf", "maps.json")

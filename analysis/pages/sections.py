@@ -7,15 +7,15 @@ import shlex
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from analysis.pages.inline import Drawer
 from analysis.pages.page import Picture, Section, Table, table
-from analysis.pages.runs import MEASURED, Run
-from analysis.pages.tables import checked, read_csv
 from analysis.pictures import charts, figures, heatmaps, searches
+from analysis.rows.runs import MEASURED, Run
+from analysis.rows.tables import checked, read_csv
 from analysis.stats import comparison
 from analysis.stats.bootstrap import Array
 from analysis.stats.comparison import Difference
@@ -27,13 +27,6 @@ MAPS = {
 PANELS = 9  # proxies whose scores are drawn against the accuracies
 
 
-class Draw(Protocol):
-    """Makes a figure into a picture of the page."""
-
-    def __call__(self, figure: Figure, name: str, title: str, *, wide: bool = False) -> Picture:
-        """The picture; `name` is that of a file."""
-
-
 def ranking_table(run: Run) -> Table:
     """The run's own ranking.csv, its bytes as they are."""
     shown = run.ranking[["proxy", *MEASURED]].copy()
@@ -43,7 +36,7 @@ def ranking_table(run: Run) -> Table:
 
 
 def pictures(
-    run: Run, names: Sequence[str], scores: Array, found: Sequence[Difference], draw: Draw
+    run: Run, names: Sequence[str], scores: Array, found: Sequence[Difference], draw: Drawer
 ) -> Iterator[Picture]:
     """The pictures of a run."""
     rows = run.ranking.set_index("proxy").loc[list(names)]
@@ -75,7 +68,7 @@ def pictures(
     yield draw(panels, f"{folder}-scores", f"Scores of seed {run.seeds[0]} against the truth, best proxies", wide=True)
 
 
-def of_ablations(folder: Path, draw: Draw) -> list[Section]:
+def of_ablations(folder: Path, draw: Drawer) -> list[Section]:
     """A section for each ablation in a folder and those inside it. Raises ValueError where there is none."""
     needed = {"ablation", "setting", "proxy", "spearman", "low", "high"}
     columns = ["setting", "proxy", "n", "seeds", "spearman", "spearman_sd", "low", "high"]
@@ -102,7 +95,7 @@ def of_ablations(folder: Path, draw: Draw) -> list[Section]:
     return sections
 
 
-def of_search(folder: Path, draw: Draw) -> Section:
+def of_search(folder: Path, draw: Drawer) -> Section:
     """The winners of a search and its curves. Raises ValueError where the folder holds none."""
     missing = [name for name in ("history.csv", "best.csv") if not (folder / name).is_file()]
     if missing:

@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.pages.files import replacing
+from analysis.rows.files import replacing
 from analysis.stats.bootstrap import Array
 
 COLUMN = 3.4  # inches, of a two-column page

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.pages.runs import Run
-from analysis.pages.tables import UNDEFINED
+from analysis.rows.runs import Run
+from analysis.rows.tables import UNDEFINED
 from analysis.stats.bootstrap import RESAMPLES, Array, percentile_interval, spearman_resamples
 from analysis.stats.ranking import spearman
 

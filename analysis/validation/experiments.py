@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.pages.tables import interval, number
+from analysis.rows.tables import interval, number
 from analysis.stats.bootstrap import percentile_interval, spearman_resamples
 from analysis.stats.ranking import spearman
 

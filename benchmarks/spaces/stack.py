@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from proxies.formulas.normalisation import EPSILON, batch_norm
 from proxies.probing.network import Layer, Outputs, Tap, Taps, Weights, by_member
 
 Rows = tuple[int, ...] | None
 
-EPSILON = 1e-5  # of batch normalisation, PyTorch's default
-MOMENTUM = 0.1  # of its running statistics, PyTorch's default too
+MOMENTUM = 0.1  # of a normalisation's running statistics, PyTorch's default
 
 
 class Pass:
@@ -63,7 +63,7 @@ class Pass:
         self._tap("norm", x, members)
         trained = self.weights.norms.get(layer)
         if trained is None:
-            out = F.batch_norm(x, None, None, training=True, eps=EPSILON)
+            out = batch_norm(x)
         else:
             scale, shift, mean, variance = (_pick(tensor, rows).flatten() for tensor in trained)
             out = F.batch_norm(x, mean, variance, scale, shift, self.training, MOMENTUM, EPSILON)

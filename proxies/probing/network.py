@@ -77,6 +77,12 @@ class Weights:
         """The same weights with `change` applied to every kernel and to the bias."""
         return Weights({layer: change(w) for layer, w in self.kernels.items()}, change(self.bias), self.norms)
 
+    def double(self) -> Weights:
+        """All of it in float64."""
+        norms = {layer: NormState(*(value.double() for value in state)) for layer, state in self.norms.items()}
+        exact = self.map(lambda w: w.double())
+        return Weights(exact.kernels, exact.bias, norms)
+
 
 class Outputs(NamedTuple):
     """features [A, N, C, H, W] (the map that global average pooling sees), pooled [A, N, C], logits [A, N, K]."""

@@ -10,19 +10,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
+from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
+from torchvision import datasets, transforms
 
 from benchmarks.conditions.batches import DATASETS, channel_statistics, cifar, npz
 from benchmarks.conditions.drawing import generator
 from benchmarks.reading.limits import check_size
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 SIDES = (4, 1024)  # of images that networks are trained on
 MOST_CLASSES = 100_000
@@ -129,8 +129,6 @@ def load(name: str, device: torch.device, *, data_dir: str | None, download: boo
 
 def digits() -> tuple[Arrays, Arrays]:
     """scikit-learn's handwritten digits: 1,797 real images of 8x8, scaled to 32x32 and three equal channels."""
-    from sklearn.datasets import load_digits  # slow to import
-
     found = load_digits()
     grey = torch.from_numpy(found.images).float().unsqueeze(1) * (255 / 16)
     large = interpolate(grey, scale_factor=4, mode="bilinear").round().clamp(0, 255).to(torch.uint8)
@@ -142,8 +140,6 @@ def digits() -> tuple[Arrays, Arrays]:
 
 def folder(path: Path, resolution: int) -> tuple[Arrays, Arrays]:
     """Images in folders by class, ImageNet's way, scaled and cut to squares; all are held in memory."""
-    from torchvision import datasets, transforms
-
     scaled = transforms.Compose([transforms.Resize(resolution), transforms.CenterCrop(resolution)])
     halves, classes = [], []
     for part in ("train", "val"):
@@ -163,8 +159,6 @@ def folder(path: Path, resolution: int) -> tuple[Arrays, Arrays]:
 
 def picture(name: str) -> Image.Image:
     """A picture of a folder. Raises ValueError where it is none, too large, or so oblong that scaled it would be."""
-    from PIL import Image
-
     try:
         check_size(Path(name), "picture")
         with Image.open(name) as found:

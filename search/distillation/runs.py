@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -148,18 +148,20 @@ def _settings(run: Run, conditions: Conditions) -> dict[str, object]:
     }
 
 
-def check_fits(
-    students: Sequence[Student], ways: Sequence[Mapping[str, float]], teacher: Student, conditions: Conditions
-) -> None:
+def check_fits(planned: Sequence[Run], teacher: Student, conditions: Conditions) -> None:
     """Raises ValueError where a student can't learn from this teacher by one of the methods; trains nothing."""
     data, device = conditions.data, conditions.data.train.labels.device
     size = (data.name, data.classes, data.resolution)
     other = Model.fresh(teacher.build(*size), teacher.name, 0, conditions.init, device)
-    names = [name for terms in ways for name in terms if name != VANILLA]
-    for student in students if names else ():
+    wanted: dict[Student, list[str]] = {}
+    for run in planned:
+        wanted.setdefault(run.student, []).extend(name for name in methods.parse(run.method) if name != methods.CE)
+    for student, names in wanted.items():
+        if not names:
+            continue
         own = Model.fresh(student.build(*size), student.name, 0, conditions.init, device)
         shown = methods.glances(own, other, data, stages=True)
-        for name in names:
+        for name in dict.fromkeys(names):
             methods.check_fit(name, *shown)
             if methods.METHODS[name].alone and conditions.group.size > 1:
                 raise ValueError(f"method {name} keeps a memory of all images, and one process has to see them all")

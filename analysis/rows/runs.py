@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.pages.tables import UNDEFINED, read_csv
-from analysis.stats.bootstrap import Array
+from analysis.rows.tables import UNDEFINED, read_csv
 
 COLUMNS: dict[Hashable, str] = {
     "arch": "str",
@@ -47,9 +46,9 @@ class Run:
     proxies: list[str]
     seeds: list[int]
     archs: list[str]
-    scores: Array
+    scores: NDArray[np.float64]
     ok: NDArray[np.bool_]
-    truth: Array
+    truth: NDArray[np.float64]
 
     @property
     def options(self) -> dict[str, Any]:
@@ -58,7 +57,7 @@ class Run:
         return options
 
     @cached_property
-    def ranked(self) -> Array:
+    def ranked(self) -> NDArray[np.float64]:
         """Scores to be ranked, failed ones last: [P, S, n]."""
         return np.where(self.ok, self.scores, -np.inf)
 
@@ -69,7 +68,7 @@ class Run:
         scores, ok = self.scores[:, :, chosen], self.ok[:, :, chosen]
         return replace(self, archs=list(archs), scores=scores, ok=ok, truth=self.truth[chosen])
 
-    def one(self, proxy: str) -> Array:
+    def one(self, proxy: str) -> NDArray[np.float64]:
         """What is ranked of one proxy: [S, n]."""
         return np.asarray(self.ranked[self.proxies.index(proxy)])
 

@@ -1,0 +1,101 @@
+"""The steps of distill.py, in their order: what is wanted, the teacher, the students, what is left behind."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from time import perf_counter
+
+import pandas as pd
+
+from benchmarks.output import record
+from benchmarks.output.terminal import Advance, progress
+from benchmarks.scoring import engines
+from benchmarks.scoring.engines import Engine, Serial
+from search.distillation import runs, students, sweep
+from search.distillation.loop import WEIGHTS
+from search.distillation.options import PROG, DistillOptions
+from search.distillation.planning import prepare
+from search.distillation.results import show, show_methods, write
+from search.distillation.runs import Conditions, Row
+from search.distillation.sweep import Plan
+
+__all__ = ["distill", "show_methods"]
+
+
+def distill(options: DistillOptions) -> None:
+    """Train the teacher where there is none, then every student with every method and seed; write; print."""
+    started, start = datetime.now(UTC), perf_counter()
+    plan, conditions, planned = prepare(options)
+    main = conditions.group.main
+    taught = conditions.teacher is not None or not any(run.distilled for run in planned)
+    teacher_epochs = 0 if taught else options.teacher_epochs or plan.recipe.epochs
+    teacher_row = None
+    epochs = teacher_epochs + plan.recipe.epochs * len(planned)
+    with opened_engine(options, conditions, len(planned)) as engine, shown_progress(epochs, main) as advance:
+        if not taught:
+            plan, conditions, teacher_row = train_teacher(plan, conditions, teacher_epochs, engine, advance)
+        rows = pd.DataFrame(sweep.perform(plan, planned, conditions, engine, advance, warn))
+    if main:
+        times = {"started": started.isoformat(), "seconds": perf_counter() - start}
+        write(rows, conditions, options)
+        content = {"command": sys.argv, "options": asdict(options), "data": conditions.data.digest, **times}
+        record.write_json({**content, **record.environment()}, conditions.out / "run.json")
+        show(rows, teacher_row, conditions, options)
+    check_all_done(rows)
+
+
+def check_all_done(rows: pd.DataFrame) -> None:
+    """Raises ValueError where a run diverged or was lost, saying what helps."""
+    failed = rows[rows["status"].ne("done")]
+    if len(failed):
+        counts = failed["status"].value_counts()
+        said = ", ".join(f"{count} of {len(rows)} runs {status}" for status, count in counts.items())
+        advice = "lower --learning-rate" if "diverged" in counts else "the same command tries them again"
+        raise ValueError(f"{said} ({failed['folder'].iloc[0]}): {advice}")
+
+
+def train_teacher(
+    plan: Plan, conditions: Conditions, epochs: int, engine: Engine, advance: Advance
+) -> tuple[Plan, Conditions, Row]:
+    """Plan and conditions with a teacher that was trained under the same recipe, and the row of its run."""
+    recipe, out = replace(plan.recipe, epochs=epochs), plan.out / "teacher"
+    run = runs.Run(students.find(plan.teacher), runs.VANILLA, plan.recipe.seed)
+    own = replace(plan, recipe=recipe, out=out), replace(conditions, recipe=recipe, out=out)
+    (row,) = sweep.perform(own[0], [run], own[1], engine, advance, warn)
+    if row["status"] != "done":
+        advice = "lower --learning-rate" if row["status"] == "diverged" else "the same command tries again"
+        raise ValueError(f"the teacher {row['status']} ({out / run.name}): {advice}")
+    plan = replace(plan, teacher_weights=out / run.name / WEIGHTS)
+    return plan, plan.taught(conditions), row
+
+
+def opened_engine(options: DistillOptions, conditions: Conditions, count: int) -> Engine:
+    """The engine for so many runs; one process where several were launched for each student."""
+    device, size = conditions.data.train.labels.device, conditions.group.size
+    if size > 1:
+        if options.engine != "local" or options.workers not in ("auto", 1):
+            raise ValueError(
+                f"{size} processes were launched to train each student together: no --engine, no --workers"
+            )
+        return Serial()
+    tasks = 1 if device.index is not None else count * engines.TASKS_A_WORKER  # a run is worth a process
+    return engines.open_engine(options, tasks=tasks, cuda=device.type == "cuda")
+
+
+@contextmanager
+def shown_progress(epochs: int, main: bool) -> Iterator[Advance]:
+    """A progress bar over epochs; none but in the main process."""
+    if not main:
+        yield lambda count, text=None: None
+        return
+    with progress("distilling", epochs) as advance:
+        yield advance
+
+
+def warn(text: str) -> None:
+    """Say what was put right."""
+    print(f"{PROG}: {text}", file=sys.stderr)

@@ -1,0 +1,78 @@
+"""What a user may choose of a distillation run, in groups. Light: no torch here, so that --help answers at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.output.command import option
+from benchmarks.output.options import EngineOptions
+
+PROG = "distill.py"
+
+
+@dataclass
+class NetworkOptions:
+    """Who is trained, by what, and who teaches."""
+
+    student: str = option(
+        "s0:111", "students, separated by blanks: SPACE:CODE, a search's best.csv or winner.json, a teacher's name"
+    )
+    space: str | None = option(
+        None, "path/to/file.py:Name, where students in a search's file are of such a space of your own; it is run"
+    )
+    teacher: str = option("resnet20", "teacher; rank.py --list names them")
+    teacher_weights: str | None = option(None, "its state dict; without one it is trained here first")
+    train_teacher: str | None = option(None, "only train this network, for --teacher-weights, and end")
+    method: str = option("ce kd", "methods, separated by blanks, each a sum such as kd:0.9,diswot; --list names them")
+
+
+@dataclass
+class ImageOptions:
+    """On which images."""
+
+    data: str = option("digits", "digits, cifar10, cifar100, a .npz file, or a folder with train/ and val/")
+    data_dir: str | None = option(None, "folder of CIFAR images for torchvision [$DISWOT_DATA, or data]")
+    download: bool = option(False, "let torchvision download the images")
+    resolution: int | None = option(None, "scale the images to this size [their own; folders 224]")
+
+
+@dataclass
+class RecipeOptions:
+    """How."""
+
+    epochs: int | None = option(None, "epochs; the schedule scales with them [240; digits 10]")
+    teacher_epochs: int | None = option(None, "epochs of a teacher that is trained here [--epochs]")
+    batch_size: int = option(64, "images in a batch")
+    learning_rate: float = option(0.05, "learning rate before its three steps down")
+    momentum: float = option(0.9, "momentum of SGD")
+    weight_decay: float = option(5e-4, "weight decay")
+    precision: Literal["float32", "bf16", "fp16"] = option("float32", "of the networks' passes: mixed below float32")
+    ema: float = option(0.0, "decay of an average of the weights that is evaluated in their place; 0 for none")
+    init: Literal["kaiming", "normal", "default"] = option("kaiming", "how weights are drawn")
+    seed: int = option(0, "seed of weights, order and augmentation")
+    seeds: int = option(1, "number of seeds, counted up from --seed")
+
+
+@dataclass
+class SampleOptions:
+    """NAS-Bench-201 cells in place of named students."""
+
+    sample: int = option(0, "train so many NAS-Bench-201 cells, stratified by size, in place of --student")
+    sample_best: int | None = option(None, "how many of them are the best by the embedded CIFAR-10 accuracies [20]")
+    sample_disconnected: int | None = option(None, "how many of them have no path from input to output [5]")
+
+
+@dataclass
+class OutputOptions:
+    """What becomes of it."""
+
+    table: str | None = option(None, "where the table for rank.py --truth goes [table.csv in --out]")
+    device: str = option("auto", "auto, cpu, cuda or cuda:i")
+    tracker: Literal["none", "tensorboard"] = option("none", "also write curves for TensorBoard")
+    out: str | None = option(None, "folder for all of it [runs/distill_DATA]")
+
+
+@dataclass
+class DistillOptions(OutputOptions, SampleOptions, RecipeOptions, ImageOptions, NetworkOptions, EngineOptions):
+    """All that a run of distill.py depends on."""

@@ -1,0 +1,122 @@
+"""What the options of distill.py name, checked before anything is trained: students, methods, images, the teacher."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from benchmarks.conditions import teachers
+from benchmarks.output import record
+from benchmarks.output.options import LARGEST_BATCH, LARGEST_SEED, check_range
+from benchmarks.scoring import jobs
+from search.distillation import group, methods, protocol, runs, students
+from search.distillation.images import SIDES
+from search.distillation.loop import FIELD_EPOCHS, Recipe
+from search.distillation.options import DistillOptions
+from search.distillation.runs import Conditions, Run, folder_name
+from search.distillation.students import Student
+from search.distillation.sweep import Plan
+
+DIGITS_EPOCHS = 10  # the default run takes about two minutes on two cores
+MOST_EPOCHS, MOST_SEEDS = 10_000, 1000
+
+
+def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
+    """Everything that the options name, checked before anything is trained."""
+    check_numbers(options)
+    planned = planned_runs(options)
+    distilled = any(run.distilled for run in planned)
+    if options.teacher_weights and not distilled:
+        raise ValueError(f"--teacher-weights {options.teacher_weights}: nothing here learns from a teacher")
+    check_tracker(options)
+    plan = make_plan(options)
+    processes = group.join(cpu=jobs.find_device(options.device).type == "cpu")
+    if options.batch_size < 2 * processes.size:
+        raise ValueError(f"--batch-size {options.batch_size}: {processes.size} processes need two images each")
+    conditions = plan.conditions(processes)
+    if processes.main:
+        record.check_writable(plan.out)
+        if options.table:
+            record.check_file("--table", Path(options.table))
+    fitting = min(options.batch_size, len(conditions.data.train.labels))
+    plan = replace(plan, recipe=replace(plan.recipe, batch_size=fitting))
+    conditions = replace(conditions, recipe=plan.recipe)
+    if distilled:
+        runs.check_fits(planned, students.find(options.teacher), conditions)
+    return plan, conditions, planned
+
+
+def planned_runs(options: DistillOptions) -> list[Run]:
+    """Every student by every method with every seed, each once."""
+    teachers.check_name(options.train_teacher or options.teacher)
+    chosen, ways = chosen_students(options), options.method.split()
+    if options.train_teacher:
+        chosen, ways = [students.find(options.train_teacher)], [runs.VANILLA]
+    for way in ways:
+        methods.parse(way)
+    if not chosen or not ways:
+        raise ValueError("--student and --method: one at least is needed")
+    seeds = range(options.seed, options.seed + options.seeds)
+    every = (Run(student, way, seed) for student in chosen for way in ways for seed in seeds)
+    return list({run.name: run for run in every}.values())
+
+
+def chosen_students(options: DistillOptions) -> list[Student]:
+    """Those of --student, or the cells of --sample."""
+    parts = {"best": options.sample_best, "disconnected": options.sample_disconnected}
+    given = {name: number for name, number in parts.items() if number is not None}
+    if options.sample:
+        cells = protocol.stratified(options.sample, options.seed, **given)
+        return [students.find(f"nasbench201:{cell}") for cell in cells]
+    if given:
+        raise ValueError(f"--sample-{next(iter(given))}: a part of --sample, which is missing")
+    return students.find_all(options.student, options.space)
+
+
+def make_plan(options: DistillOptions) -> Plan:
+    """The options as every process is told of them."""
+    recipe = Recipe(
+        epochs=options.epochs or (DIGITS_EPOCHS if options.data == "digits" else FIELD_EPOCHS),
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
+        ema=options.ema,
+        seed=options.seed,
+    )
+    return Plan(
+        data=options.data,
+        data_dir=options.data_dir,
+        download=options.download,
+        resolution=options.resolution,
+        device=options.device,
+        recipe=recipe,
+        teacher=options.teacher,
+        teacher_weights=Path(options.teacher_weights) if options.teacher_weights else None,
+        out=Path(options.out or f"runs/distill_{folder_name(Path(options.data).name)}"),
+        init=options.init,
+        precision=options.precision,
+        tensorboard=options.tracker == "tensorboard",
+    )
+
+
+def check_numbers(options: DistillOptions) -> None:
+    """Raises ValueError for a number out of its range."""
+    check_range("batch-size", options.batch_size, 2, LARGEST_BATCH)
+    check_range("seed", options.seed, 0, LARGEST_SEED)
+    check_range("seeds", options.seeds, 1, MOST_SEEDS)
+    for name, epochs in (("epochs", options.epochs), ("teacher-epochs", options.teacher_epochs)):
+        check_range(name, 1 if epochs is None else epochs, 1, MOST_EPOCHS)
+    check_range("resolution", 32 if options.resolution is None else options.resolution, *SIDES)
+    check_range("sample", options.sample, 0, LARGEST_BATCH)
+    for name, least, most in (("learning_rate", 0, 100), ("momentum", 0, 1), ("weight_decay", 0, 1), ("ema", 0, 1)):
+        value = getattr(options, name)
+        if not (least <= value < most):
+            raise ValueError(f"--{name.replace('_', '-')} {value}: at least {least}, less than {most}")
+
+
+def check_tracker(options: DistillOptions) -> None:
+    """Raises ValueError where TensorBoard is wanted and not installed."""
+    if options.tracker == "tensorboard" and not find_spec("tensorboard"):
+        raise ValueError("--tracker tensorboard: not installed; pip install 'diswot-bench[track]' or tensorboard")

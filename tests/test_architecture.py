@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.output import naming
 from benchmarks.scoring import jobs
 from docs import rooms
 from docs.rooms import ROOT, Import, is_command, is_door, wing
@@ -20,6 +21,7 @@ from docs.rooms import ROOT, Import, is_command, is_door, wing
 PROXIES = {"proxies", "proxies/probing", "proxies/formulas"}
 ROWS = {"analysis/rows", "analysis/stats"}
 MAY_IMPORT = {
+    "diswot_bench": set(),  # the front door
     "proxies/formulas": set(),
     "proxies/probing": {"proxies/formulas"},
     "proxies": {"proxies/formulas", "proxies/probing"},
@@ -125,6 +127,10 @@ def test_a_door_is_imported_by_nobody_and_steps_by_their_door() -> None:
 
     assert not [one for one in IMPORTS if wrong(one)]
     assert not [path for path in SOURCES if "tests" in _modules(path)]
+
+
+def test_one_command_has_every_door() -> None:
+    assert {*naming.DOORS.values(), "diswot_bench/command.py"} == {path for path in SOURCES if is_door(path)}
 
 
 @pytest.mark.parametrize("path", SOURCES)

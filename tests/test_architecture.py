@@ -10,7 +10,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("proxies", "analysis", "benchmarks", "search")
-ALLOWED = {"proxies": {"proxies"}, "analysis": {"analysis", "proxies"}, "benchmarks": {"proxies", "analysis", "benchmarks"}}
+ALLOWED = {
+    "proxies": {"proxies"},
+    "analysis": {"analysis", "proxies"},
+    "benchmarks": {"proxies", "analysis", "benchmarks"},
+}
 COMMANDS = {  # they may import every room, and nobody imports them
     *("benchmarks/rank.py", "benchmarks/speed.py", "benchmarks/data.py", "search/evolve.py"),
     *("search/distill.py", "analysis/ablate.py", "analysis/compare.py", "analysis/validate.py", "analysis/report.py"),

@@ -164,7 +164,8 @@ class Contrast(Adapter):
     def _one_way(self, embedded: Tensor, chosen: Tensor, name: str) -> Tensor:
         """Anchors of one network against the other's memory."""
         memory, z = self.get_buffer(f"{name}_memory"), self.get_buffer(f"{name}_z")
-        similar = ((memory[chosen] @ embedded.unsqueeze(-1)).squeeze(-1) / self.tau).exp()
+        every = embedded @ memory.clone().mT  # of all images: quicker than copies of the chosen rows; memory moves on
+        similar = (every.gather(1, chosen) / self.tau).exp()
         images = len(memory)
         z.copy_(torch.where(z == 0, similar.detach().mean() * images, z))
         scaled = similar / z.clone()

@@ -20,7 +20,10 @@ from proxies import Proxy
 Precision = Literal["float32", "bf16"]
 
 # The source that a score depends on.
-SCORED_BY = ("proxies/**/*.py", "benchmarks/spaces/*.py", "benchmarks/conditions/*.py", "benchmarks/scoring/worker.py")
+SCORED_BY = (
+    *("proxies/**/*.py", "benchmarks/spaces/*.py", "benchmarks/conditions/*.py", "benchmarks/scoring/worker.py"),
+    "benchmarks/reading/statedicts.py",  # which entries of a file are a teacher's weights
+)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ import pytest
 import torch
 from scipy import stats
 
-from benchmarks import data, doctor, truth
+from benchmarks import data, truth
+from benchmarks.checking import doctor
 from benchmarks.conditions import teachers
 from benchmarks.reading import pickles
 from benchmarks.truth import imported, importing
@@ -503,4 +504,4 @@ def test_list_and_check_show_what_is_installed(many: Path, capsys: pytest.Captur
     assert "x-test:12, x-test:200" in printed
     assert imported.installed(many).sha256[:12] in printed
     assert data.main(["check"]) == 0
-    assert "300 cells of x.pth; names, accuracies and sizes agree" in capsys.readouterr().out
+    assert "500 cells of x.pth; names, accuracies and sizes agree" in capsys.readouterr().out

@@ -30,8 +30,8 @@ class ScoringOptions:
     init: Literal["kaiming", "normal", "default"] = option("kaiming", "how weights are drawn")
     teacher: str = option("resnet56", "teacher network; rank.py --list names them")
     teacher_weights: str | None = option(None, "state dict of a trained teacher; random weights without it")
-    precision: Literal["float32", "bf16"] = option(
-        "float32", "of the networks' passes; bf16 is faster, and rounds to 3 digits"
+    precision: Literal["float32", "bf16", "float64"] = option(
+        "float32", "of the networks' passes; bf16 is faster, and rounds to 3 digits; float64 shows what float32 rounds"
     )
     device: str = option("auto", "auto, cpu, cuda or cuda:i")
     stack: int | str = option("auto", "candidates scored together: auto or a number; scores differ by rounding alone")

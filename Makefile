@@ -36,6 +36,7 @@ example: $(VENV)/installed
 
 # what is written from the code or from committed runs, and every command that the documents show
 docs: readme
+	$(BIN)/python docs/rooms.py
 	$(BIN)/python docs/pages.py
 	$(BIN)/python docs/commands.py
 

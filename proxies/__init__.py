@@ -1,6 +1,6 @@
-"""The proxies: small pure functions over a Probe. This package imports torch only.
+"""The proxies, small pure functions over a Probe, and the registry that importing this fills. It imports torch only.
 
-Importing it fills the registry; everything else knows a proxy by its registered name alone.
+No networks, no images, no accuracies: those are of benchmarks/, which knows a proxy by its registered name alone.
 """
 
 from proxies import activation, distiller, gradient, jacobian, size, teacher

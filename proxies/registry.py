@@ -10,17 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from proxies.combine import FUNCTIONS, NAMED, Combination
+from proxies.probing.probe import Probe
 from proxies.userfile import load, tell
 
-if TYPE_CHECKING:
-    from proxies.probing.probe import Probe
-
-Score = Callable[["Probe"], Tensor]
+Score = Callable[[Probe], Tensor]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from benchmarks.spaces import find
 from search import evolve
 from search.evolution import strategies
 from search.evolution.fitness import Fitness, Known
+from search.evolution.plan import SIZE
 from search.evolution.searching import Limits, Search, Step, history, terrain, winner
 from search.evolution.strategies import Settings
 
@@ -190,8 +191,8 @@ def test_the_command_leaves_history_winners_conditions_and_a_picture(capsys: pyt
     assert list(history_.columns) == list(Step._fields)
     counts = history_.groupby(["strategy", "proxy", "seed"]).size()
     assert counts["evolution", "diswot"].tolist() == counts["random", "diswot"].tolist() == [6, 6]
-    assert counts["evolution", evolve.SIZE].tolist() == [6, 6]
-    assert counts["exhaustive", evolve.SIZE].tolist() == [64]
+    assert counts["evolution", SIZE].tolist() == [6, 6]
+    assert counts["exhaustive", SIZE].tolist() == [64]
     best = pd.read_csv("out/best.csv", dtype={"arch": str})
     own = history_[(history_["strategy"] == "evolution") & (history_["proxy"] == "diswot") & (history_["seed"] == 0)]
     first = own.loc[own["fitness"].idxmax()]

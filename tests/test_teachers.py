@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from benchmarks.conditions import teachers
 from benchmarks.conditions.drawing import Drawing
-from benchmarks.spaces.nasbench201 import parse_cell
+from benchmarks.spaces.cells import parse_cell
 from benchmarks.timing.plain import PlainCellNetwork, PlainResNet
 from tests.cases import SPACE, batch
 

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
 from benchmarks.conditions.teachers import NORM_PARTS
-from benchmarks.spaces.nasbench201 import EDGES, live_edges, parse_cell
+from benchmarks.spaces.cells import EDGES, live_edges, parse_cell
 from benchmarks.timing.plain import PlainCellNetwork, PlainResNet, plain_state, with_weights
 from proxies.probing.network import NormState, Weights
 from search.distillation import checkpoint, methods

@@ -19,7 +19,8 @@ from proxies import Proxy
 
 Precision = Literal["float32", "bf16"]
 
-# The source that a score depends on.
+ROOT = Path(__file__).resolve().parent.parent.parent
+# The source that a score depends on, from there.
 SCORED_BY = (
     *("proxies/**/*.py", "benchmarks/spaces/*.py", "benchmarks/conditions/*.py", "benchmarks/scoring/worker.py"),
     "benchmarks/reading/statedicts.py",  # which entries of a file are a teacher's weights
@@ -111,9 +112,8 @@ def find_device(name: str, *, elsewhere: bool = False) -> torch.device:
 
 
 @cache
-def code_digest() -> str:
+def code_digest(root: Path = ROOT) -> str:
     """Digest of the source that scores depend on: scores of another version of it are not taken for these."""
-    root = Path(__file__).resolve().parent.parent.parent
     summary = hashlib.sha256()
     for file in sorted(file for pattern in SCORED_BY for file in root.glob(pattern)):
         summary.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())

@@ -1,1 +1,1 @@
-"""Pure functions of tensors: similarities, distillation losses, spectra. No networks, no passes."""
+"""Pure functions of tensors: similarities, distillation losses, spectra. No network, no pass, no name of a proxy."""

@@ -1,23 +1,23 @@
-"""Passes: every way that a stack of networks is run or gone back through. All autograd lives here.
+"""The pass over the whole batch that quantities share, and every way back on its graph.
 
-Every quantity is computed when first asked for, once. Asking is declaring: `asked` tells which quantities were wanted,
-and a later Probe that gets it as `plan` runs one pass where the first one, not knowing, ran several. What passes show
-stands in proxies/probing/probe.py, with the shape letters.
+What is wanted of the pass is learned: a Probe that gets the `asked` of an earlier one as `plan` runs one pass where the
+first one, not knowing, ran several. Not here: passes over other images or weights (own_passes.py), and what a proxy
+reads off the passes (probe.py, with the shape letters). All autograd is here and in own_passes.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, Self, TypeVar, cast, overload
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from proxies.probing.meter import Account, Meter
+from proxies.probing.meter import Meter
 from proxies.probing.network import Layer, Network, Outputs, Tap, Taps, Weights, by_member
+from proxies.probing.quantities import Quantities, quantity
 
-T = TypeVar("T")
 Noise = Callable[[str, tuple[int, ...]], Tensor]
 
 
@@ -38,42 +38,6 @@ class Response(NamedTuple):
     gradient: Tensor
 
 
-class Perturbed(NamedTuple):
-    """Change of the features under a change of the images [A, N, D]; what each normalisation got, before and after."""
-
-    change: Tensor
-    before: list[Tap]
-    after: list[Tap]
-
-
-class Sensitivity(NamedTuple):
-    """Gradients of every logit by one weight of a layer, [a, N, K]."""
-
-    members: tuple[int, ...]
-    values: Tensor
-
-
-class quantity(Generic[T]):  # noqa: N801, reads as the decorator it is
-    """A property of a Probe, computed and timed once."""
-
-    def __init__(self, compute: Callable[[Any], T]) -> None:
-        self.compute = compute
-        self.name = compute.__name__
-        self.__doc__ = compute.__doc__
-
-    @overload
-    def __get__(self, probe: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, probe: Passes, owner: type) -> T: ...
-    def __get__(self, probe: Passes | None, owner: type) -> Self | T:
-        if probe is None:
-            return self
-        probe.asked.add(self.name)
-        if not probe._knows(self.name):
-            probe._book(self.name, lambda: self.compute(probe))
-        return cast(T, probe._recall(self.name))
-
-
 class Forward(NamedTuple):
     """A pass over the whole batch, and what it was run for."""
 
@@ -90,7 +54,6 @@ class LossGradients(NamedTuple):
     by_weight: list[Tensor]
     by_output: list[Tensor]
     forward: Forward
-    again: bool
 
 
 def _needs(*names: str) -> frozenset[str]:
@@ -100,8 +63,7 @@ def _needs(*names: str) -> frozenset[str]:
 # What a quantity needs of the pass: a graph to go back on, images of each candidate's own, or kinds of taps.
 NEEDS: dict[str, frozenset[str]] = {
     "gradients": _needs("graph"),
-    "curvature": _needs("graph"),
-    "responses": _needs("graph", "conv"),
+    "responses": _needs("graph", "conv", "zero"),
     "input_gradients": _needs("graph", "images"),
     "sum_gradients": _needs("graph"),
     "label_gradients": _needs("graph"),
@@ -112,7 +74,7 @@ NEEDS: dict[str, frozenset[str]] = {
 }
 
 
-class Passes:
+class Passes(Quantities):
     """The passes of A candidates on one batch, images [N, 3, H, W] and labels [N].
 
     `noise` gives N(0, 1) tensors by name and shape for the few quantities that need some, and depends on nothing else.
@@ -129,15 +91,12 @@ class Passes:
         noise: Noise | None = None,
         plan: frozenset[str] = frozenset(),
     ) -> None:
+        super().__init__(meter or Meter(cuda=images.is_cuda), plan)
         self.network = network
         self.weights = weights
         self._images = images
         self._labels = labels
-        self.plan = plan
-        self.asked: set[str] = set()
         self._noise = noise
-        self._meter = meter or Meter(cuda=images.is_cuda)
-        self._values: dict[str, tuple[Any, Account]] = {}
 
     @property
     def images(self) -> Tensor:
@@ -161,19 +120,6 @@ class Passes:
         forward: Forward = self._recall("pass")
         return forward
 
-    def _knows(self, name: str) -> bool:
-        return name in self._values
-
-    def _book(self, name: str, compute: Callable[[], object]) -> None:
-        """Compute and keep a value, with its cost."""
-        self._values[name] = self._meter.measure(self, compute)
-
-    def _recall(self, name: str) -> Any:
-        """A value that is known; whatever is being computed has asked for it."""
-        value, account = self._values[name]
-        self._meter.note(account)
-        return value
-
     def _run(self, needs: frozenset[str]) -> Forward:
         taps = Taps(*(needs - {"graph", "images"}))
         graph = "graph" in needs
@@ -185,21 +131,21 @@ class Passes:
             outputs = self.network(images, weights, taps=taps if taps.kinds else None)
         return Forward(outputs, taps, weights.kernels, images, needs)
 
-    def _loss_gradients(self, needs: frozenset[str], *, again: bool = False) -> LossGradients:
-        """Gradients of each candidate's mean cross-entropy; fit to be differentiated `again` where that is wanted."""
-        again = again or "curvature" in self.plan
+    def _loss_gradients(self, needs: frozenset[str]) -> LossGradients:
+        """Gradients of each candidate's mean cross-entropy."""
         if "responses" in self.plan:
             needs |= NEEDS["responses"]
         known = self._values.get("loss")
-        if known is None or not (needs <= known[0].forward.needs and again <= known[0].again):
-            self._book("loss", lambda: self._backward(self._forward(needs), again=again))
+        if known is None or not needs <= known[0].forward.needs:
+            self._book("loss", lambda: self._backward(self._forward(needs)))
         found: LossGradients = self._recall("loss")
-        if not (found.again or self._graph_is_wanted()):  # the graph is used up
+        if not self._graph_is_wanted():  # the graph is used up
             forward, account = self._values["pass"]
             self._values["pass"] = forward._replace(needs=forward.needs - {"graph"}), account
         return found
 
-    def _backward(self, forward: Forward, *, again: bool) -> LossGradients:
+    def _backward(self, forward: Forward, *, again: bool = False) -> LossGradients:
+        """Gradients of the loss on a pass's graph; fit to be differentiated `again` where that is wanted."""
         logits = forward.outputs.logits
         loss = cross_entropy(logits.flatten(0, 1), self.labels.repeat(self.network.candidates), reduction="sum")
         outputs = [tap.value for tap in forward.taps.of("conv")]
@@ -213,7 +159,7 @@ class Passes:
             create_graph=again,
         )
         count = len(forward.kernels)
-        return LossGradients(list(found[:count]), list(found[count:]), forward, again)
+        return LossGradients(list(found[:count]), list(found[count:]), forward)
 
     def _graph_is_wanted(self) -> bool:
         """Whether the plan has another way back on the pass's graph."""
@@ -236,15 +182,11 @@ class Passes:
         return self._measured([gradient.detach() for gradient in self._loss_gradients(NEEDS["gradients"]).by_weight])
 
     @quantity
-    def curvature(self) -> list[Measured]:
-        """The Hessian of the loss times its gradient, H g, by a second backward pass on the same batch."""
-        first = self._loss_gradients(NEEDS["curvature"], again=True)
-        product = torch.stack([(g.detach() * g).sum() for g in first.by_weight]).sum()
-        return self._measured(list(self._back(product, list(first.forward.kernels.values()))))
-
-    @quantity
     def responses(self) -> list[Response]:
-        """What each convolution and the head give, before normalisation, and the loss's gradients by it."""
+        """What each convolution and the head give, before normalisation, and the loss's gradients by it.
+
+        Convolutions that nothing but structural zeros reach are among them: they give 0, and a gradient may arrive.
+        """
         found = self._loss_gradients(NEEDS["responses"])
         responses = []
         for tap, gradient in zip(found.forward.taps.of("conv"), found.by_output[:-1], strict=True):
@@ -307,92 +249,6 @@ class Passes:
         """What each stage gives: [A, N, C, H, W]."""
         return [tap.stacked().detach() for tap in self._forward(NEEDS["stages"]).taps.of("stage")]
 
-    # -- passes of their own -----------------------------------------------------------------------------------------
-
-    @quantity
-    def flows(self) -> list[Measured]:
-        """|w| and dR/d|w| in float64, R the summed logits for an image of ones, without any normalisation."""
-        weights = self.weights.map(lambda w: w.abs().double().requires_grad_())
-        ones = torch.ones_like(self._images[:1], dtype=torch.float64)
-        flow = self.network(ones, weights, batch_norm=False).logits.sum()
-        kernels = list(weights.kernels.values())
-        gradients = torch.autograd.grad(flow, kernels, materialize_grads=True)
-        return [
-            Measured(layer, kernel.detach(), gradient)
-            for layer, kernel, gradient in zip(weights.kernels, kernels, gradients, strict=True)
-        ]
-
-    @quantity
-    def half_gradients(self) -> tuple[list[Measured], list[Measured]]:
-        """Loss gradients of the two halves of the batch, each a batch of its own."""
-        middle = len(self.labels) // 2
-        first, second = (self._loss_gradients_of(part) for part in (slice(0, middle), slice(middle, None)))
-        return first, second
-
-    @quantity
-    def sign_sums(self) -> list[Measured]:
-        """Over the images, each a batch of its own, the sum of the signs of the loss's gradients."""
-        total: list[Measured] = []
-        for image in range(len(self.labels)):
-            one = self._loss_gradients_of(slice(image, image + 1))
-            signs = [item._replace(gradient=item.gradient.sign()) for item in one]
-            pairs = zip(total, signs, strict=True) if total else ()
-            total = [old._replace(gradient=old.gradient + new.gradient) for old, new in pairs] or signs
-        return total
-
-    def _loss_gradients_of(self, part: slice) -> list[Measured]:
-        """Loss gradients of a part of the batch."""
-        some = Passes(self.network, self.weights, self.images[part], self.labels[part], plan=frozenset({"gradients"}))
-        return some.gradients
-
-    @quantity
-    def few_relus(self) -> list[Tap]:
-        """What each ReLU gets from the first 16 images alone."""
-        return self._watched(self.images[:16], "relu")
-
-    @quantity
-    def maps(self) -> list[Tap]:
-        """What every operation gives for the first image alone."""
-        return self._watched(self.images[:1], "map")
-
-    def _watched(self, images: Tensor, kind: str) -> list[Tap]:
-        taps = Taps(kind)
-        with torch.no_grad():
-            self.network(images, self.weights, taps=taps)
-        return taps.found
-
-    @quantity
-    def perturbed(self) -> Perturbed:
-        """The network with weights of unit deviation on noise, and on that noise plus a hundredth of other noise."""
-        unit = self.weights.map(lambda w: w)
-        for layer, kernel in unit.kernels.items():
-            axes = tuple(range(1, kernel.ndim))
-            deviation = kernel.square().mean(axes, keepdim=True).sqrt()
-            unit.kernels[layer] = kernel / torch.where(deviation == 0, 1.0, deviation)
-        images, other = (self.noise(name, tuple(self._images.shape)) for name in ("zen images", "zen change"))
-        taps = Taps("norm")
-        with torch.no_grad():
-            first = self.network(images, unit, taps=taps).features
-            second = self.network(images + 0.01 * other, unit, taps=taps).features
-        count = len(taps.found) // 2
-        return Perturbed((first - second).flatten(2), taps.found[:count], taps.found[count:])
-
-    @quantity
-    def sensitivities(self) -> list[Sensitivity]:
-        """Without normalisation: gradients of every logit by the middle of a layer's first kernel."""
-        taps = Taps("conv")
-        images = self.images.clone().requires_grad_()
-        outputs = self.network(images, self.weights, batch_norm=False, taps=taps)
-        convs = taps.of("conv")
-        by_class = [
-            self._back(outputs.logits[..., k].sum(), [tap.value for tap in convs])
-            for k in range(outputs.logits.shape[-1])
-        ]
-        found = [_at_first_weight(tap, column) for tap, column in zip(convs, zip(*by_class, strict=True), strict=True)]
-        head = torch.zeros_like(outputs.logits)
-        head[..., 0] = outputs.pooled[..., 0]
-        return [*found, Sensitivity(self.network.head.members, head.detach())]
-
     def noise(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """N(0, 1) numbers of this name and shape, the same for every candidate, of the images' type and device.
 
@@ -405,14 +261,3 @@ class Passes:
     def _measured(self, gradients: Sequence[Tensor]) -> list[Measured]:
         pairs = zip(self.weights.kernels.items(), gradients, strict=True)
         return [Measured(layer, weight, gradient) for (layer, weight), gradient in pairs]
-
-
-def _at_first_weight(tap: Tap, by_class: Sequence[Tensor]) -> Sensitivity:
-    """Gradients by the weight [0, 0, middle, middle]: the gradient by the first map, times the input it looks at."""
-    assert tap.layer is not None
-    assert tap.before is not None
-    step = tap.layer.stride
-    seen = by_member(tap.before, tap.before.shape[1] // tap.layer.shape[1])[:, :, 0, ::step, ::step].detach()
-    members = len(tap.members)
-    values = [(by_member(gradient, members)[:, :, 0] * seen).sum((-2, -1)) for gradient in by_class]
-    return Sensitivity(tap.members, torch.stack(values, -1))

@@ -3,13 +3,13 @@
 Shape letters, used everywhere: A candidates, N images, K classes, C channels, H x W positions, M vectors of any kind,
 D any flattened rest, a the members of one layer (the candidates of a stack that have it).
 
-How the networks are run for it stands in proxies/probing/passes.py.
+How the networks are run for it stands in passes.py and own_passes.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -17,10 +17,9 @@ from torch import Tensor
 from proxies.formulas import similarity, spectra
 from proxies.probing.meter import cost_alone
 from proxies.probing.network import Layer, Network, Weights
-from proxies.probing.passes import Measured, Noise, Passes, quantity
-
-if TYPE_CHECKING:
-    from proxies.registry import Proxy
+from proxies.probing.own_passes import OwnPasses
+from proxies.probing.passes import Measured, Noise
+from proxies.probing.quantities import quantity
 
 
 class Agreement(NamedTuple):
@@ -30,7 +29,19 @@ class Agreement(NamedTuple):
     units: Tensor
 
 
-class Probe(Passes):
+class Named(Protocol):
+    """What a Probe can score: a function of it under a name, as the registry's proxies are."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def score(self) -> Callable[[Probe], Tensor]:
+        """The function, from a Probe of A candidates to A scores."""
+
+
+class Probe(OwnPasses):
     """A candidates of a stack seen on one batch, beside a teacher.
 
     images [N, 3, H, W], labels [N]; `teacher` is itself a Probe, of one network on the same batch. `noise` gives N(0,1)
@@ -160,7 +171,7 @@ class Probe(Passes):
 
     # -- accounts ----------------------------------------------------------------------------------------------------
 
-    def score(self, proxy: Proxy) -> tuple[Tensor, float]:
+    def score(self, proxy: Named) -> tuple[Tensor, float]:
         """Scores [A] of one proxy on the host in float64, and the seconds they would cost alone.
 
         Shared passes count in full for each proxy that asks for them, the teacher's half for none. Raises ValueError

@@ -12,7 +12,7 @@ from time import perf_counter
 import pandas as pd
 
 from benchmarks.output import record
-from benchmarks.output.command import Advance, progress
+from benchmarks.output.terminal import Advance, progress
 from benchmarks.scoring import engines
 from benchmarks.scoring.engines import Engine, Serial
 from search.distillation import runs, students, sweep

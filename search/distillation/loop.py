@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from analysis.pages.files import replacing
+from analysis.rows.files import replacing
 from search.distillation import checkpoint
 from search.distillation.group import ALONE, Group
 from search.distillation.images import Batch, Data, Split

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.output.command import option
-from benchmarks.scoring.engines import EngineOptions
+from benchmarks.output.options import EngineOptions
 
 PROG = "distill.py"
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks.conditions.batches import Batch as Noise
-from benchmarks.spaces.nasbench201 import NasBench201, parse_cell
+from benchmarks.spaces.cells import parse_cell
+from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.timing.plain import PlainCellNetwork, plain_state, with_weights
 from benchmarks.timing.tasks import LAYOUTS
 from search.distillation.images import Batch, Data, Split

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.pages import tables
-from analysis.pages.tables import number
 from analysis.pictures import curves, figures
-from benchmarks.output.command import show_table, typed
+from analysis.rows import tables
+from analysis.rows.tables import number
+from benchmarks.output.terminal import show_table, typed
 from search.distillation import runs
 from search.distillation.methods import CE, DISWOT, METHODS
 from search.distillation.options import DistillOptions

@@ -15,7 +15,7 @@ from threading import Event, Thread
 from typing import Any
 
 from benchmarks.conditions.drawing import Init
-from benchmarks.output.command import Advance
+from benchmarks.output.terminal import Advance
 from benchmarks.scoring import jobs
 from benchmarks.scoring.engines import ATTEMPTS, Engine, Lost
 from search.distillation import images, runs

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.pages.tables import interval, number, write_csv
+from analysis.rows.tables import interval, number, write_csv
 from analysis.stats import ranking
 from benchmarks.conditions.drawing import generator
 from benchmarks.scoring.cohorts import cohort

@@ -1,0 +1,188 @@
+"""Passes of their own: networks run on other images, other weights, or parts of the batch, each for one quantity alone.
+
+Not here: the pass over the whole batch that most quantities share, and the ways back on its graph (passes.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.grad import conv2d_weight
+
+from proxies.probing.network import Tap, Taps, by_member
+from proxies.probing.passes import NEEDS, Measured, Passes
+from proxies.probing.quantities import quantity
+
+ALONE = frozenset({"gradients"})  # what a pass over a part of the batch is for
+
+
+class Perturbed(NamedTuple):
+    """Change of the features under a change of the images [A, N, D]; what each normalisation got, before and after."""
+
+    change: Tensor
+    before: list[Tap]
+    after: list[Tap]
+
+
+class Sensitivity(NamedTuple):
+    """Gradients of every logit by one weight of a layer, [a, N, K]."""
+
+    members: tuple[int, ...]
+    values: Tensor
+
+
+class ImageShares(NamedTuple):
+    """A parameter's gradient, split by the image whose activations carry it: [a, N, *shape]."""
+
+    members: tuple[int, ...]
+    values: Tensor
+
+
+class OwnPasses(Passes):
+    """Passes, and those that have nothing of the shared one."""
+
+    @quantity
+    def flows(self) -> list[Measured]:
+        """|w| and dR/d|w| in float64, R the summed logits for an image of ones, without any normalisation."""
+        weights = self.weights.map(lambda w: w.abs().double().requires_grad_())
+        ones = torch.ones_like(self._images[:1], dtype=torch.float64)
+        flow = self.network(ones, weights, batch_norm=False).logits.sum()
+        kernels = list(weights.kernels.values())
+        gradients = torch.autograd.grad(flow, kernels, materialize_grads=True)
+        return [
+            Measured(layer, kernel.detach(), gradient)
+            for layer, kernel, gradient in zip(weights.kernels, kernels, gradients, strict=True)
+        ]
+
+    @quantity
+    def curvature(self) -> list[Measured]:
+        """The Hessian of the loss times its gradient, H g, by a second backward pass on the same batch, in float64.
+
+        Float32 errs by a quarter for a deep cell: what a ReLU rounds to the other side of 0 moves all that follows.
+        """
+        exact = self._exact(slice(None))
+        forward = exact._forward(NEEDS["gradients"])
+        first = exact._backward(forward, again=True).by_weight
+        product = torch.stack([(g.detach() * g).sum() for g in first]).sum()
+        return exact._measured(exact._back(product, list(forward.kernels.values())))
+
+    @quantity
+    def half_gradients(self) -> tuple[list[Measured], list[Measured]]:
+        """Loss gradients of the two halves of the batch, each a batch of its own, in float64: see zico."""
+        middle = len(self.labels) // 2
+        first, second = (self._exact(part).gradients for part in (slice(0, middle), slice(middle, None)))
+        return first, second
+
+    def _exact(self, part: slice) -> Passes:
+        """A part of the batch in float64, for what float32 does not resolve."""
+        return Passes(self.network, self.weights.double(), self.images[part].double(), self.labels[part], plan=ALONE)
+
+    @quantity
+    def sign_sums(self) -> list[Measured]:
+        """Over the images, each a batch of its own, the sum of the signs of the loss's gradients."""
+        total: list[Measured] = []
+        for image in range(len(self.labels)):
+            one = self._loss_gradients_of(slice(image, image + 1))
+            signs = [item._replace(gradient=item.gradient.sign()) for item in one]
+            pairs = zip(total, signs, strict=True) if total else ()
+            total = [old._replace(gradient=old.gradient + new.gradient) for old, new in pairs] or signs
+        return total
+
+    def _loss_gradients_of(self, part: slice) -> list[Measured]:
+        """Loss gradients of a part of the batch."""
+        return Passes(self.network, self.weights, self.images[part], self.labels[part], plan=ALONE).gradients
+
+    @quantity
+    def label_shares(self) -> list[ImageShares]:
+        """The gradient of the batch's summed label logits by each weight, split by image, the head's bias included.
+
+        A share is what an image's own activations contribute to one backward pass: batch statistics mix the images, so
+        it is not the gradient of that image's logit.
+        """
+        taps = Taps("conv")
+        outputs = self.network(self.images.clone().requires_grad_(), self.weights, taps=taps)
+        labels = self.labels[None, :, None].expand(len(outputs.logits), -1, 1)
+        total = outputs.logits.gather(2, labels).sum()
+        gradients = self._back(total, [tap.value for tap in taps.found])
+        shares = [_by_image(tap, gradient) for tap, gradient in zip(taps.found, gradients, strict=True)]
+        bias = torch.zeros_like(outputs.logits).scatter(2, labels, 1)
+        weight = bias[..., None] * outputs.pooled.detach()[:, :, None]
+        return [*shares, *(ImageShares(self.network.head.members, values) for values in (weight, bias))]
+
+    @quantity
+    def few_relus(self) -> list[Tap]:
+        """What each ReLU gets from the first 16 images alone."""
+        return self._watched(self.images[:16], "relu")
+
+    @quantity
+    def maps(self) -> list[Tap]:
+        """What every operation gives for the first image alone."""
+        return self._watched(self.images[:1], "map")
+
+    def _watched(self, images: Tensor, kind: str) -> list[Tap]:
+        taps = Taps(kind)
+        with torch.no_grad():
+            self.network(images, self.weights, taps=taps)
+        return taps.found
+
+    @quantity
+    def perturbed(self) -> Perturbed:
+        """The network with weights of unit deviation on noise, and on that noise plus a hundredth of other noise."""
+        unit = self.weights.map(lambda w: w)
+        for layer, kernel in unit.kernels.items():
+            axes = tuple(range(1, kernel.ndim))
+            deviation = kernel.square().mean(axes, keepdim=True).sqrt()
+            unit.kernels[layer] = kernel / torch.where(deviation == 0, 1.0, deviation)
+        images, other = (self.noise(name, tuple(self._images.shape)) for name in ("zen images", "zen change"))
+        taps = Taps("norm")
+        with torch.no_grad():
+            first = self.network(images, unit, taps=taps).features
+            second = self.network(images + 0.01 * other, unit, taps=taps).features
+        count = len(taps.found) // 2
+        return Perturbed((first - second).flatten(2), taps.found[:count], taps.found[count:])
+
+    @quantity
+    def sensitivities(self) -> list[Sensitivity]:
+        """Without normalisation: gradients of every logit by the middle of a layer's first kernel."""
+        taps = Taps("conv")
+        images = self.images.clone().requires_grad_()
+        outputs = self.network(images, self.weights, batch_norm=False, taps=taps)
+        convs = taps.of("conv")
+        by_class = [
+            self._back(outputs.logits[..., k].sum(), [tap.value for tap in convs])
+            for k in range(outputs.logits.shape[-1])
+        ]
+        found = [_at_first_weight(tap, column) for tap, column in zip(convs, zip(*by_class, strict=True), strict=True)]
+        head = torch.zeros_like(outputs.logits)
+        head[..., 0] = outputs.pooled[..., 0]
+        return [*found, Sensitivity(self.network.head.members, head.detach())]
+
+
+def _by_image(tap: Tap, gradient: Tensor) -> ImageShares:
+    """A convolution's weight gradient, image by image: one convolution with the images as further groups."""
+    assert tap.layer is not None
+    assert tap.before is not None
+    layer, images = tap.layer, len(gradient)
+    found = conv2d_weight(
+        tap.before.detach().flatten(0, 1)[None],
+        (gradient.shape[0] * gradient.shape[1], *layer.shape[1:]),
+        gradient.flatten(0, 1)[None],
+        stride=layer.stride,
+        padding=layer.shape[-1] // 2,
+        groups=images * (tap.before.shape[1] // layer.shape[1]),
+    )
+    return ImageShares(tap.members, found.unflatten(0, (images, len(tap.members), -1)).transpose(0, 1))
+
+
+def _at_first_weight(tap: Tap, by_class: Sequence[Tensor]) -> Sensitivity:
+    """Gradients by the weight [0, 0, middle, middle]: the gradient by the first map, times the input it looks at."""
+    assert tap.layer is not None
+    assert tap.before is not None
+    step = tap.layer.stride
+    seen = by_member(tap.before, tap.before.shape[1] // tap.layer.shape[1])[:, :, 0, ::step, ::step].detach()
+    members = len(tap.members)
+    values = [(by_member(gradient, members)[:, :, 0] * seen).sum((-2, -1)) for gradient in by_class]
+    return Sensitivity(tap.members, torch.stack(values, -1))

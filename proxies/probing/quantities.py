@@ -1,0 +1,60 @@
+"""Quantities: what is computed when it is first asked for, once, and booked to a meter.
+
+Not which quantities there are: the passes over a stack (passes.py, own_passes.py) and what they show (probe.py) are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, Self, TypeVar, cast, overload
+
+from proxies.probing.meter import Account, Meter
+
+T = TypeVar("T")
+
+
+class quantity(Generic[T]):  # noqa: N801, reads as the decorator it is
+    """A property of Quantities, computed and timed once."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self.compute = compute
+        self.name = compute.__name__
+        self.__doc__ = compute.__doc__
+
+    @overload
+    def __get__(self, probe: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, probe: Quantities, owner: type) -> T: ...
+    def __get__(self, probe: Quantities | None, owner: type) -> Self | T:
+        if probe is None:
+            return self
+        probe.asked.add(self.name)
+        if not probe._knows(self.name):
+            probe._book(self.name, lambda: self.compute(probe))
+        return cast(T, probe._recall(self.name))
+
+
+class Quantities:
+    """Values by name, each with its cost. Asking is declaring: `asked` tells which were wanted.
+
+    Who gets an earlier one's `asked` as `plan` knows beforehand what will be wanted of it.
+    """
+
+    def __init__(self, meter: Meter, plan: frozenset[str] = frozenset()) -> None:
+        self.plan = plan
+        self.asked: set[str] = set()
+        self._meter = meter
+        self._values: dict[str, tuple[Any, Account]] = {}
+
+    def _knows(self, name: str) -> bool:
+        return name in self._values
+
+    def _book(self, name: str, compute: Callable[[], object]) -> None:
+        """Compute and keep a value, with its cost."""
+        self._values[name] = self._meter.measure(self, compute)
+
+    def _recall(self, name: str) -> Any:
+        """A value that is known; whatever is being computed has asked for it."""
+        value, account = self._values[name]
+        self._meter.note(account)
+        return value

@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "benchmarks/scoring/engines": {"benchmarks/output"},
     "benchmarks/scoring": {
         *(*PROXIES, "benchmarks/scoring/engines", "benchmarks/output", "benchmarks/reading", "benchmarks/spaces"),
-        *("benchmarks/conditions", "benchmarks/truth"),
+        *("benchmarks/conditions", "benchmarks/truth", "analysis/rows"),
     },
     "benchmarks/ranking": {
         *(*PROXIES, *ROWS, "analysis/pictures", "benchmarks/output", "benchmarks/spaces", "benchmarks/conditions"),
@@ -61,16 +61,9 @@ MAY_IMPORT = {
         *("benchmarks/scoring", "benchmarks/scoring/engines"),
     },
     "search/distillation": {
-        *(
-            *PROXIES,
-            *ROWS,
-            "analysis/pictures",
-            "benchmarks/output",
-            "benchmarks/reading",
-            "benchmarks/spaces",
-            "benchmarks/conditions",
-        ),
-        *("benchmarks/truth", "benchmarks/scoring", "benchmarks/scoring/engines", "benchmarks/timing"),
+        *(*PROXIES, *ROWS, "analysis/pictures", "benchmarks/output", "benchmarks/reading", "benchmarks/spaces"),
+        *("benchmarks/conditions", "benchmarks/truth", "benchmarks/scoring", "benchmarks/scoring/engines"),
+        "benchmarks/timing",
     },
 }
 # Libraries of others that a wing may import; where none stands, any.
@@ -80,14 +73,10 @@ LIBRARIES = {
     "analysis/rows": {"numpy", "pandas"},
     "analysis/pictures": {"numpy", "scipy", "pandas", "matplotlib"},
 }
-OPTIONAL = {
-    "accelerate",
-    "ray",
-    "optuna",
-    "torch.utils.tensorboard",
-}  # imported where they are used: not everyone has them
+OPTIONAL = {"accelerate", "ray", "optuna", "torch.utils.tensorboard"}  # not everyone has them
 # What a worker imports and its scores do not depend on: who asks, who keeps, and readers that pass on or refuse.
-NO_SCORE = {"benchmarks/scoring/jobs.py", "benchmarks/scoring/store.py", "benchmarks/reading"}
+NO_SCORE = {"benchmarks/scoring/jobs.py", "benchmarks/scoring/store.py"}
+NO_SCORE |= {f"benchmarks/reading/{name}.py" for name in ("__init__", "limits", "pickles", "unpickling")}
 
 SOURCES = sorted(rooms.sources().values())
 IMPORTS = rooms.imports()

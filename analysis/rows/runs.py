@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.rows.tables import UNDEFINED, read_csv
+from analysis.rows.ties import to_be_ranked
 
 COLUMNS: dict[Hashable, str] = {
     "arch": "str",
@@ -60,8 +61,8 @@ class Run:
 
     @cached_property
     def ranked(self) -> NDArray[np.float64]:
-        """Scores to be ranked, failed ones last: [P, S, n]."""
-        return np.where(self.ok, self.scores, -np.inf)
+        """Scores to be ranked, ties made equal, failed ones last: [P, S, n]."""
+        return to_be_ranked(self.scores, self.ok)
 
     def of(self, archs: Sequence[str]) -> Run:
         """The same run over some of its candidates, in the order given."""

@@ -80,6 +80,8 @@ def test_no_exception_is_stale(table: dict[str, str]) -> None:
         ("python benchmarks/rnak.py", "no command of this project"),
         ("python benchmarks/rank.py --archs gone.txt", "exit code 2"),
         ("make coffee", "no such target"),
+        ("diswot-bench rnak", "no command of this project"),
+        ("diswot-bench rank --sampel 5", "exit code 2"),
         ("python benchmarks/data.py fetch --from here", "exit code 2"),
     ],
 )

@@ -17,10 +17,12 @@ import pandas as pd
 
 import proxies
 from analysis.pictures import figures
+from analysis.rows.runs import subject
 from analysis.rows.tables import markdown, number
 from benchmarks import spaces, truth
 from benchmarks.conditions import batches
 from benchmarks.output import record
+from benchmarks.output.naming import said
 from benchmarks.output.options import RankingOptions, check_range
 from benchmarks.output.terminal import progress, show_table, typed
 from benchmarks.ranking import summary
@@ -118,7 +120,7 @@ def score_shard(options: RankingOptions, opened: Scorer, archs: Sequence[str]) -
     with progress(f"scoring {opened.job.space.name}, {text}", opened.size(archs, part)) as advance:
         done = opened.fill(archs, advance, part)
     print(f"{text}: {done:,} of {opened.size(archs):,} candidates scored, in {opened.store.path}")
-    print("when all parts are there: python benchmarks/data.py merge STORE... --into FILE")
+    print(said("when all parts are there: python benchmarks/data.py merge STORE... --into FILE"))
     print("and the table: the same command with --store FILE and without --shard")
 
 
@@ -163,7 +165,7 @@ def conditions(options: RankingOptions, job: Job, truth: Truth) -> dict[str, obj
 def draw_figure(
     scores: pd.DataFrame, rankings: Sequence[Mapping[str, Any]], job: Job, options: RankingOptions, out: Path
 ) -> None:
-    """ranking.png and ranking.pdf: a panel for each proxy, of the first seed's scores."""
+    """ranking.png and ranking.pdf: a panel for each proxy, of the first seed's scores; of many the PDF has pages."""
     first = scores[scores["seed"] == job.seeds[0]]
     panels = {}
     for row in rankings:
@@ -172,7 +174,8 @@ def draw_figure(
         panels[row["proxy"]] = (own["score"].to_numpy(dtype=float), remark)
     truth = own["truth"].to_numpy(dtype=float)
     unit = "distillation gain, points" if options.target == "gain" else f"{options.target} accuracy, %"
-    figures.save_both(figures.score_against_truth(panels, truth, f"{unit}, {options.dataset}"), out, "ranking")
+    label, about = f"{unit}, {options.dataset}", subject(list(panels), options.proxy)
+    figures.save_both(figures.score_against_truth(panels, truth, label, about), out, "ranking")
 
 
 def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options: RankingOptions, out: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.rows.tables import interval, number, write_csv
+from analysis.rows.ties import all_tied
 from analysis.stats import ranking
 from benchmarks.conditions.drawing import generator
 from benchmarks.scoring.cohorts import cohort
@@ -116,8 +117,19 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame) -> list[str
         lines.append("gain: distilled - vanilla accuracy of single trainings, so it carries the noise of both")
     if truth.ceiling is not None:
         lines.append(f"ceiling: {truth.ceiling}")
+    lines += [f"{name}: n/a, its scores are equal or differ by rounding alone" for name in _tied(scores)]
     failed = scores.loc[scores["status"].ne("ok"), "status"].value_counts()
     if len(failed):
         counted = ", ".join(f"{count} {status}" for status, count in failed.items())
         lines.append(f"failed scores rank last: {counted}")
     return lines
+
+
+def _tied(scores: pd.DataFrame) -> list[str]:
+    """The proxies that tell no two candidates apart under some seed."""
+    tied = [
+        str(proxy)
+        for (proxy, _), own in scores.groupby(["proxy", "seed"], sort=False)
+        if all_tied(own["score"].to_numpy(dtype=float), own["status"].eq("ok").to_numpy())
+    ]
+    return list(dict.fromkeys(tied))

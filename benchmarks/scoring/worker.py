@@ -57,7 +57,10 @@ class SeedRun:
         self.seed = seed
         conditions = job.conditions
         batch = job.source.batch(conditions.batch_size, seed)
+        self.exact = conditions.precision == "float64"
         self.images, self.labels = batch.images.to(conditions.device), batch.labels.to(conditions.device)
+        if self.exact:
+            self.images = self.images.double()
         self.drawing = Drawing(seed, conditions.draw, conditions.init, conditions.device)
         self.plan: frozenset[str] = frozenset()
         self.fits = job.stack or (None if self.images.is_cuda else 1)
@@ -67,7 +70,7 @@ class SeedRun:
         conditions = self.job.conditions
         network = teachers.build(conditions.teacher, conditions.dataset, *self.job.source.dataset)
         weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
-        return Probe(network, weights, self.images, self.labels)
+        return Probe(network, weights.double() if self.exact else weights, self.images, self.labels)
 
     def rows(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
         """The rows of candidates of one shape, in stacks that fit into memory."""
@@ -105,6 +108,8 @@ class SeedRun:
         """The probe of some candidates as one stack, with their weights drawn; `plan` as in Probe."""
         network = self.job.space.build(archs, *self.job.source.dataset)
         weights = self.drawing.candidates(network, archs)
+        if self.exact:
+            weights = weights.double()
         return Probe(
             network, weights, self.images, self.labels, teacher=self.teacher, noise=self.drawing.noise, plan=plan
         )

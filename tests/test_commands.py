@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
 
+from analysis.pictures import figures
 from benchmarks import data, rank, speed
 from benchmarks.scoring.store import Store
 from tests.cases import DEAD, MIXED, SPACE
@@ -65,6 +68,24 @@ def test_a_run_leaves_scores_ranking_conditions_and_picture(capsys: pytest.Captu
     assert Path("out/ranking.pdf").read_bytes().startswith(b"%PDF")
     assert "  again: python " in printed
     assert not [path for path in Path("out").iterdir() if path.name.startswith(".")]
+
+
+def test_a_picture_of_many_has_pages_and_the_first_has_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three, two a page, the one that --proxy names is the worst: the accuracies fall with the parameters."""
+    cells = sorted(MIXED, key=lambda arch: SPACE.count(arch, 10, 32).params)
+    Path("own.csv").write_text("arch,accuracy\n" + "".join(f"{arch},{90 - i}\n" for i, arch in enumerate(cells)))
+    drawn: list[list[str]] = []
+
+    def keep(pages: Iterable[Figure], folder: Path, name: str) -> None:
+        drawn.extend([axis.get_title(loc="left").split()[0] for axis in page.axes if axis.axison] for page in pages)
+
+    monkeypatch.setattr(figures, "PANELS", 2)
+    monkeypatch.setattr(figures, "save_both", keep)
+    wanted = ["--proxy", "params", "--baselines", "conv_edges,naswot", "--truth", "own.csv", "--sample", "all"]
+    assert run(*wanted, "--out", "o") == 0
+    order = pd.read_csv("o/ranking.csv")["proxy"].tolist()
+    assert order[-1] == "params"
+    assert drawn == [[order[0], "params"], [order[1]]]
 
 
 def test_a_second_run_scores_nothing_and_prints_the_same(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,10 +40,25 @@ DATASETS = {
 }
 
 
+MOST_CLASSES, LARGEST_SIDE = 100_000, 2048
+OWN = re.compile(r"[\w.+-]{1,64}:([0-9]{1,6})x([0-9]{1,4})", re.ASCII)
+
+
 def find_dataset(name: str) -> Dataset:
-    """The data set of this name. Raises ValueError, naming those there are."""
+    """The data set of this name, or one of the user's own, NAME:CLASSESxRESOLUTION (pets:37x64).
+
+    Raises ValueError, naming those there are.
+    """
+    if found := OWN.fullmatch(name):
+        own = Dataset(int(found[1]), int(found[2]))
+        if not (2 <= own.classes <= MOST_CLASSES and 1 <= own.resolution <= LARGEST_SIDE):
+            raise ValueError(
+                f"data set {name!r}: 2 to {MOST_CLASSES:,} classes, images of 1 to {LARGEST_SIDE:,} pixels a side"
+            )
+        return own
     if name not in DATASETS:
-        raise ValueError(f"no data set is called {name!r}; there are: {', '.join(DATASETS)}")
+        there = ", ".join(DATASETS)
+        raise ValueError(f"no data set is called {name!r}; there are: {there}, or your own as NAME:CLASSESxRESOLUTION")
     return DATASETS[name]
 
 
@@ -90,6 +106,18 @@ class Source:
             chosen = random.permutation(len(every))[:size]
             images, labels = _normalised(every[chosen], *channel_statistics(every)), every_label[chosen]
         return Batch(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
+
+
+class Given(Source):
+    """One batch that is there already, whatever the seed: images [N, C, H, W], as networks are to get them."""
+
+    def __init__(self, batch: Batch, dataset: Dataset) -> None:
+        super().__init__("given", dataset)
+        self._batch = batch
+
+    def batch(self, size: int, seed: int) -> Batch:
+        """The batch."""
+        return self._batch
 
 
 def open_source(name: str, dataset_name: str, *, data_dir: str | None = None, download: bool = False) -> Source:

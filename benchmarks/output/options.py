@@ -18,7 +18,7 @@ LARGEST_SEED = 2**31
 class ScoringOptions:
     """Under which conditions candidates are scored."""
 
-    dataset: str = option("cifar10", "cifar10, cifar100, ImageNet16-120 or imagenet: image size, classes, accuracies")
+    dataset: str = option("cifar10", "cifar10, cifar100, ImageNet16-120, imagenet, or NAME:CLASSESxRESOLUTION")
     space: str = option("nasbench201", "search space; rank.py --list names them; or path/to/file.py:Name, which is run")
     target: str = option("vanilla", "accuracy to predict: vanilla, distilled, or gain (distilled - vanilla)")
     truth: str = option("auto", "table of accuracies: auto, a name (rank.py --list), or the path of a CSV")

@@ -17,6 +17,7 @@ import pandas as pd
 
 import proxies
 from analysis.pictures import figures
+from analysis.rows.runs import subject
 from analysis.rows.tables import markdown, number
 from benchmarks import spaces, truth
 from benchmarks.conditions import batches
@@ -164,7 +165,7 @@ def conditions(options: RankingOptions, job: Job, truth: Truth) -> dict[str, obj
 def draw_figure(
     scores: pd.DataFrame, rankings: Sequence[Mapping[str, Any]], job: Job, options: RankingOptions, out: Path
 ) -> None:
-    """ranking.png and ranking.pdf: a panel for each proxy, of the first seed's scores."""
+    """ranking.png and ranking.pdf: a panel for each proxy, of the first seed's scores; of many the PDF has pages."""
     first = scores[scores["seed"] == job.seeds[0]]
     panels = {}
     for row in rankings:
@@ -173,7 +174,8 @@ def draw_figure(
         panels[row["proxy"]] = (own["score"].to_numpy(dtype=float), remark)
     truth = own["truth"].to_numpy(dtype=float)
     unit = "distillation gain, points" if options.target == "gain" else f"{options.target} accuracy, %"
-    figures.save_both(figures.score_against_truth(panels, truth, f"{unit}, {options.dataset}"), out, "ranking")
+    label, about = f"{unit}, {options.dataset}", subject(list(panels), options.proxy)
+    figures.save_both(figures.score_against_truth(panels, truth, label, about), out, "ranking")
 
 
 def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options: RankingOptions, out: Path) -> None:

@@ -145,3 +145,15 @@ def test_mutation_changes_one_edge(index: int, seed: int) -> None:
 def test_unknown_spaces_are_refused() -> None:
     with pytest.raises(ValueError, match="nasbench201"):
         find("nasbench101")
+
+
+def test_a_string_with_edges_in_another_order_is_put_in_order() -> None:
+    for index in (0, 13714, 6111):
+        arch = SPACE.arch(index)
+        nodes = [node.strip("|").split("|") for node in arch.split("+")]
+        turned = "+".join("|" + "|".join(reversed(node)) + "|" for node in nodes)
+        assert SPACE.parse(f" {turned} ") == arch
+    with pytest.raises(ValueError, match="no NAS-Bench-201 cell"):
+        SPACE.parse("|none~0|+|none~0|none~0|+|none~0|none~1|none~2|")
+    with pytest.raises(ValueError, match="no NAS-Bench-201 cell"):
+        SPACE.parse("|none~0|+|none~0|none~1|none~2|+|none~0|none~1|")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from benchmarks.conditions.drawing import Drawing
 from benchmarks.reading.limits import check_size
+from benchmarks.reading.naming import meant
 from benchmarks.reading.pickles import MALFORMED, scan_torch, short
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.resnet import IMAGENET, ResNetStack
@@ -36,7 +37,7 @@ TEACHERS = {
 def check_name(name: str) -> None:
     """Raises ValueError for a teacher that there is none of."""
     if name not in TEACHERS:
-        raise ValueError(f"no teacher is called {name!r}; there are: {', '.join(TEACHERS)}")
+        raise ValueError(f"no teacher is called {name!r}; there are: {', '.join(TEACHERS)}{meant(name, TEACHERS)}")
 
 
 def build(name: str, dataset: str, classes: int, resolution: int) -> Stack:

@@ -43,6 +43,9 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
         if {"arch", "index"} <= set(columns) and entry["index"] != str(space.index(arch)):
             raise ValueError(f"--truth {path}, line {line}: arch and index name different candidates")
         found[arch] = {v: _number(entry[v], f"--truth {path}, line {line}, column {v}") for v in values}
+    if all(value <= 1 for row in found.values() for value in row.values()):
+        what = f"no accuracy above 1 in {' and '.join(values)}: are these fractions?"
+        raise ValueError(f"--truth {path}: {what} Accuracies are read in percent: multiply them by 100")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     name = shown(path.name)
     source = f"{name} (column {values[0]}, sha256 {digest})"

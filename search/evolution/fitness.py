@@ -20,6 +20,7 @@ class Fitness(ABC):
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}  # what each candidate costs; of a stored score: what it did cost
         self.spent = 0.0  # seconds in `evaluate`
+        self.undefined: dict[str, str] = {}  # by candidate, why a proxy is undefined for it
 
     def evaluate(self, archs: Sequence[str]) -> None:
         """Find the fitness of candidates that were not evaluated before."""
@@ -49,6 +50,8 @@ class ByProxy(Fitness):
         for row in self._scorer.rows(archs):
             self._scores[row.arch] = row.score if row.status == "ok" else -math.inf
             self.seconds[row.arch] = row.seconds
+            if row.status == "undefined":
+                self.undefined[row.arch] = row.reason
 
     def __call__(self, arch: str) -> float:
         """Its score."""
@@ -68,6 +71,8 @@ class ByCombination(Fitness):
         for row in self._scorer.rows(archs):
             self._parts.setdefault(row.arch, []).append(row.score if row.status == "ok" else math.nan)
             self.seconds[row.arch] = self.seconds.get(row.arch, 0.0) + row.seconds
+            if row.status == "undefined":
+                self.undefined[row.arch] = f"{row.proxy}: {row.reason}"
         scores = torch.tensor(list(self._parts.values()), dtype=torch.float64).T
         self._combined = dict(zip(self._parts, self._combination.combine(scores).tolist(), strict=True))
 

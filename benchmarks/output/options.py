@@ -54,7 +54,8 @@ class RankingOptions(EngineOptions, ScoringOptions):
     """What is ranked, under which seeds, and where it is left."""
 
     proxy: str = option(
-        "diswot", "proxies to rank, separated by commas: names, wildcards, all, path/to/file.py:name, which is run"
+        "diswot",
+        "proxies to rank, separated by commas: names, wildcards, all, file.py:name, which is run; -name leaves out",
     )
     baselines: str = option("grad_norm,synflow,params,macs", "proxies always ranked beside them; '' for none")
     sample: int | str = option("auto", "how many candidates to sample by --seed; auto (200, or all there are) or all")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.output.command import Parser, option, parser, reported
+from benchmarks.output.naming import said
 
 PROG = "data.py"
 
@@ -70,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         if name in ARGUMENTS:
             several: dict[str, Any] = {"nargs": "+", "type": str} if name == "merge" else {}
             one.add_argument(ARGUMENTS[name][0], help=ARGUMENTS[name][1], **several)
-        commands.add_subcommand(name, one, help=(options.__doc__ or "").strip())
+        commands.add_subcommand(name, one, help=said((options.__doc__ or "").strip(), ours=True))
     values = made.parse_args(arguments)
     chosen = values[values.subcommand]
 

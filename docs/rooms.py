@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "rooms.svg"
-ROOMS = ("proxies", "benchmarks", "search", "analysis")
+ROOMS = ("diswot_bench", "proxies", "benchmarks", "search", "analysis")
 STEPS = "_run.py"  # the second half of a command: its steps, imported by its door alone
 
 
@@ -77,7 +77,12 @@ def is_command(path: str) -> bool:
 
 # -- the picture ------------------------------------------------------------------------------------------------------
 
-FLOORS = ({"search": 1.0}, {"benchmarks": 1.0}, {"proxies": 0.55, "analysis": 0.45})  # from above; shares of the width
+FLOORS = (
+    {"diswot_bench": 1.0},
+    {"search": 1.0},
+    {"benchmarks": 1.0},
+    {"proxies": 0.55, "analysis": 0.45},
+)  # from above; shares of the width
 WIDTH, HEAD, ROW, GAP, MARGIN = 920, 52, 36, 40, 12
 SIZES = 'markerWidth="9" markerHeight="9" refX="8" refY="4.5"'
 TIP = f'<marker id="tip" {SIZES} orient="auto"><path d="M0,0 L9,4.5 L0,9 z"/></marker>'

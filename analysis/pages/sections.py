@@ -13,7 +13,8 @@ import numpy as np
 
 from analysis.pages.inline import Drawer
 from analysis.pages.page import Picture, Section, Table, table
-from analysis.pictures import charts, figures, heatmaps, searches
+from analysis.pictures import apart, charts, figures, heatmaps, searches
+from analysis.rows import runs
 from analysis.rows.runs import MEASURED, Run
 from analysis.rows.tables import checked, read_csv
 from analysis.stats import comparison
@@ -24,7 +25,6 @@ MAPS = {
     "maps": "Class activation maps of each image's own class, high where bright",
     "relations": "Relations among the batch's images that DisWOT compares, images sorted by class",
 }
-PANELS = 9  # proxies whose scores are drawn against the accuracies
 
 
 def ranking_table(run: Run) -> Table:
@@ -53,19 +53,29 @@ def pictures(
     if len(names) > 1:
         order = [int(number) for number in np.argsort(-rho, kind="stable") if np.isfinite(rho[number])]
         best = [names[number] for number in order]
-        told = charts.critical_difference(best, rho[order], comparison.undecided(best, found))
-        yield draw(told, f"{folder}-apart", "Proxies that a bar joins are not told apart (Holm, 5 %)", wide=True)
+        told = apart.critical_difference(best, rho[order], comparison.undecided(best, found))
+        text = "Proxies with a dot on one line are not told apart (Holm, 5 %)"
+        yield draw(told, f"{folder}-apart", text)
         among = heatmaps.proxy_matrix(names, comparison.correlations_among(scores), "Spearman", low=-1, high=1)
         yield draw(among, f"{folder}-among", "Rank correlation among proxies")
         wins = heatmaps.proxy_matrix(names, comparison.wins(names, found), "share of resamples", low=0, high=1)
         yield draw(wins, f"{folder}-wins", "How often the row's proxy is ahead of the column's")
+    yield _scores(run, names, rho, draw)
+
+
+def _scores(run: Run, names: Sequence[str], rho: Array, draw: Drawer) -> Picture:
+    """The first page of scores against the truth; all of them are in the files, where there are any."""
     shown = {
-        name: (run.scores[run.proxies.index(name), 0], f"rho {rho[number]:.3f}")
-        for number, name in enumerate(names[:PANELS])
+        name: (run.scores[run.proxies.index(name), 0], f"rho {rho[number]:.3f}") for number, name in enumerate(names)
     }
     label = f"{run.options['target']}, {run.options['dataset']}"
-    panels = figures.score_against_truth(shown, run.truth, label)
-    yield draw(panels, f"{folder}-scores", f"Scores of seed {run.seeds[0]} against the truth, best proxies", wide=True)
+    subject = runs.subject(names, str(run.options.get("proxy", "")))
+    pages = figures.score_against_truth(shown, run.truth, label, subject)
+    text = f"Scores of seed {run.seeds[0]} against the truth"
+    if len(names) > figures.PANELS:
+        text += f": {figures.PANELS} of {len(names)} proxies, the best ones"
+        text += " and the best that the run is about" if subject else ""
+    return draw(pages, f"{run.folder.name}-scores", text, wide=True)
 
 
 def of_ablations(folder: Path, draw: Drawer) -> list[Section]:

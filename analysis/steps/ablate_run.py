@@ -18,6 +18,7 @@ import proxies as registry
 from analysis.pictures import charts, figures
 from analysis.rows import tables
 from analysis.rows.tables import number
+from analysis.rows.ties import to_be_ranked
 from analysis.stats.ablations import Scores
 from analysis.steps.ablation_settings import ABLATIONS, rows_of
 from analysis.steps.options import AblateOptions
@@ -88,7 +89,7 @@ def scored(job: Job, known: Truth, store: Store, engine: Engine, text: str) -> S
     among = cohort(job.archs, job.space, job.conditions.dataset)
     return Scores(
         names=[proxy.name for proxy in job.proxies],
-        ranked=np.where(ok, values, -np.inf).transpose(1, 0, 2),
+        ranked=to_be_ranked(values, ok).transpose(1, 0, 2),
         failed=[int(count) for count in (~ok).sum((0, 2))],
         truth=np.array([known.accuracy[arch] for arch in job.archs]),
         size=among.size,

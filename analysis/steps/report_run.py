@@ -36,7 +36,8 @@ def report(options: ReportOptions) -> None:
         raise ValueError(f"--resamples {options.resamples}: 100 is the least")
     if options.top < 1:
         raise ValueError(f"--top {options.top}: 1 is the least")
-    opened = [runs.read(folder) for folder in options.runs]
+    skipped = no_runs(options.runs)
+    opened = [runs.read(folder) for folder in options.runs if folder not in skipped]
     out = Path(options.out)
     record.check_file("--out", out)
     if options.figures:
@@ -57,7 +58,15 @@ def report(options: ReportOptions) -> None:
     )  # fmt: skip
     with replacing(out) as meanwhile:
         meanwhile.write_text(page, encoding="utf-8", errors="backslashreplace")  # names of files may be no UTF-8
+    if skipped:
+        print(f"  skipped, as they are no runs of benchmarks/rank.py: {', '.join(skipped)}")
     print(f"  written: {out} ({len(page) / 1e6:.1f} MB, {len(sections)} sections)\n  again: {typed()}")
+
+
+def no_runs(folders: Sequence[str]) -> list[str]:
+    """What there is among some folders that lacks a run's files, as runs/* has it; none where nothing else is there."""
+    found = [folder for folder in folders if Path(folder).exists() and runs.missing(Path(folder))]
+    return found if len(found) < len(folders) else []
 
 
 def of_run(run: Run, options: ReportOptions, draw: Drawer) -> Section:

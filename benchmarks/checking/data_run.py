@@ -10,6 +10,7 @@ import torch
 from benchmarks import truth
 from benchmarks.checking import doctor, golden
 from benchmarks.checking.doctor import Finding
+from benchmarks.output.naming import said
 from benchmarks.output.terminal import progress, show_table
 from benchmarks.scoring import jobs
 from benchmarks.scoring.store import Store
@@ -38,7 +39,7 @@ def import_file(path: Path, trust_pickle: bool, any_digest: bool) -> None:
     folder = truth.cache_folder()
     made = importing.install(path, folder, progress, trust_pickle=trust_pickle, any_digest=any_digest)
     print(f"{folder / made.table}: {made.cells:,} cells of {made.source} (sha256 {made.source_sha256[:12]})")
-    print("use it with: python benchmarks/rank.py --truth nasbench201:x-valid")
+    print(said("use it with: python benchmarks/rank.py --truth nasbench201:x-valid"))
 
 
 def merge(stores: list[Path], into: Path) -> None:
@@ -75,7 +76,7 @@ def _imported() -> list[list[str]]:
     """Rows of the imported NAS-Bench-201 file, or one that says how to get it."""
     folder = truth.cache_folder()
     if not (folder / imported.NOTE).is_file():
-        return [["nasbench201", "all three", "", "", "", "get it with: python benchmarks/data.py import FILE"]]
+        return [["nasbench201", "all three", "", "", "", said("get it with: python benchmarks/data.py import FILE")]]
     note = imported.installed(folder)
     about = [f"{note.cells:,}", note.sha256[:12], str(folder / note.table)]
     return [["nasbench201", dataset, ", ".join(splits), *about] for dataset, splits in imported.splits(folder).items()]

@@ -15,6 +15,7 @@ import torch
 from benchmarks import truth
 from benchmarks.conditions import batches
 from benchmarks.output import record
+from benchmarks.output.naming import said
 from benchmarks.scoring import jobs
 from benchmarks.truth import embedded, imported, official
 
@@ -66,7 +67,7 @@ def imported_table() -> Finding:
     """The imported NAS-Bench-201 file: every cell's name, accuracies and size."""
     folder = truth.cache_folder()
     if not (folder / imported.NOTE).is_file():
-        return Finding("nasbench201", None, "not here; get it with: python benchmarks/data.py import FILE")
+        return Finding("nasbench201", None, said("not here; get it with: python benchmarks/data.py import FILE"))
     try:
         note = imported.installed(folder)
         problems = imported.verify(folder)

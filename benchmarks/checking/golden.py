@@ -20,6 +20,7 @@ from benchmarks import spaces
 from benchmarks.checking.doctor import Finding
 from benchmarks.conditions import batches
 from benchmarks.output import record
+from benchmarks.output.naming import said
 from benchmarks.scoring import jobs, scorer
 from benchmarks.scoring.store import Score, Store
 
@@ -56,7 +57,8 @@ def self_test(device: torch.device, seconds: float = SECONDS) -> Finding:
     golden = read_golden()
     names = {proxy.name for proxy in proxies.registered()}
     if {proxy for proxy, _ in golden} != names:
-        return Finding(name, False, "the golden scores are not of these proxies: data.py doctor --renew")
+        renew = said("python benchmarks/data.py doctor --renew")
+        return Finding(name, False, f"the golden scores are not of these proxies: {renew}")
     found = {(row.proxy, row.arch): row.score for rows in _while(seconds, golden_cells(device)) for row in rows}
     compared = compare(found, golden)
     worst = max(compared, key=lambda key: compared[key])

@@ -19,11 +19,12 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 import jsonargparse
 import yaml
 
+from benchmarks.output.naming import BAD_INPUT, said
 from benchmarks.reading.limits import check_size, shown
 from benchmarks.reading.naming import option_meant
 
 DEBUG_VARIABLE = "DISWOT_DEBUG"  # set it to see the traceback of what is otherwise one line
-BAD_INPUT, INTERRUPTED = 2, 130
+INTERRUPTED = 130
 CHOICE = re.compile(r'Parser key "(\w+)": .*?typing\.Literal(\[.*?\]).* (?:Got|Given) value: (.*)')
 DEEPEST = 10  # lists and maps in one another, in a configuration
 
@@ -41,7 +42,16 @@ def argument(text: str) -> Any:
 
 
 class Parser(jsonargparse.ArgumentParser):
-    """A parser whose errors are one line, with exit code 2."""
+    """A parser whose errors are one line, with exit code 2; its texts call commands as the user does."""
+
+    def __init__(self, *others: Any, prog: str, description: str, **named: Any) -> None:
+        super().__init__(*others, prog=said(prog, ours=True), description=said(description, ours=True), **named)
+
+    def add_argument(self, *names: Any, **named: Any) -> Any:
+        """See argparse."""
+        if isinstance(named.get("help"), str):
+            named["help"] = said(named["help"], ours=True)
+        return super().add_argument(*names, **named)
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, *others: Any, **named: Any
@@ -131,6 +141,7 @@ def parse(options: type[O], prog: str, arguments: Sequence[str] | None = None) -
 
 def reported(prog: str, run: Callable[[], None]) -> int:
     """Run a command's body; its exit code. Bad input is one line and code 2, Ctrl-C says how to go on."""
+    prog = said(prog, ours=True)
     try:
         run()
     except KeyboardInterrupt:
@@ -139,7 +150,7 @@ def reported(prog: str, run: Callable[[], None]) -> int:
     except (ValueError, OSError, sqlite3.Error) as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
-        print(f"{prog}: error: {_one_line(error)}", file=sys.stderr)
+        print(f"{prog}: error: {said(_one_line(error))}", file=sys.stderr)
         return BAD_INPUT
     return 0
 

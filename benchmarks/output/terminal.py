@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -14,10 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.output import naming
+
 
 def typed() -> str:
     """The running command as one types it to make its tables and pictures again."""
-    return shlex.join(["python", *sys.argv])
+    return shlex.join(naming.words())
 
 
 class Advance(Protocol):

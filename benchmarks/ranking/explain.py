@@ -19,6 +19,7 @@ PASSES = {
     "input_gradients": "a forward pass, and a backward pass of the logits to the images",
     "sum_gradients": "a forward pass, and a backward pass for each image (summed logits)",
     "label_gradients": "a forward pass, and a backward pass for each image (its label's logit)",
+    "label_shares": "a forward pass, and a backward pass of the images' label logits, split by image",
     "transport": "a forward pass, and a step back through each block",
     "relus": "a forward pass, with what the ReLUs get",
     "blocks": "a forward pass, with what the blocks give",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import proxies
 from benchmarks.conditions.teachers import TEACHERS
+from benchmarks.output.naming import said
 from benchmarks.output.terminal import show_table
 from benchmarks.ranking.explain import explain
 from benchmarks.spaces import SPACES
@@ -24,4 +25,4 @@ def show_list() -> None:
     show_table(["proxy", "", "source"], rows, "proxies", texts=3)
     spaces = {name: (kind.__doc__ or "").strip().splitlines()[0] for name, kind in SPACES.items()}
     for title, entries in (("space", spaces), ("teacher", TEACHERS), ("truth", TRUTHS)):
-        show_table([title, ""], [[name, text] for name, text in entries.items()], f"{title}s", texts=2)
+        show_table([title, ""], [[name, said(text, ours=True)] for name, text in entries.items()], f"{title}s", texts=2)

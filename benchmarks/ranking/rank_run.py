@@ -21,6 +21,7 @@ from analysis.rows.tables import markdown, number, write_csv
 from benchmarks import spaces, truth
 from benchmarks.conditions import batches
 from benchmarks.output import record
+from benchmarks.output.naming import said
 from benchmarks.output.options import RankingOptions, check_range
 from benchmarks.output.terminal import progress, show_table, typed
 from benchmarks.ranking import summary
@@ -155,7 +156,7 @@ def score_shard(options: RankingOptions, opened: Scorer, archs: Sequence[str]) -
     with progress(f"scoring {opened.job.space.name}, {text}", opened.size(archs, part)) as advance:
         done = opened.fill(archs, advance, part)
     print(f"{text}: {done:,} of {opened.size(archs):,} candidates scored, in {opened.store.path}")
-    print("when all parts are there: python benchmarks/data.py merge STORE... --into FILE")
+    print(said("when all parts are there: python benchmarks/data.py merge STORE... --into FILE"))
     print("and the table: the same command with --store FILE and without --shard")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.rows.tables import interval, number, write_csv
+from analysis.rows.ties import all_tied
 from analysis.stats import ranking
 from benchmarks.conditions.drawing import generator
 from benchmarks.scoring.cohorts import cohort
@@ -114,6 +115,7 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame) -> list[str
         lines.append("gain: distilled - vanilla accuracy of single trainings, so it carries the noise of both")
     if truth.ceiling is not None:
         lines.append(f"ceiling: {truth.ceiling}")
+    lines += [f"{name}: n/a, its scores are equal or differ by rounding alone" for name in _tied(scores)]
     return lines + failures(scores)
 
 
@@ -162,3 +164,13 @@ def reasons(scores: pd.DataFrame) -> list[str]:
             usual = why.value_counts().index[0]
             lines.append(f"{proxy} is undefined for {len(why):,} of {len(own):,}: {usual}")
     return lines
+
+
+def _tied(scores: pd.DataFrame) -> list[str]:
+    """The proxies that tell no two candidates apart under some seed."""
+    tied = [
+        str(proxy)
+        for (proxy, _), own in scores.groupby(["proxy", "seed"], sort=False)
+        if all_tied(own["score"].to_numpy(dtype=float), own["status"].eq("ok").to_numpy())
+    ]
+    return list(dict.fromkeys(tied))

@@ -33,6 +33,7 @@ class CellStack(Stack):
         self._members = [_by_operation(cells, position) for position in range(len(EDGES))]
         self._needed = _steps(self._members, [live_edges(cell) for cell in cells])
         self._reached = _steps(self._members, [reached_edges(cell) for cell in cells])
+        self._zero = _steps(self._members, [set(EDGES) - reached_edges(cell) for cell in cells])
         self._stem = self._conv_norm("stem", (3, CHANNELS[0]), 3, resolution)
         self._stages: list[list[dict[tuple[int, str], ConvNorm]]] = []
         self._reductions: list[tuple[ConvNorm, ConvNorm, Layer]] = []
@@ -102,24 +103,33 @@ class CellStack(Stack):
         sums = [Sum(self.candidates) for _ in range(4)]
         sums[0].add(x, self.everyone)
         steps = self._needed if run.taps is None else self._reached
+        zeros = run.on_zeros()
         for source in (0, 1, 2):
             before = sums[source].value
-            if before is None or not steps[source]:
-                continue
-            rectified = _rectified(before, run, steps[source], self.everyone)
-            for step in steps[source]:
-                if step.operation in KERNELS:
-                    conv, norm = layers[step.position, step.operation]
-                    arriving = take(rectified, step.members, self.candidates)
-                    after = run.norm(run.conv(arriving, conv, step.rows), norm, step.rows)
-                else:
-                    operate = run.avg_pool if step.operation == "avg_pool_3x3" else run.skip
-                    after = operate(take(before, step.members, self.candidates), step.members)
-                sums[EDGES[step.position][1]].add(after, step.members)
+            if before is not None:
+                self._from_node(before, run, layers, steps[source], sums)
+            if zeros is not None:
+                nothing = torch.zeros_like(x) if before is None else before
+                self._from_node(nothing, zeros, layers, self._zero[source], sums)
         last = sums[3].value
         if last is None:  # on a graph of its own, so that what comes after can be differentiated by it
             return torch.zeros_like(x, requires_grad=torch.is_grad_enabled())
         return last
+
+    def _from_node(
+        self, before: Tensor, run: Pass, layers: dict[tuple[int, str], ConvNorm], steps: Sequence[Step], sums: list[Sum]
+    ) -> None:
+        """Run the operations that start at a node, and add what they give to the nodes they lead to."""
+        rectified = _rectified(before, run, steps, self.everyone)
+        for step in steps:
+            if step.operation in KERNELS:
+                conv, norm = layers[step.position, step.operation]
+                arriving = take(rectified, step.members, self.candidates)
+                after = run.norm(run.conv(arriving, conv, step.rows), norm, step.rows)
+            else:
+                operate = run.avg_pool if step.operation == "avg_pool_3x3" else run.skip
+                after = operate(take(before, step.members, self.candidates), step.members)
+            sums[EDGES[step.position][1]].add(after, step.members)
 
 
 class Step(NamedTuple):

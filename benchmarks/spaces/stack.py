@@ -36,6 +36,12 @@ class Pass:
         self.taps = taps
         self.training = training
 
+    def on_zeros(self) -> Pass | None:
+        """The pass for operations that get structural zeros alone, where taps want them: only convolutions show."""
+        if self.taps is None or "zero" not in self.taps.kinds:
+            return None
+        return Pass(self.weights, batch_norm=self.batch_norm, taps=self.taps.only("conv"), training=self.training)
+
     def conv(self, x: Tensor, layer: Layer, rows: Rows = None) -> Tensor:
         """[N, a*C_in, H, W], or [N, C_in, H, W] common to all members -> [N, a*C_out, H', W']; "same" padding."""
         weight = _pick(self.weights.kernels[layer], rows).flatten(0, 1)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.grad import conv2d_weight
 
 from proxies.probing.network import Tap, Taps, by_member
 from proxies.probing.passes import NEEDS, Measured, Passes
@@ -29,6 +30,13 @@ class Perturbed(NamedTuple):
 
 class Sensitivity(NamedTuple):
     """Gradients of every logit by one weight of a layer, [a, N, K]."""
+
+    members: tuple[int, ...]
+    values: Tensor
+
+
+class ImageShares(NamedTuple):
+    """A parameter's gradient, split by the image whose activations carry it: [a, N, *shape]."""
 
     members: tuple[int, ...]
     values: Tensor
@@ -89,6 +97,23 @@ class OwnPasses(Passes):
         return total
 
     @quantity
+    def label_shares(self) -> list[ImageShares]:
+        """The gradient of the batch's summed label logits by each weight, split by image, the head's bias included.
+
+        A share is what an image's own activations contribute to one backward pass: batch statistics mix the images, so
+        it is not the gradient of that image's logit.
+        """
+        taps = Taps("conv")
+        outputs = self.network(self.images.clone().requires_grad_(), self.weights, taps=taps)
+        labels = self.labels[None, :, None].expand(len(outputs.logits), -1, 1)
+        total = outputs.logits.gather(2, labels).sum()
+        gradients = self._back(total, [tap.value for tap in taps.found])
+        shares = [_by_image(tap, gradient) for tap, gradient in zip(taps.found, gradients, strict=True)]
+        bias = torch.zeros_like(outputs.logits).scatter(2, labels, 1)
+        weight = bias[..., None] * outputs.pooled.detach()[:, :, None]
+        return [*shares, *(ImageShares(self.network.head.members, values) for values in (weight, bias))]
+
+    @quantity
     def few_relus(self) -> list[Tap]:
         """What each ReLU gets from the first 16 images alone. Raises ValueError for a network that has none."""
         return self._of_all(self._watched(self.images[:16], "relu"), "ReLU")
@@ -144,6 +169,22 @@ def _clear_sign(gradient: Tensor) -> Tensor:
     """
     largest = gradient.abs().flatten(1).amax(1).clamp_min(1).view(-1, *[1] * (gradient.ndim - 1))
     return torch.where(gradient.abs() > ROUNDING * largest, gradient.sign(), 0.0)
+
+
+def _by_image(tap: Tap, gradient: Tensor) -> ImageShares:
+    """A convolution's weight gradient, image by image: one convolution with the images as further groups."""
+    assert tap.layer is not None
+    assert tap.before is not None
+    layer, images = tap.layer, len(gradient)
+    found = conv2d_weight(
+        tap.before.detach().flatten(0, 1)[None],
+        (gradient.shape[0] * gradient.shape[1], *layer.shape[1:]),
+        gradient.flatten(0, 1)[None],
+        stride=layer.stride,
+        padding=layer.shape[-1] // 2,
+        groups=images * (tap.before.shape[1] // layer.shape[1]),
+    )
+    return ImageShares(tap.members, found.unflatten(0, (images, len(tap.members), -1)).transpose(0, 1))
 
 
 def _at_first_weight(tap: Tap, by_class: Sequence[Tensor]) -> Sensitivity:

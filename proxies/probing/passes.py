@@ -63,7 +63,7 @@ def _needs(*names: str) -> frozenset[str]:
 # What a quantity needs of the pass: a graph to go back on, images of each candidate's own, or kinds of taps.
 NEEDS: dict[str, frozenset[str]] = {
     "gradients": _needs("graph"),
-    "responses": _needs("graph", "conv"),
+    "responses": _needs("graph", "conv", "zero"),
     "input_gradients": _needs("graph", "images"),
     "sum_gradients": _needs("graph"),
     "label_gradients": _needs("graph"),
@@ -183,7 +183,10 @@ class Passes(Quantities):
 
     @quantity
     def responses(self) -> list[Response]:
-        """What each convolution and the head give, before normalisation, and the loss's gradients by it."""
+        """What each convolution and the head give, before normalisation, and the loss's gradients by it.
+
+        Convolutions that nothing but structural zeros reach are among them: they give 0, and a gradient may arrive.
+        """
         found = self._loss_gradients(NEEDS["responses"])
         responses = []
         for tap, gradient in zip(found.forward.taps.of("conv"), found.by_output[:-1], strict=True):

@@ -11,6 +11,7 @@ from functools import cached_property
 import proxies
 from benchmarks import spaces, truth
 from benchmarks.conditions import batches
+from benchmarks.output.naming import said
 from benchmarks.output.options import check_range
 from benchmarks.scoring.asked import scoring_job
 from benchmarks.scoring.jobs import Job
@@ -55,7 +56,7 @@ def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
     dataset = batches.find_dataset(options.dataset)
     chosen = {} if options.oracle else {one.name: one for one in proxies.select(options.proxy)}
     if not chosen and not options.oracle:
-        raise ValueError("--proxy names no proxy; rank.py --list shows them")
+        raise ValueError(said("--proxy names no proxy; python benchmarks/rank.py --list shows them"))
     sizes = limits(options)
     options = replace(options, max_params=sizes.params, max_macs=sizes.macs, max_layers=sizes.layers)
     names = named_strategies(options.strategy, space)

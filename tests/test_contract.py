@@ -32,13 +32,8 @@ SATURATED = {"regions", "swap", "epe_nas"}  # two batches may share the count; h
 TOLERANCE = {"grasp": 1e-4, "ntk_condition": 1e-5, "jacob_cov": 1e-5, "meco": 1e-5, "meco_opt": 1e-5, "near": 1e-5}
 TOLERANCE |= {"vkdnw": 1e-5, "kdsvd": 1e-6, "gradsign": 1e-2}
 STACKED = TOLERANCE | {"gradsign": 1e-8}  # beside the same network alone, whose signs are the same
-NARROW = {
-    "fitnets",
-    "ickd",
-    "diswot_fcgrad_semantic",
-    "diswot_released",
-    "diswot_released_first_image",
-}  # undefined for unequal channels
+NARROW = {"fitnets", "ickd", "diswot_fcgrad_semantic", "diswot_released"}  # undefined for unequal channels
+NARROW |= {"diswot_released_first_image"}
 ONE_STAGE = {"at", "cka", "kdsvd"}  # undefined for unequal stages
 READ_RELUS = {"naswot", "regions", "swap", "near"}
 WITHOUT_GRADIENT = {"jacob_cov", "ntk_condition"}  # see what rounding leaves where no pixel and weight counts

@@ -255,7 +255,8 @@ BAD = [
     (["--proxy", "broken.py:mine"], "the file does not run (SyntaxError"),
     (["--explain", "nothing"], "no proxy is called 'nothing'"),
     (["--batch-size", "x"], "Expected a <class 'int'>"),
-    (["--draw", "own"], "independent"),
+    (["--draw", "own"], "error: --draw own: there are independent, common, shared (see"),
+    (["--config", "draw.yaml"], "error: --draw own: there are independent, common, shared (see"),
     (["--seed", "-1"], "--seed -1: 0 is the least"),
     (["--seeds", "0"], "--seeds 0: 1 is the least"),
     (["--stack", "0"], "--stack 0: auto, or a number from 1"),
@@ -279,6 +280,7 @@ def test_bad_input_is_one_line_and_code_2(
     Path("twice.txt").write_text(f"13714\n5\n{SPACE.arch(13714)}\n")
     Path("empty.txt").write_text("\n# nothing\n")
     Path("null.yaml").write_text("seed: null\n")
+    Path("draw.yaml").write_text("draw: own\n")
     Path("own.py").write_text(OWN)
     Path("broken.py").write_text("def mine(:")
     try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from analysis.stats import comparison
-from analysis.stats.comparison import Difference, Ranked, verdict
+from analysis.stats.comparison import Ranked, verdict
 from analysis.stats.inference import Sample
 from analysis.stats.influence import Array
 
@@ -40,7 +42,7 @@ def test_correlations_among_proxies_equal_scipys() -> None:
 
 def test_a_difference_is_that_of_two_correlations_and_its_test_finds_a_real_one() -> None:
     scores, truth = cohort(200, (3.0, 0.2))
-    (pair,) = Ranked.of(["poor", "good"], scores, Sample(truth)).pairs()
+    (pair,) = Ranked.of(["poor", "good"], scores, Sample(truth)).pairs
     rhos = [stats.spearmanr(row[0], truth).statistic for row in scores]
     assert (pair.first, pair.second, pair.winner) == ("good", "poor", "good")
     np.testing.assert_allclose(pair.difference, rhos[1] - rhos[0])
@@ -53,13 +55,13 @@ def test_rankings_that_are_equal_count_once() -> None:
     twice = np.concatenate([scores[:1], 3 * scores[:1] + 1, scores[1:]])
     ranked = Ranked.of(["params", "macs", "other"], twice, Sample(truth))
     assert sorted(ranked.names) == ["other", "params, macs"]
-    assert len(ranked.pairs()) == len(ranked.against(["macs"])) == 1
+    assert len(ranked.pairs) == len(ranked.against(["macs"])) == 1
 
 
 def test_an_undefined_correlation_has_no_p_and_costs_the_others_nothing() -> None:
     scores, truth = cohort(60, (0.5, 1.5))
     three = np.concatenate([np.zeros((1, 1, 60)), scores])
-    pairs = Ranked.of(["flat", "a", "b"], three, Sample(truth)).pairs()
+    pairs = Ranked.of(["flat", "a", "b"], three, Sample(truth)).pairs
     assert [np.isnan(pair.p) for pair in pairs] == [False, True, True]
     assert pairs[0].p_holm == pairs[0].p
     assert pairs[1].winner is None
@@ -81,26 +83,33 @@ def test_seeds_are_paired() -> None:
     truth = generator.standard_normal(400)
     common = generator.standard_normal((3, 400))
     a = np.stack([truth * scale + one for scale, one in zip((0.8, 1.0, 1.2), common, strict=True)])
-    (pair,) = Ranked.of("ab", np.stack([a, a + 0.1 * generator.standard_normal((3, 400))]), Sample(truth)).pairs()
+    (pair,) = Ranked.of("ab", np.stack([a, a + 0.1 * generator.standard_normal((3, 400))]), Sample(truth)).pairs
     assert pair.high - pair.low < 0.1
 
 
-def difference(first: str, second: str, p: float) -> Difference:
-    return Difference(first, second, 0.1, 0, 0, p, p)
+def pairs_of(names: str, apart: set[str]) -> list[comparison.Difference]:
+    """All pairs, of which some are told apart."""
+    found = [(x, y, 0.01 if x + y in apart else 0.5) for x, y in combinations(names, 2)]
+    return [comparison.Difference(x, y, 0.1, 0, 0, p, p) for x, y, p in found]
 
 
-def test_every_pair_that_is_not_told_apart_is_joined() -> None:
-    """b is told apart from c, and a from neither: two groups, and never one that holds b and c."""
-    pairs = [difference("a", "b", 0.5), difference("a", "c", 0.5), difference("b", "c", 0.01)]
-    assert comparison.undecided("abc", pairs) == [[0, 1], [0, 2]]
+def test_groups_in_which_nothing_is_told_apart() -> None:
+    assert comparison.undecided("abcd", pairs_of("abcd", {"ac", "ad", "bd"})) == [[0, 1], [1, 2], [2, 3]]
+    assert comparison.undecided("abc", pairs_of("abc", set())) == [[0, 1, 2]]
+    assert comparison.undecided("abc", pairs_of("abc", {"ab", "ac", "bc"})) == []
 
 
-def test_stretches_in_which_nothing_is_told_apart() -> None:
-    apart = {"ac", "ad", "bd"}
-    pairs = [difference(x, y, 0.01 if x + y in apart else 0.5) for x, y in ("ab", "ac", "ad", "bc", "bd", "cd")]
-    assert comparison.undecided("abcd", pairs) == [[0, 1], [1, 2], [2, 3]]
-    alike = [difference(x, y, np.nan) for x, y in ("ab", "ac", "bc")]
-    assert comparison.undecided("abc", alike) == [[0, 1, 2]]
+def test_the_outer_two_are_joined_where_only_the_middle_one_is_apart() -> None:
+    assert comparison.undecided("abc", pairs_of("abc", {"ab", "bc"})) == [[0, 2]]
+
+
+def test_every_pair_that_is_not_told_apart_is_joined_and_no_other() -> None:
+    for seed in range(50):
+        drawn = np.random.default_rng(seed)
+        apart = {x + y for x, y in combinations("abcdefgh", 2) if drawn.random() < 0.4}
+        groups = comparison.undecided("abcdefgh", pairs_of("abcdefgh", apart))
+        joined = {"abcdefgh"[x] + "abcdefgh"[y] for group in groups for x, y in combinations(group, 2)}
+        assert joined == {x + y for x, y in combinations("abcdefgh", 2)} - apart
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,14 @@ ALL = pytest.mark.parametrize("proxy", registered(), ids=lambda proxy: proxy.nam
 WEIGHT_FREE = {"params", "macs", "conv_edges"}
 DATA_FREE = WEIGHT_FREE | {"l2_norm", "synflow", "logsynflow", "zen", "zen_released"}
 LABELLED = {"diswot_fcgrad_semantic", "diswot_released", "grad_norm", "snip", "plain", "grasp", "fisher"}
-LABELLED |= {"gradsign", "zico", "ntk_trace", "epe_nas", "dkd"}
+LABELLED |= {"gradsign", "zico", "ntk_trace", "epe_nas", "dkd", "fisher_biased", "ntk_trace_released"}
+LABELLED |= {"diswot_released_first_image"}
 ORDERED = {
     "meco",
     "meco_opt",
     "zico",
     "trainability",
+    "diswot_released_first_image",
 }  # reads the first image, halves of the batch, or noise by position
 SATURATED = {"regions", "swap", "epe_nas"}  # two batches may share the count; here no class has two images
 # The twin of grasp is a difference quotient; eigenvalues near 0 amplify

@@ -20,7 +20,8 @@ import pytest
 import torch
 from scipy import stats
 
-from benchmarks import data, doctor, truth
+from benchmarks import data, truth
+from benchmarks.checking import doctor
 from benchmarks.conditions import teachers
 from benchmarks.reading import pickles
 from benchmarks.truth import imported, importing

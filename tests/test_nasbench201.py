@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from benchmarks.spaces import find, space
-from benchmarks.spaces.nasbench201 import NasBench201, parse_cell, print_cell
+from benchmarks.spaces.cells import parse_cell, print_cell
+from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.timing.plain import PlainCellNetwork
 from tests.cases import DEAD, MIXED
 
@@ -144,3 +145,13 @@ def test_mutation_changes_one_edge(index: int, seed: int) -> None:
 def test_unknown_spaces_are_refused() -> None:
     with pytest.raises(ValueError, match="nasbench201"):
         find("nasbench101")
+
+
+def test_2290_cells_have_a_convolution_that_only_zeros_reach() -> None:
+    """Node 1 is zero where 01 is none, node 2 where 02 is and 12 is too or starts at a zero."""
+    found = 0
+    for op01, op02, op12, _, op13, op23 in map(parse_cell, EVERY):
+        first = op01 == "none"
+        second = op02 == "none" and (op12 == "none" or first)
+        found += "conv" in f"{op12}{op13}" * first + op23 * second
+    assert found == 2_290

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
+from collections.abc import Iterable
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -21,11 +22,13 @@ class Drawer:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def __call__(self, figure: Figure, name: str, title: str, *, wide: bool = False) -> Picture:
-        """The picture of a figure."""
+    def __call__(self, figure: Figure | Iterable[Figure], name: str, title: str, *, wide: bool = False) -> Picture:
+        """The picture of a figure; of several pages the first, and all of them in the files."""
+        pages = iter([figure] if isinstance(figure, Figure) else figure)
+        first = next(pages)
         if self.folder:
-            figures.save_both(figure, self.folder, name)
-        return Picture(title, b64encode(smaller(figures.drawn(figure, "png", INLINE_DPI))).decode(), wide)
+            figures.save_both([first, *pages], self.folder, name)
+        return Picture(title, b64encode(smaller(figures.drawn(first, "png", INLINE_DPI))).decode(), wide)
 
 
 def smaller(png: bytes) -> bytes:

@@ -13,18 +13,18 @@ import numpy as np
 
 from analysis.pages.inline import Drawer
 from analysis.pages.page import Picture, Section, Table, table
-from analysis.pictures import charts, figures, heatmaps, searches
+from analysis.pictures import apart, charts, figures, heatmaps, searches
+from analysis.rows import runs
 from analysis.rows.runs import FORMERLY, MEASURED, Run, given
 from analysis.rows.tables import checked, read_csv
 from analysis.stats import comparison
-from analysis.stats.comparison import Difference, Ranked
+from analysis.stats.comparison import Ranked
 from analysis.stats.influence import Array
 
 MAPS = {
     "maps": "Class activation maps of each image's own class, high where bright",
     "relations": "Relations among the batch's images that DisWOT compares, images sorted by class",
 }
-PANELS = 9  # proxies whose scores are drawn against the accuracies
 
 
 def ranking_table(run: Run) -> Table:
@@ -36,10 +36,8 @@ def ranking_table(run: Run) -> Table:
     return table(shown, "Rank correlation with accuracy", "ranking.csv", content=content)
 
 
-def pictures(
-    run: Run, names: Sequence[str], scores: Array, ranked: Ranked, found: Sequence[Difference], draw: Drawer
-) -> Iterator[Picture]:
-    """The pictures of a run; `found` are all pairs of what ranks differently."""
+def pictures(run: Run, names: Sequence[str], scores: Array, ranked: Ranked, draw: Drawer) -> Iterator[Picture]:
+    """The pictures of a run; `ranked` are its proxies, those that rank alike as one."""
     rows = run.ranking.set_index("proxy").loc[list(names)]
     fixed = given(run.ranking)
     rho, low, high, partial, seconds = (
@@ -56,19 +54,28 @@ def pictures(
     if len(names) > 1:
         shown = [i for i, one in enumerate(ranked.found) if np.isfinite(one.value)]
         best, values = [ranked.names[i] for i in shown], np.array([ranked.found[i].value for i in shown])
-        told = charts.critical_difference(best, values, comparison.undecided(best, found))
+        told = apart.critical_difference(best, values, comparison.undecided(best, ranked.pairs))
         yield draw(
-            told, f"{folder}-apart", "Dots that a bar joins are not told apart (Holm over all pairs, 5 %)", wide=True
+            told, f"{folder}-apart", "Proxies with a dot on one line are not told apart (Holm over all pairs, 5 %)"
         )
         among = heatmaps.proxy_matrix(names, comparison.correlations_among(scores), "Spearman", low=-1, high=1)
         yield draw(among, f"{folder}-among", "Rank correlation among proxies")
-    panels = {
-        name: (run.scores[run.proxies.index(name), 0], f"rho {rho[number]:.3f}")
-        for number, name in enumerate(names[:PANELS])
+    yield _scores(run, names, rho, draw)
+
+
+def _scores(run: Run, names: Sequence[str], rho: Array, draw: Drawer) -> Picture:
+    """The first page of scores against the truth; all of them are in the files, where there are any."""
+    shown = {
+        name: (run.scores[run.proxies.index(name), 0], f"rho {rho[number]:.3f}") for number, name in enumerate(names)
     }
     label = f"{run.options['target']}, {run.options['dataset']}"
-    scatter = figures.score_against_truth(panels, run.truth, label)
-    yield draw(scatter, f"{folder}-scores", f"Scores of seed {run.seeds[0]} against the truth, best proxies", wide=True)
+    subject = runs.subject(names, str(run.options.get("proxy", "")))
+    pages = figures.score_against_truth(shown, run.truth, label, subject)
+    text = f"Scores of seed {run.seeds[0]} against the truth"
+    if len(names) > figures.PANELS:
+        text += f": {figures.PANELS} of {len(names)} proxies, the best ones"
+        text += " and the best that the run is about" if subject else ""
+    return draw(pages, f"{run.folder.name}-scores", text, wide=True)
 
 
 def of_ablations(folder: Path, draw: Drawer) -> list[Section]:

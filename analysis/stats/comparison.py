@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -61,6 +62,7 @@ class Ranked:
         found.sort(key=lambda one: -np.nan_to_num(one[1].value, nan=-np.inf))
         return cls([name for name, _ in found], [one for _, one in found], sample)
 
+    @cached_property
     def pairs(self) -> list[Difference]:
         """All pairs, the better one first; Holm's correction over all of them."""
         return self._tested(list(combinations(range(len(self.names)), 2)))
@@ -156,19 +158,23 @@ def correlations_among(scores: Array) -> Array:
 
 
 def undecided(names: Sequence[str], pairs: Sequence[Difference]) -> list[list[int]]:
-    """Groups of proxies, best first, inside which nothing is told apart: every such pair is in one at least.
+    """Groups of a list of proxies, best first, inside which no pair is told apart; every such pair is in one of them.
 
-    Telling apart is not transitive: a proxy between two that are not told apart may be told apart from one of them.
+    Positions in ascending order. Being alike is not transitive, so a group may leave out who stands between its ends.
     """
     place = {name: number for number, name in enumerate(names)}
-    level = {frozenset((place[pair.first], place[pair.second])) for pair in pairs if not pair.winner}
-    groups: list[list[int]] = []
-    for pair in sorted(sorted(one) for one in level):
-        if any(set(pair) <= set(group) for group in groups):
-            continue
-        group = list(pair)
-        for other in range(len(names)):
-            if other not in group and all(frozenset((other, one)) in level for one in group):
-                group.append(other)
+    alike = ~np.eye(len(names), dtype=bool)
+    for pair in pairs:
+        if pair.winner:
+            a, b = place[pair.first], place[pair.second]
+            alike[a, b] = alike[b, a] = False
+    missing, groups = np.triu(alike), []
+    while missing.any():
+        first = int(np.flatnonzero(missing.any(axis=1))[0])
+        group = [first, int(np.flatnonzero(missing[first])[-1])]  # the widest first: fewer groups
+        for one in range(len(names)):
+            if alike[one, group].all():
+                group.append(one)
+        missing[np.ix_(group, group)] = False
         groups.append(sorted(group))
     return groups

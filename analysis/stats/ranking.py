@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from analysis.rows.ties import to_be_ranked
 from analysis.stats.inference import Sample, interval, measured
 from analysis.stats.influence import Array, centred_ranks, contributions, left_of
 
@@ -56,7 +57,7 @@ def rank(scores: Array, sample: Sample, given: Sequence[Array], *, ok: NDArray[n
         raise ValueError(f"lengths differ: scores {scores.shape}, ok {ok.shape}, truth {truth.shape}, given {sizes}")
     if not ok.any():  # nothing was predicted, and a proxy without scores has no favourite either
         return undefined(len(truth), len(scores))
-    ranked = np.where(ok, scores, -np.inf)
+    ranked = to_be_ranked(scores, ok)
     whole, left = measured(ranked, sample), measured(ranked, sample, given)
     (rho, low, high, _), (partial, partial_low, partial_high, _) = (
         interval(whole, sample),

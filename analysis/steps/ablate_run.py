@@ -17,6 +17,7 @@ import proxies as registry
 from analysis.pictures import charts, figures
 from analysis.rows import tables
 from analysis.rows.tables import interval, number
+from analysis.rows.ties import to_be_ranked
 from analysis.stats.ablations import Scores
 from analysis.stats.inference import Sample, about
 from analysis.steps.ablation_settings import ABLATIONS, rows_of
@@ -24,9 +25,10 @@ from analysis.steps.options import AblateOptions
 from benchmarks import spaces, truth
 from benchmarks.conditions.drawing import generator
 from benchmarks.output import record
-from benchmarks.output.command import progress, show_table, typed
-from benchmarks.output.options import check_range, scoring_job
+from benchmarks.output.options import check_range
+from benchmarks.output.terminal import progress, show_table, typed
 from benchmarks.scoring import scorer, selection
+from benchmarks.scoring.asked import scoring_job
 from benchmarks.scoring.cohorts import cohort
 from benchmarks.scoring.engines import Engine, open_engine
 from benchmarks.scoring.jobs import Job
@@ -90,7 +92,7 @@ def scored(job: Job, known: Truth, store: Store, engine: Engine, text: str) -> S
     among = cohort(job.archs, job.space, job.conditions.dataset)
     return Scores(
         names=[proxy.name for proxy in job.proxies],
-        ranked=np.where(ok, values, -np.inf).transpose(1, 0, 2),
+        ranked=to_be_ranked(values, ok).transpose(1, 0, 2),
         failed=[int(count) for count in (~ok).sum((0, 2))],
         sample=Sample(accuracies, among.share, known.noise, generator("retraining", known.source)),
         sizes=among.sizes,

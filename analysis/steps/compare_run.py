@@ -19,7 +19,7 @@ from analysis.stats.ranking import spearman, top_tenth_spearman
 from analysis.steps.options import CompareOptions
 from analysis.steps.samples import sample_of
 from benchmarks import spaces, truth
-from benchmarks.output.command import show_table
+from benchmarks.output.terminal import show_table
 from benchmarks.spaces import Space
 
 

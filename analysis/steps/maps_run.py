@@ -14,9 +14,10 @@ from analysis.stats.influence import Array
 from analysis.steps.options import MapsOptions
 from benchmarks import spaces, truth
 from benchmarks.output import record
-from benchmarks.output.command import typed
-from benchmarks.output.options import check_range, scoring_job
+from benchmarks.output.options import check_range
+from benchmarks.output.terminal import typed
 from benchmarks.scoring import worker
+from benchmarks.scoring.asked import scoring_job
 from benchmarks.spaces import Space
 from benchmarks.truth import Truth
 from proxies.formulas.similarity import class_activation_maps, frobenius_unit
@@ -36,14 +37,15 @@ def draw(options: MapsOptions) -> None:
     student_good, student_bad = (run.probe([arch], frozenset()) for arch in (good, bad))
     seen = {"teacher": run.teacher, "good student": student_good, "bad student": student_bad}
     labels = batch.labels.numpy()
-    titles = [f"class {label}" for label in labels[: options.images]]
+    noise = "noise, " if options.batch == "noise" else ""
+    titles = [f"{noise}class {label}" for label in labels[: options.images]]
     maps = {name: label_maps(probe, labels[: options.images]) for name, probe in seen.items()}
     relations = {name: frobenius_unit(probe.sample_gram)[0].cpu().numpy() for name, probe in seen.items()}
     relations = {with_distance(name, relations): relation for name, relation in relations.items()}
     shown = batch.images[: options.images].permute(0, 2, 3, 1).numpy()
     drawings = {
-        "maps": heatmaps.activation_maps(unit_range(shown), maps, titles),
-        "relations": heatmaps.relation_matrices(relations, labels),
+        "maps": heatmaps.activation_maps(unit_range(shown), maps, titles, weights_said(options)),
+        "relations": heatmaps.relation_matrices(relations, labels, weights_said(options)),
     }
     for name, figure in drawings.items():
         figures.save_both(figure, out, name)
@@ -60,6 +62,14 @@ def students(options: MapsOptions, space: Space, table: Truth) -> tuple[str, str
     good = space.parse(options.good) if options.good else known[-1]
     bad = space.parse(options.bad) if options.bad else next(arch for arch in known if space.connected(arch))
     return good, bad
+
+
+def weights_said(options: MapsOptions) -> str:
+    """What weights the networks have: nothing that is drawn here was learned, but for a teacher's that are given."""
+    drawn = f"random weights (draw {options.draw}, init {options.init}, seed {options.seed})"
+    if options.teacher_weights is None:
+        return f"teacher {options.teacher} and students have {drawn}: nothing is trained"
+    return f"teacher {options.teacher} is trained ({Path(options.teacher_weights).name}); the students have {drawn}"
 
 
 def label_maps(probe: Probe, labels: Array) -> Array:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.output.command import argument, option
-from benchmarks.output.options import ScoringOptions
-from benchmarks.scoring.engines import EngineOptions
+from benchmarks.output.options import EngineOptions, ScoringOptions
 
 CEILING = "another training's accuracies, as rank.py's --truth, ranked as a proxy; auto (any that is here) or none"
 OWN_SPACE = "path/to/file.py:Name, where runs are of such a space of your own; it is run"

@@ -24,7 +24,7 @@ from analysis.steps.options import ReportOptions
 from analysis.steps.samples import references, sample_of
 from benchmarks import spaces, truth
 from benchmarks.output import record
-from benchmarks.output.command import typed
+from benchmarks.output.terminal import typed
 from benchmarks.scoring.cohorts import Cohort, cohort
 from benchmarks.spaces import Space
 
@@ -35,7 +35,8 @@ def report(options: ReportOptions) -> None:
     """Read, analyse, draw, write."""
     if options.top < 1:
         raise ValueError(f"--top {options.top}: 1 is the least")
-    opened = [runs.read(folder) for folder in options.runs]
+    skipped = no_runs(options.runs)
+    opened = [runs.read(folder) for folder in options.runs if folder not in skipped]
     out = Path(options.out)
     record.check_file("--out", out)
     if options.figures:
@@ -56,7 +57,15 @@ def report(options: ReportOptions) -> None:
     )  # fmt: skip
     with replacing(out) as meanwhile:
         meanwhile.write_text(page, encoding="utf-8", errors="backslashreplace")  # names of files may be no UTF-8
+    if skipped:
+        print(f"  skipped, as they are no runs of benchmarks/rank.py: {', '.join(skipped)}")
     print(f"  written: {out} ({len(page) / 1e6:.1f} MB, {len(sections)} sections)\n  again: {typed()}")
+
+
+def no_runs(folders: Sequence[str]) -> list[str]:
+    """What there is among some folders that lacks a run's files, as runs/* has it; none where nothing else is there."""
+    found = [folder for folder in folders if Path(folder).exists() and runs.missing(Path(folder))]
+    return found if len(found) < len(folders) else []
 
 
 def of_run(run: Run, options: ReportOptions, draw: Drawer) -> Section:
@@ -66,7 +75,7 @@ def of_run(run: Run, options: ReportOptions, draw: Drawer) -> Section:
     seen = [number for number, ok in enumerate(run.ok) if ok.any()]
     names, scores = [run.proxies[number] for number in seen], run.ranked[seen]
     ranked = Ranked.of(names, scores, sample_of(run, space))
-    family, found = references(run), ranked.pairs()
+    family, found = references(run), ranked.pairs
     against = f"{' and '.join(family) or 'nothing'}: the family that Holm's correction is over."
     again, source = another_training(run, options.ceiling, space)
     top = views([*names, *again], [*scores, *again.values()], run.truth, known.connected, options.top)
@@ -79,7 +88,7 @@ def of_run(run: Run, options: ReportOptions, draw: Drawer) -> Section:
             table(pairs(ranked.against(family)), "Ahead or not", "family.csv", f"Every proxy against {against}"),
             table(pairs(found), "Appendix: all pairs", "pairs.csv", f"{len(found)}, better one first; Holm over all."),
         ],
-        pictures=list(pictures(run, names, scores, ranked, found, draw)),
+        pictures=list(pictures(run, names, scores, ranked, draw)),
         conditions=conditions(run.conditions),
     )
 

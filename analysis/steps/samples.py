@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from analysis.rows.runs import Run
+from analysis.rows.runs import Run, subject
 from analysis.stats.inference import Sample
 from benchmarks.conditions.drawing import generator
 from benchmarks.spaces import Space
@@ -17,12 +15,9 @@ def sample_of(run: Run, space: Space) -> Sample:
     return Sample(run.truth, share, noise, generator("retraining", run.conditions["truth_source"]))
 
 
-def subject(run: Run) -> str | None:
-    """The proxy that a run is about, the first that --proxy names (of a wildcard, without the star), or None."""
-    first = str(run.options.get("proxy", "")).split(",")[0].strip().rstrip("*")
-    return first if first in run.proxies else None
-
-
-def references(run: Run) -> Sequence[str]:
-    """What every proxy of a run is tested against: parameters, and the run's subject."""
-    return list(dict.fromkeys(one for one in ("params", subject(run)) if one in run.proxies))
+def references(run: Run) -> list[str]:
+    """What every proxy of a run is tested against: parameters, and what the run is about, of several the plain name."""
+    asked = str(run.options.get("proxy", ""))
+    about = subject(run.proxies, asked)
+    plain = [name for name in about if name == asked.split(",")[0].strip(" *")]
+    return list(dict.fromkeys([name for name in ("params", *(plain or about[:1])) if name in run.proxies]))

@@ -22,8 +22,8 @@ from analysis.validation import coverage, variants
 from analysis.validation.experiments import CELLS, EXPERIMENTS, HEADERS, NOTES, VALIDATED, Run, row
 from analysis.validation.published import PUBLISHED, Published
 from benchmarks.conditions.drawing import generator
-from benchmarks.output.command import progress, show_table
 from benchmarks.output.options import check_range
+from benchmarks.output.terminal import progress, show_table
 from benchmarks.truth.official import path_of
 
 RANK = Path(str(benchmarks.__file__)).with_name("rank.py")

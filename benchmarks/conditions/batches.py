@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision import datasets
 
 from benchmarks.conditions.drawing import generator
 from benchmarks.reading.limits import LARGEST, MEBIBYTE, check_size, shown
@@ -112,8 +113,6 @@ def cifar(
     option: str, name: str, data_dir: str | None, download: bool, *, train: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """CIFAR images uint8 [n, 3, 32, 32] and labels [n] by torchvision. Raises ValueError where they are not there."""
-    from torchvision import datasets  # slow to import, and most runs need none of it
-
     root = data_dir or os.environ.get(DATA_VARIABLE) or "data"
     kind = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
     try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 
+from analysis.rows.ties import to_be_ranked
 from benchmarks.scoring.engines import Engine, Lost, Serial
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score, Store
@@ -152,8 +153,9 @@ def combined(rows: Sequence[Score], job: Job, combinations: Sequence[Combination
     for seed in job.seeds:
         for one in combinations:
             parts = [[by_part[seed, part, arch] for arch in job.archs] for part in one.parts]
-            scores = [[row.score if row.status == "ok" else math.nan for row in part] for part in parts]
-            values = one.combine(torch.tensor(scores, dtype=torch.float64)).tolist()
+            scores = np.array([[row.score for row in part] for part in parts])
+            ok = np.array([[row.status == "ok" for row in part] for part in parts])
+            values = one.combine(torch.from_numpy(to_be_ranked(scores, ok))).tolist()
             costs = [sum(row.seconds for row in column) for column in zip(*parts, strict=True)]
             found += [
                 Score(job.space.name, arch, one.name, seed, value, "ok", cost)

@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.stats import ranking
+from benchmarks.output.naming import said
 from benchmarks.spaces.nasbench201 import NasBench201
 
 NOTE = "nasbench201.json"  # names the table that is installed, and says where it came from
@@ -72,7 +73,7 @@ def installed(folder: Path) -> Installed:
     """What is imported. Raises ValueError where nothing is, or the note beside it is not ours."""
     note = folder / NOTE
     if not note.is_file():
-        raise ValueError("no NAS-Bench-201 file is imported yet: python benchmarks/data.py import FILE")
+        raise ValueError(said("no NAS-Bench-201 file is imported yet: python benchmarks/data.py import FILE"))
     again = "import the file again"
     if note.stat().st_size > LARGEST_NOTE:
         raise ValueError(f"{note}: larger than {LARGEST_NOTE} bytes; {again}")

@@ -6,13 +6,10 @@ import csv
 import hashlib
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmarks.reading.limits import check_size, shown
+from benchmarks.spaces import Space
 from benchmarks.truth.accuracies import Truth
-
-if TYPE_CHECKING:
-    from benchmarks.spaces import Space
 
 
 def from_csv(path: Path, space: Space, target: str) -> Truth:

@@ -17,17 +17,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from benchmarks.spaces import Space
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.truth import imported, official
 from benchmarks.truth.accuracies import TARGETS, Truth, between_seeds
 from benchmarks.truth.embedded import published, retrained, trial
 from benchmarks.truth.official import cache_folder
 from benchmarks.truth.ownfile import from_csv
-
-if TYPE_CHECKING:
-    from benchmarks.spaces import Space
 
 CEILING = "another training"  # what its accuracies are called where they are ranked as a proxy
 

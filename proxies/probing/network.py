@@ -77,6 +77,12 @@ class Weights:
         """The same weights with `change` applied to every kernel and to the bias."""
         return Weights({layer: change(w) for layer, w in self.kernels.items()}, change(self.bias), self.norms)
 
+    def double(self) -> Weights:
+        """All of it in float64."""
+        norms = {layer: NormState(*(value.double() for value in state)) for layer, state in self.norms.items()}
+        exact = self.map(lambda w: w.double())
+        return Weights(exact.kernels, exact.bias, norms)
+
 
 class Outputs(NamedTuple):
     """features [A, N, C, H, W] (the map that global average pooling sees), pooled [A, N, C], logits [A, N, K]."""
@@ -113,11 +119,20 @@ def by_member(x: Tensor, members: int) -> Tensor:
 
 
 class Taps:
-    """Collects the taps of the kinds that are wanted during a pass."""
+    """Collects the taps of the kinds that are wanted during a pass.
+
+    `zero` is none of a kind's own: convolutions that get structural zeros alone are then run, and tapped as conv.
+    """
 
     def __init__(self, *kinds: str) -> None:
         self.kinds = frozenset(kinds)
         self.found: list[Tap] = []
+
+    def only(self, kind: str) -> Taps:
+        """Taps of one kind alone, found among these."""
+        some = Taps(kind)
+        some.found = self.found
+        return some
 
     def of(self, kind: str) -> list[Tap]:
         """The taps of one kind, in the order of the pass."""
@@ -143,5 +158,5 @@ class Network(Protocol):
         """images [N, 3, H, W], or [N, A*3, H, W] for each candidate its own -> what the candidates make of them.
 
         Without batch_norm normalisations do nothing. With taps, operations that the input reaches are run although the
-        output does not depend on them; operations that get nothing but structural zeros never are.
+        output does not depend on them; operations that get nothing but structural zeros are run for `zero` taps alone.
         """

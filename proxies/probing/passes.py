@@ -54,7 +54,6 @@ class LossGradients(NamedTuple):
     by_weight: list[Tensor]
     by_output: list[Tensor]
     forward: Forward
-    again: bool
 
 
 def _needs(*names: str) -> frozenset[str]:
@@ -64,8 +63,7 @@ def _needs(*names: str) -> frozenset[str]:
 # What a quantity needs of the pass: a graph to go back on, images of each candidate's own, or kinds of taps.
 NEEDS: dict[str, frozenset[str]] = {
     "gradients": _needs("graph"),
-    "curvature": _needs("graph"),
-    "responses": _needs("graph", "conv"),
+    "responses": _needs("graph", "conv", "zero"),
     "input_gradients": _needs("graph", "images"),
     "sum_gradients": _needs("graph"),
     "label_gradients": _needs("graph"),
@@ -133,21 +131,21 @@ class Passes(Quantities):
             outputs = self.network(images, weights, taps=taps if taps.kinds else None)
         return Forward(outputs, taps, weights.kernels, images, needs)
 
-    def _loss_gradients(self, needs: frozenset[str], *, again: bool = False) -> LossGradients:
-        """Gradients of each candidate's mean cross-entropy; fit to be differentiated `again` where that is wanted."""
-        again = again or "curvature" in self.plan
+    def _loss_gradients(self, needs: frozenset[str]) -> LossGradients:
+        """Gradients of each candidate's mean cross-entropy."""
         if "responses" in self.plan:
             needs |= NEEDS["responses"]
         known = self._values.get("loss")
-        if known is None or not (needs <= known[0].forward.needs and again <= known[0].again):
-            self._book("loss", lambda: self._backward(self._forward(needs), again=again))
+        if known is None or not needs <= known[0].forward.needs:
+            self._book("loss", lambda: self._backward(self._forward(needs)))
         found: LossGradients = self._recall("loss")
-        if not (found.again or self._graph_is_wanted()):  # the graph is used up
+        if not self._graph_is_wanted():  # the graph is used up
             forward, account = self._values["pass"]
             self._values["pass"] = forward._replace(needs=forward.needs - {"graph"}), account
         return found
 
-    def _backward(self, forward: Forward, *, again: bool) -> LossGradients:
+    def _backward(self, forward: Forward, *, again: bool = False) -> LossGradients:
+        """Gradients of the loss on a pass's graph; fit to be differentiated `again` where that is wanted."""
         logits = forward.outputs.logits
         loss = cross_entropy(logits.flatten(0, 1), self.labels.repeat(self.network.candidates), reduction="sum")
         outputs = [tap.value for tap in forward.taps.of("conv")]
@@ -161,7 +159,7 @@ class Passes(Quantities):
             create_graph=again,
         )
         count = len(forward.kernels)
-        return LossGradients(list(found[:count]), list(found[count:]), forward, again)
+        return LossGradients(list(found[:count]), list(found[count:]), forward)
 
     def _graph_is_wanted(self) -> bool:
         """Whether the plan has another way back on the pass's graph."""
@@ -184,15 +182,11 @@ class Passes(Quantities):
         return self._measured([gradient.detach() for gradient in self._loss_gradients(NEEDS["gradients"]).by_weight])
 
     @quantity
-    def curvature(self) -> list[Measured]:
-        """The Hessian of the loss times its gradient, H g, by a second backward pass on the same batch."""
-        first = self._loss_gradients(NEEDS["curvature"], again=True)
-        product = torch.stack([(g.detach() * g).sum() for g in first.by_weight]).sum()
-        return self._measured(list(self._back(product, list(first.forward.kernels.values()))))
-
-    @quantity
     def responses(self) -> list[Response]:
-        """What each convolution and the head give, before normalisation, and the loss's gradients by it."""
+        """What each convolution and the head give, before normalisation, and the loss's gradients by it.
+
+        Convolutions that nothing but structural zeros reach are among them: they give 0, and a gradient may arrive.
+        """
         found = self._loss_gradients(NEEDS["responses"])
         responses = []
         for tap, gradient in zip(found.forward.taps.of("conv"), found.by_output[:-1], strict=True):

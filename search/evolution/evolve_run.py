@@ -21,7 +21,7 @@ from analysis.rows.tables import markdown, number
 from benchmarks import truth
 from benchmarks.conditions.drawing import generator
 from benchmarks.output import record
-from benchmarks.output.command import progress, show_table, typed
+from benchmarks.output.terminal import progress, show_table, typed
 from benchmarks.scoring.engines import Engine, open_engine
 from benchmarks.scoring.scorer import Scorer
 from benchmarks.scoring.store import Store

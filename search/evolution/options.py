@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.output.command import option
-from benchmarks.output.options import ScoringOptions
-from benchmarks.scoring.engines import EngineOptions
+from benchmarks.output.options import EngineOptions, ScoringOptions
 
 LIMITS = ("max_params", "max_macs", "max_layers")
 

@@ -10,7 +10,9 @@ from functools import cached_property
 import proxies
 from benchmarks import spaces, truth
 from benchmarks.conditions import batches
-from benchmarks.output.options import check_range, scoring_job
+from benchmarks.output.naming import said
+from benchmarks.output.options import check_range
+from benchmarks.scoring.asked import scoring_job
 from benchmarks.scoring.jobs import Job
 from benchmarks.spaces import Space
 from benchmarks.truth import Truth
@@ -51,7 +53,7 @@ def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
     dataset = batches.find_dataset(options.dataset)
     chosen = {} if options.oracle else {one.name: one for one in proxies.select(options.proxy)}
     if not chosen and not options.oracle:
-        raise ValueError("--proxy names no proxy; rank.py --list shows them")
+        raise ValueError(said("--proxy names no proxy; python benchmarks/rank.py --list shows them"))
     names = named_strategies(options.strategy, space)
     for name, least, most in (("budget", 1, MOST_EVALUATIONS), ("seeds", 1, MOST_SEEDS), ("population", 2, 10**6)):
         check_range(name, getattr(options, name), least, most)

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import cloudpickle
+
 from benchmarks.scoring.engines.engine import ATTEMPTS, Engine, Lost, R, T
 from benchmarks.scoring.engines.process import settle
 
@@ -41,8 +43,6 @@ class Ray(Engine):
 
     def map(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[T, R | Lost]]:
         """See Engine."""
-        import cloudpickle
-
         ray = self._ray
         died = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError)
         if work is not self._work:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.rows.tables import interval, number, write_csv
+from analysis.rows.ties import all_tied
 from analysis.stats import inference, ranking
 from analysis.stats.inference import Sample
 from benchmarks.conditions.drawing import generator
@@ -78,6 +79,8 @@ def rankings(
             for key, value in asdict(ranking.rank(values, sample, fixed, ok=ok.reshape(shape))).items()
         }
         last = {key: numbers.pop(key) for key in ("seeds", "spearman_sd")}
+        if name == VANILLA and target == "gain":  # both move together when candidates are trained anew
+            numbers |= {key: np.nan for key in numbers if key.endswith(("_low", "_high"))}
         cost = float(np.median(own["seconds"].to_numpy()[ok])) if ok.any() else np.nan
         rows.append({"proxy": name, **conditions, **numbers, "seconds_per_arch": cost, **last, **stated})
     return sorted(rows, key=lambda row: (np.isnan(row["spearman"]), -row["spearman"]))
@@ -126,6 +129,7 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame, given: str 
         *_nothing_known(sample.truth),
         *_held_fixed(scores, job, given),
     ]
+    lines += [f"{name}: n/a, its scores are equal or differ by rounding alone" for name in _tied(scores)]
     if truth.vanilla:
         lines.append(f"{VANILLA}: not a proxy, the measured accuracy without distillation; it costs a training each")
     if target == "gain":
@@ -136,12 +140,9 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame, given: str 
 def _ceiling(sample: Sample, truth: Truth) -> list[str]:
     """What a perfect predictor would reach, where that is known."""
     reached = sample.ceiling()
-    known = (
-        []
-        if np.isnan(reached)
-        else [f"a perfect predictor would reach {reached:.2f} with accuracies as noisy as these"]
-    )
-    known += [truth.ceiling] if truth.ceiling is not None else []
+    known = [] if truth.ceiling is None else [truth.ceiling]
+    if not np.isnan(reached):
+        known.insert(0, f"a perfect predictor would reach {reached:.2f} with accuracies as noisy as these")
     return [f"ceiling: {'; '.join(known)}"] if known else []
 
 
@@ -182,7 +183,7 @@ def _gain(job: Job, truth: Truth) -> list[str]:
             number(value) for value in (ranking.spearman(middle, gain), ranking.partial_spearman(middle, gain, *sizes))
         ]
         lines.append(
-            f"{VANILLA}: its noise is in the gain with the other sign, which pulls its row down; the mean of both "
+            f"{VANILLA}: its noise is in the gain with the other sign, which pulls its row down, so it has no interval; the mean of both "
             f"accuracies, which is free of that where both are as noisy (Oldham 1962), "
             f"has {found[0]}, given size {found[1]}"
         )
@@ -198,3 +199,13 @@ def _failures(scores: pd.DataFrame) -> list[str]:
         return []
     told = ", ".join(f"{count} {status}" for status, count in counted.items())
     return [f"failed scores rank last, tied, whatever the sign of an infinity: {told}"]
+
+
+def _tied(scores: pd.DataFrame) -> list[str]:
+    """The proxies that tell no two candidates apart under some seed."""
+    tied = [
+        str(proxy)
+        for (proxy, _), own in scores.groupby(["proxy", "seed"], sort=False)
+        if all_tied(own["score"].to_numpy(dtype=float), own["status"].eq("ok").to_numpy())
+    ]
+    return list(dict.fromkeys(tied))

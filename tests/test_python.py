@@ -30,7 +30,7 @@ def test_scores_and_ranking_are_those_of_the_command(scores: pd.DataFrame, tmp_p
     assert rank.main([*arguments, "--teacher", "resnet20", "--device", "cpu", "--out", str(tmp_path)]) == 0
     written = pd.read_csv(tmp_path / "scores.csv")
     same = [column for column in written.columns if column in scores.columns]
-    assert same == ["space", "arch", "index", "proxy", "seed", "score", "status"]
+    assert same == ["space", "arch", "index", "proxy", "seed", "score", "status", "reason"]
     by = ["proxy", "arch"]
     pd.testing.assert_frame_equal(
         scores[same].sort_values(by, ignore_index=True), written[same].sort_values(by, ignore_index=True)

@@ -19,6 +19,7 @@ class Options(ValidateOptions):
     """Score a seeded sample of NAS-Bench-201 cells and print our Spearman correlations beside the published ones."""
 
     experiments: bool = option(False, "instead, change one thing at a time where a published value differs")
+    rounding: bool = option(False, "instead, hold every proxy's float32 scores against float64, on noise")
     statistics: bool = option(False, "instead, simulate how often our intervals and tests are right; no network is run")
     repeats: int = option(2000, "how often each line of --statistics is simulated")
 
@@ -28,9 +29,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(Options, PROG, arguments)
 
     def run() -> None:
-        from analysis.steps import validate_run
+        from analysis.steps import rounding_run, validate_run
 
-        if options.statistics:
+        if options.rounding:
+            rounding_run.measure(options)
+        elif options.statistics:
             validate_run.statistics(options, options.repeats)
         elif options.experiments:
             validate_run.experiment(options)

@@ -7,11 +7,25 @@ on sys.path is called so; and they bring torch, so they are imported only where 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.ranking.called import rank
+    from benchmarks.scoring.called import proxies, score, space
+
+__all__ = ["proxies", "rank", "score", "space"]
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("proxies", "benchmarks", "search", "analysis")
+ASKED_OF = {
+    "proxies": "benchmarks.scoring.called",
+    "rank": "benchmarks.ranking.called",
+    "score": "benchmarks.scoring.called",
+    "space": "benchmarks.scoring.called",
+}
 
 
 class OurRooms:
@@ -30,3 +44,17 @@ def check_rooms(*needed: str) -> None:
         where = getattr(there, "__file__", None) or "elsewhere"
         if there is not None and not Path(where).resolve().is_relative_to(ROOT / name):
             raise ImportError(f"{name!r} is imported already, from {where}; DisWOT-Bench has a package of this name")
+
+
+def __getattr__(name: str) -> object:
+    """What is asked for the first time, out of its room."""
+    if name not in ASKED_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has: {', '.join(ASKED_OF)}")
+    check_rooms("proxies", "benchmarks", "analysis")
+    sys.meta_path.insert(0, OurRooms)
+    try:
+        found: object = getattr(import_module(ASKED_OF[name]), name)
+    finally:
+        sys.meta_path.remove(OurRooms)
+    globals()[name] = found
+    return found

@@ -197,8 +197,7 @@ def test_the_pictures_of_the_best_keep_what_the_run_is_about(
         return Picture(title, "", wide)
 
     names = [name for name in run.proxies if name != "diswot"] + ["diswot"]
-    ranked = Ranked.of(names, run.ranked, Sample(run.truth))
-    made = list(sections.pictures(run, names, run.ranked, ranked, draw))  # type: ignore[arg-type]
+    made = list(sections.pictures(run, names, run.ranked, Ranked.of(names, run.ranked, Sample(run.truth)), draw))  # type: ignore[arg-type]
     assert drawn == [[names[0], "diswot"]]
     assert "2 of 4 proxies, the best ones and the best that the run is about" in made[-1].title
 

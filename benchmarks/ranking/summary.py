@@ -27,11 +27,11 @@ NEARLY = 0.95  # correlation with size from which on a partial correlation says 
 DRAWS = {"s0": (0.01, 0.18)}  # by how much rho differed between draws: docs/ablations/metrics.csv
 
 
-def scores_table(rows: Iterable[Score], job: Job, truth: Truth) -> pd.DataFrame:
-    """A row per (candidate, proxy, seed), with its index and its truth."""
+def scores_table(rows: Iterable[Score], job: Job, truth: Truth | None) -> pd.DataFrame:
+    """A row per (candidate, proxy, seed), with its index and its truth, which is missing where there is none."""
     table = pd.DataFrame(list(rows), columns=Score._fields)
     table.insert(2, "index", table["arch"].map({arch: job.space.index(arch) for arch in job.archs}))
-    table["truth"] = table["arch"].map(truth.accuracy)
+    table["truth"] = np.nan if truth is None else table["arch"].map(truth.accuracy)
     return table
 
 
@@ -115,7 +115,6 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame, given: str 
     """What a reader has to know beside the table, a line each."""
     c = job.conditions
     seeds: Sequence[int] = job.seeds
-    spread = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}, mean ± sd over seeds"
     size, sample = len(job.archs), sample_of(job, truth)
     interval_of = inference.about(sample, len(seeds), truth.noise_from)
     if job.space.name in DRAWS and len(seeds) == 1:
@@ -123,7 +122,7 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame, given: str 
         interval_of += f" (over three draws rho differed by {low:.2f} to {high:.2f} there)"
     lines = [
         f"truth: {truth.source}; target {target}; {size:,} of {len(job.space):,} candidates of {job.space.name}",
-        f"batch: {c.batch_size} x {job.source.name}; {spread}; {c.told()}",
+        f"batch: {c.batch_size} x {job.source.name}; {_seeds(job)}; {c.told()}",
         f"interval: {interval_of}",
         *_ceiling(sample, truth),
         *_nothing_known(sample.truth),
@@ -134,7 +133,56 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame, given: str 
         lines.append(f"{VANILLA}: not a proxy, the measured accuracy without distillation; it costs a training each")
     if target == "gain":
         lines += _gain(job, truth)
-    return lines + _failures(scores)
+    return lines + failures(scores)
+
+
+def _seeds(job: Job) -> str:
+    seeds: Sequence[int] = job.seeds
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}, mean ± sd over seeds"
+
+
+def blind_headline(scores: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Where there are no accuracies: for each proxy how many scores there are, and what one costs."""
+    rows = []
+    for name in names:
+        own = scores[scores["proxy"] == name]
+        ok = own["status"].eq("ok")
+        rows.append([name, f"{ok.sum():,}", f"{(~ok).sum():,}", number(1000 * own.loc[ok, "seconds"].median(), 1)])
+    return ["proxy", "scores", "failed", "ms/arch"], rows
+
+
+def blind_notes(job: Job, scores: pd.DataFrame) -> list[str]:
+    """What a reader has to know of scores without accuracies."""
+    c = job.conditions
+    return [
+        "nothing to rank against: no accuracies of these candidates; give yours as --truth FILE.csv (columns arch or "
+        "index, and accuracy)",
+        f"{len(job.archs):,} of {len(job.space):,} candidates of {job.space.name}",
+        f"batch: {c.batch_size} x {job.source.name}; {_seeds(job)}; {c.told()}",
+        *failures(scores),
+    ]
+
+
+def failures(scores: pd.DataFrame) -> list[str]:
+    """How many scores failed and how, an infinity with its sign, and why what is undefined is."""
+    failed = scores[scores["status"].ne("ok")]
+    signs = np.where(failed["score"].eq(np.inf), "+", np.where(failed["score"].eq(-np.inf), "-", ""))
+    counted = pd.Series(signs, failed.index, dtype=object).add(failed["status"].astype(str)).value_counts()
+    if not len(counted):
+        return []
+    told = ", ".join(f"{count} {status}" for status, count in counted.items())
+    return [f"failed scores rank last, tied, whatever the sign of an infinity: {told}", *reasons(scores)]
+
+
+def reasons(scores: pd.DataFrame) -> list[str]:
+    """For each proxy that is undefined for some candidates, for how many, and why; of several reasons the usual one."""
+    lines = []
+    for proxy, own in scores.groupby("proxy", sort=False):
+        why = own.loc[own["status"].eq("undefined"), "reason"]
+        if len(why):
+            usual = why.value_counts().index[0]
+            lines.append(f"{proxy} is undefined for {len(why):,} of {len(own):,}: {usual}")
+    return lines
 
 
 def _ceiling(sample: Sample, truth: Truth) -> list[str]:
@@ -183,23 +231,11 @@ def _gain(job: Job, truth: Truth) -> list[str]:
             number(value) for value in (ranking.spearman(middle, gain), ranking.partial_spearman(middle, gain, *sizes))
         ]
         lines.append(
-            f"{VANILLA}: its noise is in the gain with the other sign, which pulls its row down, so it has no "
-            f"interval; the mean of both "
-            f"accuracies, which is free of that where both are as noisy (Oldham 1962), "
-            f"has {found[0]}, given size {found[1]}"
+            f"{VANILLA}: its noise is in the gain with the other sign, which pulls its row down: no interval; "
+            "the mean of both accuracies, which is free of that where both are as noisy (Oldham 1962), has "
+            f"{found[0]}, given size {found[1]}"
         )
     return lines
-
-
-def _failures(scores: pd.DataFrame) -> list[str]:
-    """How many scores failed, and how; an infinity with its sign."""
-    failed = scores[scores["status"].ne("ok")]
-    signs = np.where(failed["score"].eq(np.inf), "+", np.where(failed["score"].eq(-np.inf), "-", ""))
-    counted = pd.Series(signs, failed.index, dtype=object).add(failed["status"].astype(str)).value_counts()
-    if not len(counted):
-        return []
-    told = ", ".join(f"{count} {status}" for status, count in counted.items())
-    return [f"failed scores rank last, tied, whatever the sign of an infinity: {told}"]
 
 
 def _tied(scores: pd.DataFrame) -> list[str]:

@@ -1,0 +1,131 @@
+"""Ranking from Python: `diswot_bench.rank`, the table of rank.py over scores that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from analysis.stats import ranking
+from analysis.stats.inference import Sample
+from benchmarks import spaces, truth
+from benchmarks.conditions.drawing import generator
+from benchmarks.truth import Truth
+
+COLUMNS = {  # of what the statistics say: what people read above it
+    "spearman": "spearman",
+    "spearman_sd": "sd",
+    "spearman_low": "low",
+    "spearman_high": "high",
+    "kendall": "kendall",
+    "top_tenth_spearman": "top tenth",
+    "top_10_truth": "top-10 truth",
+    "regret": "regret",
+    "given": "given size",
+    "given_low": "given low",
+    "given_high": "given high",
+    "failed": "failed",
+}
+NEEDED = ("space", "arch", "proxy", "seed", "score", "status")
+DIGITS = "{:.3f}".format
+
+
+class Table(pd.DataFrame):
+    """A table that prints whole, as rank.py prints it: three digits, n/a where a value is undefined."""
+
+    def __repr__(self) -> str:
+        return self.to_string(na_rep="n/a", float_format=DIGITS)
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        html: str = self.to_html(na_rep="n/a", float_format=DIGITS)
+        return html
+
+
+def rank(
+    scores: pd.DataFrame,
+    accuracy: Mapping[str, float] | pd.Series | None = None,
+    *,
+    truth: str = "auto",
+    dataset: str = "cifar10",
+    target: str = "vanilla",
+) -> pd.DataFrame:
+    """The table of rank.py over what `score` gave: a row a proxy, the best correlation first.
+
+    `accuracy` gives each candidate's accuracy by its arch; without it the table that `truth` names for `dataset` and
+    `target` is taken, as on the command line. The columns are those of rank.py, its intervals as `low` and `high`,
+    `given low` and `given high`, `sd` the spread over seeds where there are several.
+
+    Raises ValueError where a column or an accuracy is missing.
+    """
+    missing = [name for name in NEEDED if name not in scores.columns]
+    if missing:
+        raise ValueError(f"scores: no column {missing[0]}; what diswot_bench.score gives is expected")
+    archs = list(dict.fromkeys(scores["arch"]))
+    names = scores["space"].unique()
+    found = accuracies(names, accuracy, truth, dataset, target)
+    space = spaces.SPACES[names[0]]() if len(names) == 1 and names[0] in spaces.SPACES else None
+    share = 0.0 if space is None else len(archs) / len(space)
+    sample = Sample(_values(archs, found.accuracy), share, found.noise, generator("retraining", found.source))
+    sizes = _sizes(scores, archs)
+    rows = {
+        name: _ranked(own.assign(ok=own["status"].eq("ok")), sample, archs, sizes)
+        for name, own in scores.groupby("proxy", sort=False, observed=True)
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("proxy")
+    if "seconds" in scores.columns:
+        table["ms/arch"] = 1000 * scores[scores["status"].eq("ok")].groupby("proxy", observed=True)["seconds"].median()
+    table = table.sort_values("spearman", ascending=False, kind="stable", na_position="last")
+    return Table(table.drop(columns=[] if scores["seed"].nunique() > 1 else ["sd"]))
+
+
+def accuracies(
+    names: np.ndarray, accuracy: Mapping[str, float] | pd.Series | None, table: str, dataset: str, target: str
+) -> Truth:
+    """The accuracies that were given, or those of a named table. Raises ValueError where there are none."""
+    if accuracy is None:
+        if len(names) != 1:
+            raise ValueError("scores are of several spaces: give their accuracies by arch")
+        return truth.load(table, spaces.find(str(names[0])), dataset, target)
+    if isinstance(accuracy, pd.Series) and not accuracy.index.is_unique:
+        raise ValueError(f"accuracy: {accuracy.index[accuracy.index.duplicated()][0]} stands there twice")
+    return Truth({str(arch): float(value) for arch, value in accuracy.items()}, "given")
+
+
+def _values(archs: list[str], accuracy: Mapping[str, float]) -> np.ndarray:
+    """Each candidate's accuracy [n]. Raises ValueError where one is missing or no number."""
+    missing = [arch for arch in archs if arch not in accuracy]
+    if missing:
+        raise ValueError(f"accuracy: none of {missing[0]} ({len(missing)} such candidates)")
+    values = np.array([accuracy[arch] for arch in archs], dtype=float)
+    if not np.isfinite(values).all():
+        raise ValueError(f"accuracy: that of {archs[int(np.isfinite(values).argmin())]} is no number")
+    return values
+
+
+def _ranked(own: pd.DataFrame, sample: Sample, archs: list[str], sizes: list[np.ndarray]) -> dict[str, object]:
+    """One proxy's rows against the accuracies: what people read, by its title."""
+    ok = _table(own, "ok", archs).astype(bool)
+    found = asdict(ranking.rank(_table(own, "score", archs), sample, sizes, ok=ok))
+    if not sizes:
+        found |= dict.fromkeys(("given", "given_low", "given_high"), np.nan)
+    return {title: found[key] for key, title in COLUMNS.items()}
+
+
+def _table(own: pd.DataFrame, column: str, archs: list[str]) -> np.ndarray:
+    """A column of one proxy's rows as [S, n]. Raises ValueError where rows are missing or there twice."""
+    name = own["proxy"].iloc[0]
+    if own.duplicated(["seed", "arch"]).any():
+        raise ValueError(f"scores: {name} has two rows of a candidate and seed")
+    wide = own.pivot(index="seed", columns="arch", values=column).reindex(columns=archs)
+    if len(own) != wide.size:
+        raise ValueError(f"scores: {name} lacks rows of some candidates")
+    return wide.to_numpy()
+
+
+def _sizes(scores: pd.DataFrame, archs: list[str]) -> list[np.ndarray]:
+    """Numbers of parameters [n] and of multiply-accumulates [n], as far as the table has them."""
+    first = scores.drop_duplicates("arch").set_index("arch").reindex(archs)
+    return [first[name].to_numpy(float) for name in ("params", "macs") if name in scores.columns]

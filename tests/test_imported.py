@@ -505,4 +505,4 @@ def test_list_and_check_show_what_is_installed(many: Path, capsys: pytest.Captur
     assert "x-test:12, x-test:200" in printed
     assert imported.installed(many).sha256[:12] in printed
     assert data.main(["check"]) == 0
-    assert "300 cells of x.pth; names, accuracies and sizes agree" in capsys.readouterr().out
+    assert "500 cells of x.pth; names, accuracies and sizes agree" in capsys.readouterr().out

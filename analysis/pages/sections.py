@@ -81,23 +81,22 @@ def _scores(run: Run, names: Sequence[str], rho: Array, draw: Drawer) -> Picture
 def of_ablations(folder: Path, draw: Drawer) -> list[Section]:
     """A section for each ablation in a folder and those inside it. Raises ValueError where there is none."""
     needed = {"ablation", "setting", "proxy", "spearman", "low", "high"}
-    columns = ["setting", "proxy", "n", "seeds", "spearman", "spearman_sd", "low", "high"]
-    columns += ["given_size", "given_size_low", "given_size_high", "given_params", "failed"]
+    columns = ["setting", "proxy", "n", "seeds", "failed", "spearman", "spearman_sd", "low", "high"]
+    left = ["given_size", "given_size_low", "given_size_high", "given_params"]  # the last of earlier tables
     texts = ["setting", "proxy", "space", "dataset", "target", "batch", "truth_source"]
     sections = []
     for path in sorted(folder.rglob("*.csv")):
         frame = read_csv(path).rename(columns=FORMERLY)
         if not needed <= set(frame.columns):
             continue
-        frame = checked(frame, path, [name for name in columns[2:] if name in needed or name in frame.columns], texts)
+        shown = [*columns, *(name for name in left if name in frame.columns)]
+        frame = checked(frame, path, shown[2:], texts)
         first = frame.iloc[0]
         targets = ", ".join(frame["target"].unique())
         title = f"Ablation {path.stem}: {first['space']} on {first['dataset']}, {targets}"
         name = "-".join(["ablation", *path.relative_to(folder).with_suffix("").parts])
         figure = draw(charts.ablation(frame, title), name, title, wide=True)
-        held = table(
-            frame[[name for name in columns if name in frame.columns]], "Settings", path.name, content=path.read_bytes()
-        )
+        held = table(frame[shown], "Settings", path.name, content=path.read_bytes())
         batches = ", ".join(frame["batch"].unique())
         truths = "; ".join(frame["truth_source"].unique())
         notes = [f"{path.relative_to(folder)}: {batches}; truth: {truths}"]

@@ -31,7 +31,6 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
     if target == "distilled" and "vanilla" in columns:
         values.append("vanilla")
     found: dict[str, dict[str, float]] = {}
-    digits = 0
     for line, row in rows:
         if len(row) != len(columns):
             raise ValueError(f"--truth {path}, line {line}: {len(row)} fields under {len(columns)} columns")
@@ -44,7 +43,6 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
             raise ValueError(f"--truth {path}, line {line}: {entry[str(key)]!r} stands there twice")
         if {"arch", "index"} <= set(columns) and entry["index"] != str(space.index(arch)):
             raise ValueError(f"--truth {path}, line {line}: arch and index name different candidates")
-        digits = max(digits, *(_digits(entry[v]) for v in values))
         found[arch] = {v: _number(entry[v], f"--truth {path}, line {line}, column {v}") for v in values}
     _refuse_fractions(path, found)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
@@ -52,6 +50,7 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
     source = f"{name} (column {values[0]}, sha256 {digest})"
     vanilla = {arch: row["vanilla"] for arch, row in found.items() if target != "vanilla" and "vanilla" in row}
     if target == "gain":
+        digits = max(_digits(row[columns.index(value)]) for _, row in rows for value in values)
         gain = {arch: round(row["distilled"] - row["vanilla"], digits) for arch, row in found.items()}
         return Truth(gain, f"{name} (distilled - vanilla, sha256 {digest})", vanilla)
     return Truth({arch: row[values[0]] for arch, row in found.items()}, source, vanilla)

@@ -12,8 +12,8 @@ the first has to be defined:
     ...
     <!-- end -->
 
-Rows are chosen by columns that equal a value (`*` stands for anything); a figure's row is the only one, an assertion is true
-of every row, of which there is one at least, and is what pandas' DataFrame.eval takes.
+Rows are chosen by columns that equal a value (`*` stands for anything); a figure's row is the only one, an assertion is
+true of every row, of which there is one at least, and is what pandas' DataFrame.eval takes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""README's tables and docs/report.html, from the runs that are committed in docs/example. Run by `make readme`.
+"""README's tables, docs/report.html and the figures of all pages, from docs/example and docs/ablations: `make readme`.
 
-`python docs/readme.py --run`, which is `make example`, makes those runs anew first: ten minutes on two quiet cores. A
-run's folder holds what benchmarks/rank.py left there, and table.md, what it printed.
+`python docs/readme.py --run`, which is `make example`, makes the runs of docs/example anew first: ten minutes on two
+quiet cores. A run's folder holds what benchmarks/rank.py left there, and table.md, what it printed.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def main() -> None:
         run_example()
     readme = ROOT / "README.md"
     readme.write_text(tables(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    run("docs/figures.py")
     folders = [str(EXAMPLE / name) for name in RUNS]
     print(run("analysis/report.py", *folders, "--ablation", "docs/ablations", "--out", "docs/report.html"))
 

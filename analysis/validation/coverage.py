@@ -30,7 +30,7 @@ NOTES = [
     "accuracy that is not noise of training; columns are the rho without that noise",
     "given size: partial correlations, columns those of what size leaves; score and size: how far the score follows it",
     "test: how often the test at 5 % tells apart two proxies, or two runs of one, whose rho is the same",
-    "* outside 93 to 97 %, of a test 3 to 6 %, by more than two standard errors of the simulation",
+    "a star: outside 93 to 97 %, of a test 3 to 6 %, by more than two standard errors of the simulation",
 ]
 
 Random = np.random.Generator

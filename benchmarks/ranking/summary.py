@@ -222,7 +222,7 @@ def _held_fixed(scores: pd.DataFrame, job: Job, given: str) -> list[str]:
 
 def _gain(job: Job, truth: Truth) -> list[str]:
     """What has to be known of a gain, and of its correlation with what it was taken from."""
-    lines = ["gain: distilled - vanilla accuracy of single trainings, so it carries the noise of both"]
+    lines = ["gain: distilled - vanilla accuracy, so it carries the noise of both"]
     if truth.vanilla:
         gain, vanilla = (np.array([table[arch] for arch in job.archs]) for table in (truth.accuracy, truth.vanilla))
         sizes = list(cohort(job.archs, job.space, job.conditions.dataset).sizes.values())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
+import io
 import os
 import re
 import sqlite3
@@ -142,6 +143,8 @@ def parse(options: type[O], prog: str, arguments: Sequence[str] | None = None) -
 def reported(prog: str, run: Callable[[], None]) -> int:
     """Run a command's body; its exit code. Bad input is one line and code 2, Ctrl-C says how to go on."""
     prog = said(prog, ours=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal of few letters loses a letter, never the run
+        sys.stdout.reconfigure(errors="replace")
     try:
         run()
     except KeyboardInterrupt:

@@ -15,6 +15,8 @@ from rich.text import Text
 
 from benchmarks.output import naming
 
+WIDTH = 180  # of what is printed into a file, where rich would take 80 and cut names short
+
 
 def typed() -> str:
     """The running command as one types it to make its tables and pictures again."""
@@ -57,7 +59,7 @@ def progress(text: str, total: int) -> Iterator[Advance]:
 def console() -> Console:
     """The terminal, or, where output goes to a file, one wide enough for every table."""
     made = Console(highlight=False)
-    return made if made.is_terminal else Console(highlight=False, width=150)
+    return made if made.is_terminal else Console(highlight=False, width=WIDTH)
 
 
 def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str, *, texts: int = 1) -> None:

@@ -33,7 +33,7 @@ def conv_edges(probe: Probe) -> Tensor:
 
     On NAS-Bench-201 that is 15 for each edge with a convolution, plus 7: its rank is that of the convolution edges.
     """
-    return probe.size(lambda layer: int(not layer.is_norm and not layer.is_head))
+    return probe.size(lambda layer: int(layer.is_conv))
 
 
 @proxy(source="Abdelfattah et al., ICLR 2021")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from proxies.probing.network import Tap, Taps, by_member
 from proxies.probing.passes import Measured, Passes
@@ -81,6 +82,7 @@ class OwnPasses(Passes):
         return self._watched(self.images[:1], "map")
 
     def _watched(self, images: Tensor, kind: str) -> list[Tap]:
+        self._require(kind)
         taps = Taps(kind)
         with torch.no_grad():
             self.network(images, self.weights, taps=taps)
@@ -95,6 +97,7 @@ class OwnPasses(Passes):
             deviation = kernel.square().mean(axes, keepdim=True).sqrt()
             unit.kernels[layer] = kernel / torch.where(deviation == 0, 1.0, deviation)
         images, other = (self.noise(name, tuple(self._images.shape)) for name in ("zen images", "zen change"))
+        self._require("norm", "features")
         taps = Taps("norm")
         with torch.no_grad():
             first = self.network(images, unit, taps=taps).features
@@ -105,6 +108,7 @@ class OwnPasses(Passes):
     @quantity
     def sensitivities(self) -> list[Sensitivity]:
         """Without normalisation: gradients of every logit by the middle of a layer's first kernel."""
+        head = self.network.head
         taps = Taps("conv")
         images = self.images.clone().requires_grad_()
         outputs = self.network(images, self.weights, batch_norm=False, taps=taps)
@@ -114,17 +118,24 @@ class OwnPasses(Passes):
             for k in range(outputs.logits.shape[-1])
         ]
         found = [_at_first_weight(tap, column) for tap, column in zip(convs, zip(*by_class, strict=True), strict=True)]
-        head = torch.zeros_like(outputs.logits)
-        head[..., 0] = outputs.pooled[..., 0]
-        return [*found, Sensitivity(self.network.head.members, head.detach())]
+        if any(tap.layer is head for tap in convs):
+            return found
+        own = torch.zeros_like(outputs.logits)
+        own[..., 0] = outputs.pooled[..., 0]
+        return [*found, Sensitivity(head.members, own.detach())]
 
 
 def _at_first_weight(tap: Tap, by_class: Sequence[Tensor]) -> Sensitivity:
     """Gradients by the weight [0, 0, middle, middle]: the gradient by the first map, times the input it looks at."""
     assert tap.layer is not None
     assert tap.before is not None
-    step = tap.layer.stride
-    seen = by_member(tap.before, tap.before.shape[1] // tap.layer.shape[1])[:, :, 0, ::step, ::step].detach()
-    members = len(tap.members)
-    values = [(by_member(gradient, members)[:, :, 0] * seen).sum((-2, -1)) for gradient in by_class]
-    return Sensitivity(tap.members, torch.stack(values, -1))
+    members, step, (down, right) = len(tap.members), tap.layer.stride, tap.offset
+    if tap.layout is None:
+        seen = by_member(tap.before, tap.before.shape[1] // tap.layer.shape[1])[:members, :, 0]
+    else:
+        seen = tap.arrange(tap.before)[:, :, 0]
+    if tap.offset != (0, 0):
+        seen = pad(seen, (-right, right, -down, down))
+    back = [tap.arrange(gradient)[:, :, 0] for gradient in by_class]
+    seen = seen[..., ::step, ::step][..., : back[0].shape[-2], : back[0].shape[-1]].detach()
+    return Sensitivity(tap.members, torch.stack([(one * seen).sum((-2, -1)) for one in back], -1))

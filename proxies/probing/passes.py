@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from proxies.probing.meter import Meter
-from proxies.probing.network import Layer, Network, Outputs, Tap, Taps, Weights, by_member
+from proxies.probing.network import Layer, Network, Outputs, Tap, Taps, Undefined, Weights, by_member
 from proxies.probing.quantities import Quantities, quantity
 
 Noise = Callable[[str, tuple[int, ...]], Tensor]
@@ -73,6 +73,7 @@ NEEDS: dict[str, frozenset[str]] = {
     "blocks": _needs("block"),
     "relus": _needs("relu"),
     "stages": _needs("stage"),
+    "class_gradients": _needs("graph", "features"),
 }
 
 
@@ -116,17 +117,24 @@ class Passes(Quantities):
 
     def _forward(self, needs: frozenset[str] = frozenset()) -> Forward:
         """The pass over the batch: one, where the plan foresaw what it is needed for."""
+        self._require(*needs)
         if "pass" not in self._values or not needs <= self._values["pass"][0].needs:
             planned = (NEEDS[name] for name in self.plan if name in NEEDS)
-            self._book("pass", lambda: self._run(needs.union(*planned)))
+            self._book("pass", lambda: self._run(needs.union(*planned) - self.network.lacks.keys()))
         forward: Forward = self._recall("pass")
         return forward
+
+    def _require(self, *kinds: str) -> None:
+        """Raises Undefined where the network lacks something."""
+        for kind in sorted(kinds):
+            if kind in self.network.lacks:
+                raise Undefined(self.network.lacks[kind])
 
     def _run(self, needs: frozenset[str]) -> Forward:
         taps = Taps(*(needs - {"graph", "images"}))
         graph = "graph" in needs
         with torch.set_grad_enabled(graph):
-            weights = self.weights.map(lambda w: w.detach().requires_grad_()) if graph else self.weights
+            weights = self.weights.leaves() if graph else self.weights
             images = self.images
             if "images" in needs:
                 images = images.repeat(1, self.network.candidates, 1, 1).requires_grad_()
@@ -135,7 +143,7 @@ class Passes(Quantities):
 
     def _loss_gradients(self, needs: frozenset[str], *, again: bool = False) -> LossGradients:
         """Gradients of each candidate's mean cross-entropy; fit to be differentiated `again` where that is wanted."""
-        again = again or "curvature" in self.plan
+        again = again or ("curvature" in self.plan and not self.network.twice_alone)
         if "responses" in self.plan:
             needs |= NEEDS["responses"]
         known = self._values.get("loss")
@@ -186,20 +194,25 @@ class Passes(Quantities):
     @quantity
     def curvature(self) -> list[Measured]:
         """The Hessian of the loss times its gradient, H g, by a second backward pass on the same batch."""
-        first = self._loss_gradients(NEEDS["curvature"], again=True)
+        if self.network.twice_alone:
+            first = self._backward(self._run(NEEDS["curvature"] | {"twice"}), again=True)
+        else:
+            first = self._loss_gradients(NEEDS["curvature"], again=True)
         product = torch.stack([(g.detach() * g).sum() for g in first.by_weight]).sum()
         return self._measured(list(self._back(product, list(first.forward.kernels.values()))))
 
     @quantity
     def responses(self) -> list[Response]:
         """What each convolution and the head give, before normalisation, and the loss's gradients by it."""
+        head = self.network.head
         found = self._loss_gradients(NEEDS["responses"])
         responses = []
         for tap, gradient in zip(found.forward.taps.of("conv"), found.by_output[:-1], strict=True):
             assert tap.layer is not None
-            back = by_member(gradient, len(tap.members)).flatten(3)
+            back = tap.arrange(gradient).flatten(3)
             responses.append(Response(tap.layer, tap.members, tap.stacked().detach().flatten(3), back.detach()))
-        head = self.network.head
+        if any(response.layer is head for response in responses):
+            return responses
         logits, back = found.forward.outputs.logits, found.by_output[-1]
         return [*responses, Response(head, head.members, logits.detach()[..., None], back.detach()[..., None])]
 
@@ -239,11 +252,29 @@ class Passes(Quantities):
         blocks = [tap for tap in self._forward(NEEDS["transport"]).taps.of("block") if tap.before is not None]
         for tap in blocks:
             assert tap.before is not None
-            shape = (tap.value.shape[0], tap.value.shape[1] // len(tap.members), *tap.value.shape[2:])
-            signs = self.noise("transport", shape).sign().repeat(1, len(tap.members), 1, 1)
-            (back,) = self._back(tap.value, [tap.before], signs.to(tap.value))
+            value = tap.value
+            shape = (value.shape[0], value.shape[1] // len(tap.members), *value.shape[2:])
+            signs = self.noise("transport", shape).sign().repeat(1, len(tap.members), *[1] * (value.ndim - 2))
+            (back,) = self._back(value, [tap.before], signs.to(value))
+            if tap.layout is not None:
+                signs, back = tap.layout.arrange(signs)[0], tap.layout.arrange(back)[0]
+            if back.shape[-2] % signs.shape[-2] or back.shape[-1] % signs.shape[-1]:
+                sizes = f"{tuple(back.shape[-2:])} to {tuple(signs.shape[-2:])}"
+                raise Undefined(f"a block's resolution falls from {sizes}, by no whole factor; name others by blocks=")
             found.append((tap, signs, back))
         return found
+
+    @quantity
+    def class_gradients(self) -> Tensor:
+        """Mean over positions of each logit's gradient by the features, by one step back a class: [A, N, K, C].
+
+        The weights of class activation maps in general (Grad-CAM, Selvaraju et al., ICCV 2017), for heads of any kind.
+        """
+        forward = self._forward(NEEDS["class_gradients"])
+        (tap,) = forward.taps.of("features")
+        logits = forward.outputs.logits
+        rows = [self._back(logits[..., k].sum(), [tap.value])[0] for k in range(logits.shape[-1])]
+        return torch.stack([tap.arrange(row).mean((-2, -1)) for row in rows], dim=2)
 
     @quantity
     def relus(self) -> list[Tap]:

@@ -162,13 +162,19 @@ def image_axis(shape: tuple[int, ...], images: int) -> int:
     return 0
 
 
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a name is of a pattern, part by part: * stands for no dot."""
+    parts, patterns = name.split("."), pattern.split(".")
+    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+
+
 def _inside(name: str, module: str) -> bool:
     return name == module or name.startswith(f"{module}.")
 
 
 def _boundaries(record: Record, patterns: Iterable[str], option: str, names: Sequence[str]) -> list[Boundary]:
     """What ran of the submodules that are named, in the order of the run."""
-    chosen = {pattern: [name for name in names if fnmatchcase(name, pattern)] for pattern in patterns}
+    chosen = {pattern: [name for name in names if _matches(name, pattern)] for pattern in patterns}
     for pattern in chosen:
         _boundary(record, pattern, option, names)
     wanted = {name for found in chosen.values() for name in found}
@@ -177,9 +183,9 @@ def _boundaries(record: Record, patterns: Iterable[str], option: str, names: Seq
 
 def _boundary(record: Record, pattern: str, option: str, names: Sequence[str]) -> Boundary:
     """The last that ran of the submodules of a name. Raises ValueError where there is none, or it gives no map."""
-    if not any(fnmatchcase(name, pattern) for name in names):
+    if not any(_matches(name, pattern) for name in names):
         raise ValueError(f"{option}={pattern!r}: no submodule is called so{_near(pattern, names)}")
-    found = [one for one in record.boundaries if fnmatchcase(one.name, pattern) and one.after > IMAGES]
+    found = [one for one in record.boundaries if _matches(one.name, pattern) and one.after > IMAGES]
     if not found or len(found[-1].shape) < 3:
         raise ValueError(
             f"{option}={pattern!r}: what this submodule gives is no map [N, C, H, W] and no tokens [N, L, C]"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from proxies.formulas import losses, similarity
+from proxies.probing.network import Undefined
 from proxies.probing.probe import Probe
 from proxies.registry import proxy
 
@@ -34,7 +35,7 @@ def fitnets(probe: Probe) -> Tensor:
 @proxy(source="Zagoruyko & Komodakis, ICLR 2017")
 def at(probe: Probe) -> Tensor:
     """Minus the attention transfer loss, summed over the three stages' maps, higher better."""
-    pairs = zip(probe.stages, probe.teacher.stages, strict=True)
+    pairs = zip(*_stages(probe), strict=True)
     return -sum((losses.at_loss(s.double(), t.double()) for s, t in pairs), start=probe.logits.new_zeros(()).double())
 
 
@@ -77,16 +78,27 @@ def ickd(probe: Probe) -> Tensor:
 @proxy(source="Lee et al., ECCV 2018")
 def kdsvd(probe: Probe) -> Tensor:
     """Minus the KD-by-SVD loss over the three stages' maps, for equal channels, higher better."""
-    return -losses.kdsvd_loss([s.double() for s in probe.stages], [t.double() for t in probe.teacher.stages])
+    student, teacher = _stages(probe)
+    return -losses.kdsvd_loss([s.double() for s in student], [t.double() for t in teacher])
 
 
 @proxy(source="Kornblith et al., ICML 2019; as a loss RMI-NAS, 2022")
 def cka(probe: Probe) -> Tensor:
     """Minus the sum over the three stages' maps of 1 - linear CKA, higher better."""
-    return -losses.cka_loss([s.double() for s in probe.stages], [t.double() for t in probe.teacher.stages])
+    student, teacher = _stages(probe)
+    return -losses.cka_loss([s.double() for s in student], [t.double() for t in teacher])
 
 
 @proxy(source="Huang et al. (DIST), NeurIPS 2022")
 def dist(probe: Probe) -> Tensor:
     """Minus DIST: 1 - Pearson between the probabilities' rows, and columns, of student and teacher, higher better."""
     return -losses.dist_loss(probe.logits.double(), probe.teacher.logits.double())
+
+
+def _stages(probe: Probe) -> tuple[list[Tensor], list[Tensor]]:
+    """The stages' maps of student and teacher. Raises Undefined where one has more stages than the other."""
+    student, teacher = probe.stages, probe.teacher.stages
+    if len(student) != len(teacher):
+        counts = f"{len(student)} stages, the teacher {len(teacher)}"
+        raise Undefined(f"the student has {counts}; name as many of one as of the other with stages=")
+    return student, teacher

@@ -42,10 +42,12 @@ def check(module: object, images: Tensor) -> None:
 
 
 def example(images: Tensor, count: int) -> Tensor:
-    """Images of the others' size, type and device, without a pattern, always the same: between -2 and 2."""
+    """Images of the others' size, type and device, without a pattern, between -2 and 2; the first stands twice."""
     shape = (count, *images.shape[1:])
     steps = torch.arange(count * images[0].numel(), dtype=torch.float64) * 0.7548776662466927
-    return (steps.frac() * 4 - 2).reshape(shape).to(images)
+    made = (steps.frac() * 4 - 2).reshape(shape)
+    made[1] = made[0]
+    return made.to(images)
 
 
 @contextmanager

@@ -25,8 +25,9 @@ FIRST_BIT = 1  # of what depends on the images
 class Call(NamedTuple):
     """A call that gave a tensor of floats: its kind (see watching.py), the name of its weight, if it has one.
 
-    `source` is the number of the call that gave its first argument, of shape `before`; `images` and `channels` the axes
-    of what it gave, of shape `shape`, where they are known; `depends` a bit for the images and for each layer.
+    `source` is the number of the call that gave its first argument, of shape `before`; `channels` the axis of the
+    channels in what it gave, of shape `shape`, where it is known; `woven` whether rows of the images take turns in it,
+    None where that can't be told; `depends` a bit for the images and for each layer.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Call(NamedTuple):
     before: tuple[int, ...]
     shape: tuple[int, ...]
     channels: int | None
+    woven: bool | None
     depends: int
     offset: tuple[int, int]
     stride: int
@@ -73,6 +75,7 @@ class Recorder(Watch):
     def __init__(self, module: nn.Module, images: Tensor) -> None:
         super().__init__(rewrite=False)
         self.record = Record()
+        self._images = len(images)
         self._names = {id(value): name for name, value in module.named_parameters()}
         self._norms = {id(one): name for name, one in module.named_modules()}
         self._numbers = {id(images): IMAGES}
@@ -103,10 +106,10 @@ class Recorder(Watch):
                 self.record.products[self.number] = _multiplications(name, args, out)
             channels = _channels(kind, name, args, out, self._channels_of(source))
             stride, offset = _geometry(kind, args, kwargs)
-            call = Call(
-                self.number, kind, name, weight, source, before, tuple(out.shape), channels, depends, offset, stride
+            shape, woven = tuple(out.shape), _woven(out, self._images)
+            self.record.calls.append(
+                Call(self.number, kind, name, weight, source, before, shape, channels, woven, depends, offset, stride)
             )
-            self.record.calls.append(call)
             self._numbers[id(out)] = self.number
         for one in _tensors((out,)):
             self._depends[id(one)] = depends
@@ -155,7 +158,10 @@ class Recorder(Watch):
 
 
 def look(module: nn.Module, images: Tensor) -> Record:
-    """Run a module that is in evaluation mode on some images [n, C, H, W], and write down what it does."""
+    """Run a module that is in evaluation mode on some images [n, C, H, W], and write down what it does.
+
+    The first two images are to be the same and the third another: by that an image's rows are known.
+    """
     recorder = Recorder(module, images)
     with torch.no_grad(), recorder.boundaries(), recorder:
         given = module(images)
@@ -174,6 +180,18 @@ def _tensors(values: Any) -> Iterator[Tensor]:
     elif isinstance(values, list | tuple):
         for value in values:
             yield from _tensors(value)
+
+
+def _woven(out: Tensor, images: int) -> bool | None:
+    """Whether the images take turns in the rows of a tensor, or each has its rows together; None if neither."""
+    if images in out.shape[:2] or out.ndim < 2 or len(out) % images:
+        return False
+    together, turns = out.unflatten(0, (images, -1)), out.unflatten(0, (-1, images)).transpose(0, 1)
+    size = 1e-4 * float(out.abs().max())
+    for rows, woven in ((together, False), (turns, True)):
+        if float((rows[0] - rows[1]).abs().max()) <= size:
+            return woven
+    return None
 
 
 def _channels(kind: str, name: str, args: tuple[Any, ...], out: Tensor, before: int | None) -> int | None:

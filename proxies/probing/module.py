@@ -18,7 +18,7 @@ from proxies.probing.layers import layers_of, running_statistics
 from proxies.probing.looking import UNKNOWN, Record, look
 from proxies.probing.network import Layer, Layout, NormState, Outputs, Taps, Undefined, Weights
 from proxies.probing.planning import Pass, Plan, Planned, axes, plan_blocks, plan_layers
-from proxies.probing.structure import find_blocks, find_features, find_head, find_stages
+from proxies.probing.structure import Found, Named, find
 
 LOOKED_AT = 3  # images, so that their axis is told from others
 MISSING = {
@@ -56,33 +56,38 @@ class Module:
         self.module = module
         self._dtype, self._device = images.dtype, images.device
         example = admitting.example(images, LOOKED_AT)
+        named = Named(features, head, tuple(stages), tuple(blocks))
         with admitting.aside(module, images.device):
             record = admitting.tried(lambda: look(module, example), example)
-        logits = admitting.logits_of(record.given, example)
-        admitting.check_record(record)
-        names = [name for name, _ in module.named_modules() if name]
-        found_head = find_head(record, logits.shape[1], head, names)
-        found_features = find_features(record, found_head, features, names)
-        found_blocks = find_blocks(record, module, blocks, names)
-        self.layers, by_name = layers_of(module, record, None if found_head is None else found_head.weight, LOOKED_AT)
-        self.blocks = [one.name for one in found_blocks]
-        self._bias = "" if found_head is None else record.biases.get(str(found_head.weight), "")
+            logits = admitting.logits_of(record.given, example)
+            admitting.check_record(record)
+            found = find(record, module, logits.shape[1], named)
+            self._take(record, found)
+            self._find_form(example, logits)
+
+    def _take(self, record: Record, found: Found) -> None:
+        """The layers, the plan of taps, and what is lacking, of a module with these parts."""
+        weight = "" if found.head is None else str(found.head.weight)
+        self.layers, by_name = layers_of(self.module, record, weight, LOOKED_AT)
+        self._head = by_name.get(weight)
+        self._bias = record.biases.get(weight, "")
         self._norms = {layer.role: layer for layer in self.layers if layer.is_norm}
-        self._head = None if found_head is None else by_name[str(found_head.weight)]
-        self._plan = Plan(overwritten=frozenset(record.overwritten))
-        self._plan.norms = {number: self._norms[name] for number, name in record.norms.items()}
-        plan_layers(self._plan, record, by_name, module, LOOKED_AT)
-        numbers = find_stages(record, found_blocks, stages, names)
-        plan_blocks(self._plan, record, found_blocks, numbers, LOOKED_AT)
-        self._place(record, found_head.number if found_head else UNKNOWN, found_features)
-        lacking = {"head": self._head is None, "features": found_features is None}
-        lacking |= {kind: kind not in self._plan.kinds for kind in ("block", "stage", "relu", "norm", "map")}
-        self.lacks = {kind: MISSING[kind] for kind, lacks in lacking.items() if lacks}
+        self._plan = plan = Plan(overwritten=frozenset(record.overwritten))
+        plan.norms = {number: self._norms[name] for number, name in record.norms.items()}
+        plan_layers(plan, record, by_name, self.module, LOOKED_AT)
+        plan_blocks(plan, record, found.blocks, found.stages, LOOKED_AT)
+        plan.head = UNKNOWN if found.head is None else found.head.number
+        if found.features is not None:
+            call = record.calls[found.features]
+            plan.features = Planned("features", axes=axes(call, LOOKED_AT), grid=True)
+            plan.features_at = found.features
+            plan.add(call, plan.features)
+        has = plan.kinds | ({"head"} if self._head is not None else set())
+        self.lacks = {kind: reason for kind, reason in MISSING.items() if kind not in has}
         self.twice_alone = any(call.function == "scaled_dot_product_attention" for call in record.calls)
-        self.stages = [self._name_of(record, number) for number in numbers]
-        self.features = "" if found_features is None else self._name_of(record, found_features)
-        self.linear_head, self.average_head = False, False
-        self._find_form(example, logits)
+        self.features = "" if found.features is None else _name_of(record, found.features)
+        self.stages = [_name_of(record, number) for number in found.stages]
+        self.blocks = [one.name for one in found.blocks]
 
     @property
     def head(self) -> Layer:
@@ -126,21 +131,13 @@ class Module:
 
     def _layout(self, batch: int) -> Layout:
         assert self._plan.features is not None
-        return Layout(*(self._plan.features.axes or (0, 1)), batch, grid=True)
-
-    def _place(self, record: Record, head: int, features: int | None) -> None:
-        """Plan where the head and the last map are."""
-        self._plan.head = head
-        if features is not None:
-            call = record.calls[features]
-            self._plan.features = Planned("features", axes=axes(call, LOOKED_AT), grid=True)
-            self._plan.features_at = features
-            self._plan.add(call, self._plan.features)
+        return Layout(*(self._plan.features.axes or (0, 1, False)), batch, grid=True)
 
     def _find_form(self, example: Tensor, logits: Tensor) -> None:
         """See whether the head is linear, and in the average of the last map; raises ValueError where a run differs."""
+        self.linear_head, self.average_head = False, False
         taps = Taps("features")
-        with admitting.aside(self.module, example.device), torch.no_grad():
+        with torch.no_grad():
             weights = self.weights(running=True)
             outputs = admitting.tried(lambda: self(example, weights, taps=taps), example)
         admitting.check_repeats(outputs.logits[0], logits)
@@ -156,10 +153,11 @@ class Module:
             means = [positions.mean(-1), positions[..., 0], positions[..., 1:].mean(-1)]
             self.average_head = self.linear_head and any(m.shape == pooled.shape and _equal(m, pooled) for m in means)
 
-    def _name_of(self, record: Record, number: int) -> str:
-        """The submodule that gives what a call gives; the function where none does."""
-        names = [one.name for one in record.boundaries if one.after == number]
-        return min(names, key=len) if names else f"{record.calls[number].function} (call {number})"
+
+def _name_of(record: Record, number: int) -> str:
+    """The submodule that gives what a call gives; the function where none does."""
+    names = [one.name for one in record.boundaries if one.after == number]
+    return min(names, key=len) if names else f"{record.calls[number].function} (call {number})"
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:

@@ -108,19 +108,24 @@ class Outputs(NamedTuple):
 class Layout(NamedTuple):
     """Where a module's tensor has its images and channels: the two axes, and how many images there are.
 
-    Where an image has several rows on its axis, as windows of attention have, they follow each other. `grid`: tokens
-    are shown as a square map, one that stands before them (a cls token) left out.
+    Where an image has several rows on its axis, as windows of attention have, they follow each other; `woven`: the
+    images take turns instead. `grid`: tokens are shown as a square map, one that stands before them (a cls token) left
+    out.
     """
 
     images: int
     channels: int
+    woven: bool
     batch: int
     grid: bool = False
 
     def arrange(self, x: Tensor) -> Tensor:
         """As [1, N, C, H, W]; all positions in H, W = 1, where they are no map of one row an image."""
         first = x.movedim((self.images, self.channels), (0, 1))
-        split: Tensor = first.unflatten(0, (self.batch, -1)).transpose(1, 2)  # [N, C, rows, ...]
+        rows = (
+            first.unflatten(0, (-1, self.batch)).transpose(0, 1) if self.woven else first.unflatten(0, (self.batch, -1))
+        )
+        split: Tensor = rows.transpose(1, 2)  # [N, C, rows, ...]
         if split.ndim == 5 and split.shape[2] == 1:
             return split.squeeze(2)[None]
         return split.flatten(2)[None, ..., None]

@@ -21,11 +21,11 @@ OF_INPUT = ("norm", "relu")  # kinds whose value is what a call gets
 
 
 class Planned(NamedTuple):
-    """A tap to be made at a call. `axes` are those of images and channels, None for a map [N, C, H, W]."""
+    """A tap to be made at a call. `axes` begin a Layout; None for a map [N, C, H, W]."""
 
     kind: str
     layer: Layer | None = None
-    axes: tuple[int, int] | None = None
+    axes: tuple[int, int, bool] | None = None
     before: int = UNKNOWN
     offset: tuple[int, int] = (0, 0)
     grid: bool = False
@@ -42,7 +42,6 @@ class Plan:
     held: set[int] = field(default_factory=set)
     norms: dict[int, Layer] = field(default_factory=dict)
     head: int = UNKNOWN
-    head_axes: tuple[int, int] | None = None
     features: Planned | None = None
     features_at: int = UNKNOWN
 
@@ -58,10 +57,10 @@ class Plan:
         return {planned.kind for taps in self.taps.values() for planned in taps}
 
 
-def axes(call: Call, images: int) -> tuple[int, int] | None:
-    """The axes of images and channels in what a call gives; None for a map [N, C, H, W]."""
-    found = image_axis(call.shape, images), channel_axis(call)
-    return None if found == (0, 1) and len(call.shape) == 4 and call.shape[0] == images else found
+def axes(call: Call, images: int) -> tuple[int, int, bool] | None:
+    """The axes of images and channels in what a call gives, and whether rows are woven; None for a map [N, C, H, W]."""
+    found = image_axis(call, images), channel_axis(call), bool(call.woven)
+    return None if found[:2] == (0, 1) and len(call.shape) == 4 and call.shape[0] == images else found
 
 
 def plan_layers(plan: Plan, record: Record, layers: dict[str, Layer], module: nn.Module, images: int) -> None:

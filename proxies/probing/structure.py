@@ -25,6 +25,24 @@ class Named(NamedTuple):
     blocks: tuple[str, ...] = ()
 
 
+class Found(NamedTuple):
+    """What a module has: the call of its head, the numbers of the calls that give its last map and end its stages."""
+
+    head: Call | None
+    features: int | None
+    blocks: list[Boundary]
+    stages: list[int]
+
+
+def find(record: Record, module: nn.Module, classes: int, named: Named) -> Found:
+    """What is named, and where nothing is what is found. Raises ValueError for a name of none, and for two heads."""
+    names = [name for name, _ in module.named_modules() if name]
+    head = find_head(record, classes, named.head, names)
+    blocks = find_blocks(record, module, named.blocks, names)
+    stages = find_stages(record, blocks, named.stages, names)
+    return Found(head, find_features(record, head, named.features, names), blocks, stages)
+
+
 def find_head(record: Record, classes: int, named: str, names: Sequence[str]) -> Call | None:
     """The last layer that gives `classes` channels, which the logits depend on; None where there is none.
 
@@ -79,7 +97,7 @@ def _reduces(call: Call) -> bool:
     if not call.depends & FIRST_BIT or len(call.before) < 3:
         return False
     if call.kind in ("pool", "mean"):
-        return _one_position(call.shape) and call.shape[1] in call.before[1:]
+        return len(call.shape) > 1 and _one_position(call.shape) and call.shape[1] in call.before[1:]
     if call.kind == "index":
         return len(call.shape) == 2 and call.shape[-1] == call.before[-1]
     return call.kind == "flatten" and len(call.shape) == 2 and call.shape[0] == call.before[0]
@@ -149,16 +167,18 @@ def channel_axis(call: Call) -> int:
     return 1 if len(call.shape) in (2, 4) else len(call.shape) - 1
 
 
-def image_axis(shape: tuple[int, ...], images: int) -> int:
+def image_axis(call: Call, images: int) -> int:
     """The axis of the images: the first or second that is as long as there are; else the first, of rows of them.
 
     Raises ValueError where none can be.
     """
     for axis in (0, 1):
-        if len(shape) > axis and shape[axis] == images:
+        if len(call.shape) > axis and call.shape[axis] == images:
             return axis
-    if not shape or shape[0] % images:
-        raise ValueError(f"of {images} images a layer made a tensor {shape}, whose axis of images can't be told")
+    if not call.shape or call.shape[0] % images or call.woven is None:
+        raise ValueError(
+            f"{call.function} made of {images} images a tensor {call.shape}, whose rows can't be told apart"
+        )
     return 0
 
 

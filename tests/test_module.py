@@ -54,11 +54,18 @@ def densenet() -> nn.Module:
     return models.DenseNet(8, (2, 3, 2), 16, num_classes=K)
 
 
-def vgg() -> nn.Module:
-    made = models.vgg11_bn(weights=None, num_classes=K)
-    for place, (before, after) in {0: (512 * 49, 32), 3: (32, 32), 6: (32, K)}.items():
-        made.classifier[place] = nn.Linear(before, after)
-    return made
+class Vgg(nn.Module):
+    """torchvision's vgg11_bn with a narrow classifier, which has 120 million parameters there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = models.vgg.make_layers(models.vgg.cfgs["A"], batch_norm=True)
+        self.avgpool = nn.AdaptiveAvgPool2d((7, 7))
+        between = [nn.Linear(512 * 49, 32), nn.ReLU(True), nn.Dropout(), nn.Linear(32, 32), nn.ReLU(True), nn.Dropout()]
+        self.classifier = nn.Sequential(*between, nn.Linear(32, K))
+
+    def forward(self, x: Tensor) -> Any:
+        return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
 
 def swin() -> nn.Module:
@@ -72,7 +79,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "convnext": convnext,
     "densenet": densenet,
     "squeezenet1_1": torchvision("squeezenet1_1"),
-    "vgg": vgg,
+    "vgg": Vgg,
     "googlenet": torchvision("googlenet", init_weights=False),
     "shufflenet_v2_x0_5": torchvision("shufflenet_v2_x0_5"),
     "vit": vit,
@@ -396,7 +403,7 @@ def test_what_a_network_lacks_is_said_and_leaves_the_others_alone() -> None:
     assert torch.equal(planned.score(select("grad_norm")[0])[0], first)
     with pytest.raises(Undefined, match="no batch normalisation"):
         probed(built(NETWORKS["vit"]), images, labels).score(select("zen")[0])
-    with pytest.raises(Undefined, match="the student has 1 stages, the teacher 3; .* with stages="):
+    with pytest.raises(Undefined, match=r"the student has 1 stages, the teacher 3; .* with stages="):
         beside(built(NETWORKS["vit"]), images, labels).score(select("at")[0])
 
 
@@ -604,9 +611,8 @@ def test_scores_repeat_and_do_not_depend_on_what_else_is_asked(make: Callable[[]
     first = beside(module, images, labels)
     once = scores(first, registered())
     assert len(once) > 30
-    assert all(
-        torch.equal(value, scores(beside(module, images, labels), registered())[key]) for key, value in once.items()
-    )
+    again = scores(beside(module, images, labels), registered())
+    assert all(value.equal(again[key]) or (value.isnan() & again[key].isnan()).all() for key, value in once.items())
     planned = scores(beside(module, images, labels, frozenset(first.asked)), registered())
     assert planned.keys() == once.keys()
     for key, value in once.items():

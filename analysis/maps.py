@@ -1,115 +1,34 @@
-"""What teacher, a good and a bad student see: class activation maps and sample relation matrices. See --help."""
+"""What teacher, a good and a bad student see: class activation maps and sample relation matrices. See --help.
+
+The command's door; its steps are analysis/steps/maps_run.py.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from benchmarks.output.command import option, parse, reported, typed
-from benchmarks.output.options import ScoringOptions, check_range, scoring_job
-
-if TYPE_CHECKING:
-    from analysis.stats.bootstrap import Array
-    from benchmarks.spaces import Space
-    from benchmarks.truth import Truth
-    from proxies.probing.probe import Probe
+from analysis.steps.options import MapsOptions
+from benchmarks.output.command import parse, reported
 
 PROG = "maps.py"
 
 
 @dataclass
-class Options(ScoringOptions):
+class Options(MapsOptions):
     """Draw class activation maps over images, and relation matrices of the batch, of a teacher and two students."""
-
-    good: str | None = option(None, "a student, by code or index [the best of the truth]")
-    bad: str | None = option(None, "another [the worst of the truth whose output sees its input]")
-    images: int = option(4, "images to draw maps over, the first of the batch")
-    seed: int = option(0, "seed of batch and weights")
-    out: str = option("runs/maps", "folder for maps and relations, as PNG and PDF")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
     options = parse(Options, PROG, arguments)
-    return reported(PROG, lambda: draw(options))
 
+    def run() -> None:
+        from analysis.steps.maps_run import draw
 
-def draw(options: Options) -> None:
-    """Look at the three networks, draw, and say how to do it again."""
-    from analysis.pictures import figures, heatmaps
-    from benchmarks import spaces, truth
-    from benchmarks.output import record
-    from benchmarks.scoring import worker
-    from proxies.formulas.similarity import frobenius_unit
+        draw(options)
 
-    check_range("images", options.images, 1, options.batch_size)
-    space = spaces.find(options.space)
-    good, bad = students(options, space, truth.load(options.truth, space, options.dataset, options.target))
-    job = scoring_job(options, space, [good, bad], [], [options.seed])
-    out = Path(options.out)
-    record.check_writable(out)
-    batch = job.source.batch(options.batch_size, options.seed)
-    run = worker.SeedRun(job, options.seed)
-    student_good, student_bad = (run.probe([arch], frozenset()) for arch in (good, bad))
-    seen = {"teacher": run.teacher, "good student": student_good, "bad student": student_bad}
-    labels = batch.labels.numpy()
-    titles = [f"class {label}" for label in labels[: options.images]]
-    maps = {name: label_maps(probe, labels[: options.images]) for name, probe in seen.items()}
-    relations = {name: frobenius_unit(probe.sample_gram)[0].cpu().numpy() for name, probe in seen.items()}
-    relations = {with_distance(name, relations): relation for name, relation in relations.items()}
-    shown = batch.images[: options.images].permute(0, 2, 3, 1).numpy()
-    drawings = {
-        "maps": heatmaps.activation_maps(unit_range(shown), maps, titles),
-        "relations": heatmaps.relation_matrices(relations, labels),
-    }
-    for name, figure in drawings.items():
-        figures.save_both(figure, out, name)
-    said = {"good": good, "bad": bad, "batch": job.source.name, "command": sys.argv, "options": asdict(options)}
-    record.write_json({**said, **record.environment()}, out / "maps.json")
-    print(f"  good student: {good}; bad student: {bad}; teacher: {options.teacher}")
-    print(f"  written: {out}/maps and relations as .png and .pdf, maps.json")
-    print(f"  again: {typed()}")
-
-
-def students(options: Options, space: Space, table: Truth) -> tuple[str, str]:
-    """The good and the bad student. Raises ValueError for what is no candidate."""
-    known = sorted(table.accuracy, key=table.accuracy.__getitem__)
-    good = space.parse(options.good) if options.good else known[-1]
-    bad = space.parse(options.bad) if options.bad else next(arch for arch in known if space.connected(arch))
-    return good, bad
-
-
-def label_maps(probe: Probe, labels: Array) -> Array:
-    """The class activation map of each image's own class: [M, h, w]."""
-    import numpy as np
-
-    from proxies.formulas.similarity import class_activation_maps
-
-    features = probe.features[0, : len(labels)]
-    maps = class_activation_maps(features, probe.head_weight[0])
-    own = maps[range(len(labels)), labels]
-    return np.asarray(own.unflatten(-1, tuple(features.shape[-2:])).cpu())
-
-
-def with_distance(name: str, relations: Mapping[str, Array]) -> str:
-    """A network's name, and how far a student's relation matrix is from the teacher's: what DisWOT negates."""
-    import numpy as np
-
-    if name == "teacher":
-        return name
-    return f"{name}, {np.linalg.norm(relations[name] - relations['teacher']):.2f} from the teacher"
-
-
-def unit_range(images: Array) -> Array:
-    """Each image from 0 to 1: [M, H, W, 3]."""
-    import numpy as np
-
-    low = images.min(axis=(1, 2, 3), keepdims=True)
-    high = images.max(axis=(1, 2, 3), keepdims=True)
-    return np.asarray((images - low) / (high - low))
+    return reported(PROG, run)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,10 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmarks.output.command import Parser, option, parser, progress, reported, show_table
-
-if TYPE_CHECKING:
-    from benchmarks.doctor import Finding
+from benchmarks.output.command import Parser, option, parser, reported
+from benchmarks.output.naming import said
 
 PROG = "data.py"
 
@@ -73,127 +71,24 @@ def main(arguments: list[str] | None = None) -> int:
         if name in ARGUMENTS:
             several: dict[str, Any] = {"nargs": "+", "type": str} if name == "merge" else {}
             one.add_argument(ARGUMENTS[name][0], help=ARGUMENTS[name][1], **several)
-        commands.add_subcommand(name, one, help=(options.__doc__ or "").strip())
+        commands.add_subcommand(name, one, help=said((options.__doc__ or "").strip(), ours=True))
     values = made.parse_args(arguments)
     chosen = values[values.subcommand]
-    run = {
-        "fetch": lambda: fetch(chosen.dataset, chosen.source),
-        "import": lambda: import_file(Path(chosen.file), chosen.trust_pickle, chosen.any_digest),
-        "merge": lambda: merge([Path(store) for store in chosen.stores], Path(chosen.into)),
-        "list": show_tables,
-        "check": check,
-        "doctor": lambda: doctor(Path(chosen.store), chosen.seconds, chosen.renew),
-    }
-    return reported(PROG, run[values.subcommand])
 
+    def run() -> None:
+        from benchmarks.checking import data_run
 
-def fetch(dataset: str, source: str | None) -> None:
-    """Bring the official table of a data set into the cache."""
-    from benchmarks.truth import official
+        steps = {
+            "fetch": lambda: data_run.fetch(chosen.dataset, chosen.source),
+            "import": lambda: data_run.import_file(Path(chosen.file), chosen.trust_pickle, chosen.any_digest),
+            "merge": lambda: data_run.merge([Path(store) for store in chosen.stores], Path(chosen.into)),
+            "list": data_run.show_tables,
+            "check": data_run.check,
+            "doctor": lambda: data_run.examine(Path(chosen.store), chosen.seconds, chosen.renew),
+        }
+        steps[values.subcommand]()
 
-    path = official.fetch(dataset, source)
-    print(f"{dataset}: {path}")
-
-
-def import_file(path: Path, trust_pickle: bool, any_digest: bool) -> None:
-    """Import a benchmark file, saying beforehand what it takes."""
-    from benchmarks import doctor, truth
-    from benchmarks.truth import importing
-
-    if not path.exists():
-        raise ValueError(f"{path}: no such file")
-    needed, free = importing.memory_needed(path), doctor.free_memory()
-    print(
-        f"{path.name}: takes about {needed / 2**30:.1f} GiB of memory; {free / 2**30:.1f} GiB are free", file=sys.stderr
-    )
-    if needed > free:
-        print("warning: that is less than it takes; the system may end this program", file=sys.stderr)
-    if trust_pickle:
-        print(f"warning: --trust-pickle: whatever code is in {path.name} runs now, with your rights", file=sys.stderr)
-    folder = truth.cache_folder()
-    made = importing.install(path, folder, progress, trust_pickle=trust_pickle, any_digest=any_digest)
-    print(f"{folder / made.table}: {made.cells:,} cells of {made.source} (sha256 {made.source_sha256[:12]})")
-    print("use it with: python benchmarks/rank.py --truth nasbench201:x-valid")
-
-
-def merge(stores: list[Path], into: Path) -> None:
-    """Take stores into one, each in one transaction, so that a killed merge can be run again."""
-    from benchmarks.scoring.store import Store
-
-    missing = [str(path) for path in stores if not path.is_file()]
-    if missing:
-        raise ValueError(f"no such store: {', '.join(missing)}; nothing was merged")
-    with Store(into) as store:
-        for path in stores:
-            found = store.absorb(path)
-            print(f"{path}: {found.total:,} scores, {found.new:,} of them new")
-            if found.differing:
-                print(f"  {found.differing:,} differ from those in {into}, which stay", file=sys.stderr)
-
-
-def show_tables() -> None:
-    """Print every table that --truth can name."""
-    from benchmarks import truth
-    from benchmarks.spaces import find
-    from benchmarks.truth import embedded, imported, official
-
-    space = len(find("nasbench201"))
-    rows = [
-        ["retrained", "cifar10", "vanilla", f"{space:,}", embedded.RETRAINED_SHA256[:12], "package analog-nasbench"],
-        ["published", "cifar100", "vanilla, distilled", "64", "", str(embedded.PUBLISHED_S0)],
-    ]
-    for dataset, digest in official.SHA256.items():
-        path = official.path_of(dataset)
-        here = path.is_file()
-        where = str(path) if here else official.how_to_fetch(dataset)
-        rows.append(["official", dataset, "test", f"{space:,}" if here else "", digest[:12], where])
-    folder = truth.cache_folder()
-    if (folder / imported.NOTE).is_file():
-        note = imported.installed(folder)
-        for dataset, splits in imported.splits(folder).items():
-            rows.append(
-                [
-                    "nasbench201",
-                    dataset,
-                    ", ".join(splits),
-                    f"{note.cells:,}",
-                    note.sha256[:12],
-                    str(folder / note.table),
-                ]
-            )
-    else:
-        rows.append(["nasbench201", "all three", "", "", "", "get it with: python benchmarks/data.py import FILE"])
-    show_table(["table", "data set", "splits", "cells", "sha256", "where"], rows, "accuracy tables", texts=6)
-
-
-def check() -> None:
-    """Verify every table. Raises ValueError after the last where one is damaged."""
-    from benchmarks import doctor
-
-    _show(list(doctor.tables()), "accuracy tables, verified")
-
-
-def doctor(store: Path, seconds: float, renew: bool) -> None:
-    """Look at everything, then compute golden scores. Raises ValueError where something is not sound."""
-    import torch
-
-    from benchmarks import doctor
-    from benchmarks.scoring import jobs
-
-    if renew:
-        doctor.renew()
-    found = list(doctor.findings(store))
-    devices = {"cpu", jobs.find_device("auto").type}
-    found += [doctor.self_test(torch.device(device), seconds) for device in sorted(devices)]
-    _show(found, "what this machine has")
-
-
-def _show(findings: list[Finding], title: str) -> None:
-    marks = {True: "ok", False: "NOT SOUND", None: ""}
-    show_table(["", "", ""], [[one.what, marks[one.sound], one.text] for one in findings], title, texts=3)
-    unsound = [one.what for one in findings if one.sound is False]
-    if unsound:
-        raise ValueError(f"not sound: {', '.join(unsound)}")
+    return reported(PROG, run)
 
 
 if __name__ == "__main__":

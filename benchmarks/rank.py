@@ -2,51 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
-from benchmarks.output.command import option, parse, progress, reported, show_table, typed
-from benchmarks.output.options import ScoringOptions, check_range, scoring_job
-from benchmarks.scoring.engines import EngineOptions, open_engine
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from benchmarks.scoring.jobs import Job
-    from benchmarks.scoring.scorer import Scorer
-    from benchmarks.truth import Truth
-    from proxies import Combination, Proxy
+from benchmarks.output.command import option, parse, reported
+from benchmarks.output.options import RankingOptions
 
 PROG = "rank.py"
-LONGEST_NAME = 150  # of a run's folder; what is cut off is in the digest behind it
-MOST_SEEDS = 1000
 
 
 @dataclass
-class Options(EngineOptions, ScoringOptions):
+class Options(RankingOptions):
     """Score candidates with training-free proxies and correlate the scores with measured accuracies."""
 
-    proxy: str = option(
-        "diswot", "proxies to rank, separated by commas: names, wildcards, all, path/to/file.py:name, which is run"
-    )
-    baselines: str = option("grad_norm,synflow,params,macs", "proxies always ranked beside them; '' for none")
-    sample: int | str = option("auto", "how many candidates to sample by --seed; auto (200, or all there are) or all")
-    archs: str | None = option(None, "score just the candidates that this file lists, a code or index a line")
-    seed: int = option(0, "seed of sample, batch and weights")
-    seeds: int = option(1, "number of proxy seeds, counted up from --seed; tables give mean and spread")
-    out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
-    store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
-    shard: str | None = option(None, "I/N: score only the I-th of N parts, for `data.py merge`; no table is made")
-    unique: bool = option(False, "score each class of cells that compute one function once, its first cell for all")
-    markdown: bool = option(False, "print the table as Markdown")
     explain: str | None = option(None, "say what a proxy is, what it reads and where it comes from, and end")
     list: bool = option(False, "list proxies, spaces, teachers and truths, and end")
 
@@ -54,202 +22,18 @@ class Options(EngineOptions, ScoringOptions):
 def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
     options = parse(Options, PROG, arguments)
-    if options.list:
-        return reported(PROG, show_list)
-    return reported(PROG, lambda: rank(options) if options.explain is None else show_explained(options.explain))
 
+    def run() -> None:
+        from benchmarks.ranking import listing, rank_run
 
-def rank(options: Options) -> None:
-    """Score what is not scored yet, rank, write, print."""
-    from benchmarks.output import record, summary
-    from benchmarks.scoring import scorer, selection
-    from proxies import Combination
+        if options.list:
+            listing.show_list()
+        elif options.explain is not None:
+            listing.show_explained(options.explain)
+        else:
+            rank_run.rank(options)
 
-    started = datetime.now(UTC)
-    start = time.perf_counter()
-    job, chosen, truth = prepare(options)
-    out = Path(options.out) if options.out else Path("runs") / run_name(options, len(job.archs))
-    record.check_writable(out)
-    stand_ins = selection.stand_ins(job.space, job.archs) if options.unique else {arch: arch for arch in job.archs}
-    scored = list(dict.fromkeys(stand_ins.values()))
-    with opened_scorer(options, job, out) as opened:
-        if options.shard is not None:
-            score_shard(options, opened, scored)
-            return
-        with progress(f"scoring {job.space.name}", opened.size(scored)) as advance:
-            rows = scorer.shared(opened.rows(scored, advance), job, stand_ins)
-    combinations = [one for one in chosen if isinstance(one, Combination)]
-    rows += scorer.combined(rows, job, combinations)
-    names = [one.name for one in chosen]
-    if truth.vanilla:
-        rows += summary.vanilla_rows(job, truth)
-        names.append(summary.VANILLA)
-    scoring_seconds = time.perf_counter() - start
-    scores = summary.scores_table(rows, job, truth)
-    rankings = summary.rankings(scores, names, job, options.target, truth)
-    summary.write_tables(scores, rankings, out)
-    draw_figure(scores, rankings, job, options, out)
-    times = {"started": started.isoformat(), "scoring_seconds": scoring_seconds, "seconds": time.perf_counter() - start}
-    record.write_json({**conditions(options, job, truth), **times}, out / "run.json")
-    notes = summary.notes(job, options.target, truth, scores)
-    if options.unique:
-        notes.append(f"--unique: {len(scored):,} scored, each for all cells that compute its function")
-    if combinations:
-        notes.append(
-            f"combined by ranks over these {len(job.archs):,} candidates, and defined for them alone: "
-            + ", ".join(one.name for one in combinations)
-        )
-    show(summary.headline(rankings), notes, options, out)
-
-
-def prepare(options: Options) -> tuple[Job, list[Proxy | Combination], Truth]:
-    """Everything that the options name, checked before anything is scored."""
-    import proxies
-    from benchmarks import spaces, truth
-    from benchmarks.conditions import batches
-    from benchmarks.scoring import selection
-
-    space = spaces.find(options.space)
-    batches.find_dataset(options.dataset)
-    chosen = proxies.select(f"{options.proxy},{options.baselines}")
-    if not chosen:
-        raise ValueError("--proxy names no proxy; --list shows them")
-    check_range("seeds", options.seeds, 1, MOST_SEEDS)
-    table = truth.load(options.truth, space, options.dataset, options.target)
-    if options.archs is None:
-        archs = selection.sampled(space, table, str(options.sample), options.seed)
-    else:
-        archs = selection.listed(space, table, Path(options.archs))
-    seeds = range(options.seed, options.seed + options.seeds)
-    return scoring_job(options, space, archs, chosen, seeds), chosen, table
-
-
-@contextmanager
-def opened_scorer(options: Options, job: Job, out: Path) -> Iterator[Scorer]:
-    """A scorer over the run's store, and over the shard's own where there is one."""
-    from benchmarks.scoring.scorer import Scorer
-    from benchmarks.scoring.store import Store
-
-    part = shard(options.shard)
-    name = "store.sqlite" if options.shard is None else f"store-{part[0]}-of-{part[1]}.sqlite"
-    store = Path(options.store) if options.store else (out if options.out else out.parent) / name
-    with open_engine(options, tasks=len(job), cuda=job.on_gpu) as engine, Store(store) as opened:
-        yield Scorer(job, opened, engine)
-
-
-def shard(text: str | None) -> tuple[int, int]:
-    """--shard I/N as numbers. Raises ValueError for what is none."""
-    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text or "1/1")
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise ValueError(f"--shard {text}: I/N with I from 1 to N, such as 2/5")
-    return int(found[1]), int(found[2])
-
-
-def score_shard(options: Options, scorer: Scorer, archs: Sequence[str]) -> None:
-    """Score a part, and say how the parts come together."""
-    part = shard(options.shard)
-    text = f"part {part[0]} of {part[1]}"
-    with progress(f"scoring {scorer.job.space.name}, {text}", scorer.size(archs, part)) as advance:
-        done = scorer.fill(archs, advance, part)
-    print(f"{text}: {done:,} of {scorer.size(archs):,} candidates scored, in {scorer.store.path}")
-    print("when all parts are there: python benchmarks/data.py merge STORE... --into FILE")
-    print("and the table: the same command with --store FILE and without --shard")
-
-
-def run_name(options: Options, candidates: int) -> str:
-    """The default folder's name: the main conditions, and a digest of the others where one is not at its default."""
-    cells = Path(options.archs).stem if options.archs else f"n{candidates}"
-    seeds = f"seed{options.seed}" + (f"x{options.seeds}" if options.seeds > 1 else "")
-    batch = f"{Path(options.batch).stem}{options.batch_size}"
-    named = [options.proxy, options.space, options.dataset, options.target, cells, seeds, batch]
-    named += [options.draw, options.init, options.teacher]
-    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "_".join(named))
-    more = ("baselines", "truth", "teacher_weights", "unique", "precision")
-    rest, usual = [getattr(options, name) for name in more], [getattr(Options, name) for name in more]
-    exact = [options.proxy, options.archs, options.batch, *rest]
-    plain = rest == usual and options.archs is None and not options.batch.endswith(".npz") and "*" not in options.proxy
-    plain = plain and len(name) <= LONGEST_NAME
-    exact += named
-    return name if plain else f"{name[:LONGEST_NAME]}_{hashlib.sha256(repr(exact).encode()).hexdigest()[:6]}"
-
-
-def conditions(options: Options, job: Job, truth: Truth) -> dict[str, object]:
-    """What run.json says beside the times."""
-    from benchmarks.output import record
-
-    c = job.conditions
-    batches = {seed: job.source.batch(c.batch_size, seed).digest for seed in job.seeds}
-    return {
-        "command": sys.argv,
-        "options": asdict(options),
-        "seeds": list(job.seeds),
-        "candidates": len(job.archs),
-        "proxies": [proxy.name for proxy in job.proxies],
-        "batch": {"source": job.source.name, "size": c.batch_size, "sha256": batches},
-        "teacher": {"name": c.teacher, "weights": c.weights()},
-        "draw": c.draw,
-        "init": c.init,
-        "truth_source": truth.source,
-        "ceiling": truth.ceiling,
-        "device": record.device_name(c.device),
-        **record.environment(),
-    }
-
-
-def draw_figure(
-    scores: pd.DataFrame, rankings: Sequence[Mapping[str, Any]], job: Job, options: Options, out: Path
-) -> None:
-    """ranking.png and ranking.pdf: a panel for each proxy, of the first seed's scores."""
-    from analysis.pages.tables import number
-    from analysis.pictures import figures
-
-    first = scores[scores["seed"] == job.seeds[0]]
-    panels = {}
-    for row in rankings:
-        own = first[first["proxy"] == row["proxy"]]
-        remark = f"rho {number(row['spearman'])}" + (f", seed {job.seeds[0]} shown" if len(job.seeds) > 1 else "")
-        panels[row["proxy"]] = (own["score"].to_numpy(dtype=float), remark)
-    truth = own["truth"].to_numpy(dtype=float)
-    unit = "distillation gain, points" if options.target == "gain" else f"{options.target} accuracy, %"
-    figures.save_both(figures.score_against_truth(panels, truth, f"{unit}, {options.dataset}"), out, "ranking")
-
-
-def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options: Options, out: Path) -> None:
-    """Print the table, what has to be known beside it, and where everything lies."""
-    from analysis.pages.tables import markdown
-
-    headers, rows = headline
-    wanted = "the gain by distillation" if options.target == "gain" else f"{options.target} accuracy"
-    if options.markdown:
-        print(markdown(headers, rows, notes))
-    else:
-        show_table(headers, rows, f"{options.space} on {options.dataset}: rank correlation with {wanted}")
-        print("\n".join(f"  {note}" for note in notes))
-        print(f"  written: {out}/scores.csv, ranking.csv, seconds.csv, ranking.png, ranking.pdf, run.json")
-        print(f"  again: {typed()}")
-
-
-def show_explained(names: str) -> None:
-    """Print what there is to know of some proxies."""
-    import proxies
-    from benchmarks.output.explain import explain
-
-    print("\n\n".join(explain(chosen) for chosen in proxies.select(names)))
-
-
-def show_list() -> None:
-    """Print what --proxy, --space, --teacher and --truth can name."""
-    import proxies
-    from benchmarks.conditions.teachers import TEACHERS
-    from benchmarks.spaces import SPACES
-    from benchmarks.truth import TRUTHS
-
-    show_table(
-        ["proxy", "", "source"], [[p.name, p.summary, p.source] for p in proxies.select("all")], "proxies", texts=3
-    )
-    spaces = {name: (kind.__doc__ or "").strip().splitlines()[0] for name, kind in SPACES.items()}
-    for title, entries in (("space", spaces), ("teacher", TEACHERS), ("truth", TRUTHS)):
-        show_table([title, ""], [[name, text] for name, text in entries.items()], f"{title}s", texts=2)
+    return reported(PROG, run)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ from unittest import mock
 import numpy as np
 
 from benchmarks.output import command as commands_share
+from benchmarks.output.naming import DOORS, FRONT
+from diswot_bench import command as front
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -49,6 +51,7 @@ NOT_RUN = {
     "data.py import": "needs the authors' file of 4.7 GB; tests/test_imported.py imports small ones of its layout",
     "doctor --renew": "writes into the checkout that the tests are run from",
     "validate.py --experiments": "an hour of scoring; tests/test_experiments.py goes through every experiment",
+    "validate.py --rounding": "over an hour of scoring; tests/test_rounding.py holds small batches against float64",
     "-m pytest": "the tests themselves",
     "--address": "needs a Ray cluster",
     "--scale --device cuda": "needs a GPU: stacks of 64 are too slow without",
@@ -109,7 +112,7 @@ def collect(page: Path) -> list[Command]:
                 found.append(Command(page, at, tuple(shlex.split(line.replace("\0", " "), comments=True))))
     fenced = re.compile(r"^ *```.*?^ *```$", flags=re.MULTILINE | re.DOTALL)
     text = fenced.sub(lambda block: "\n" * block[0].count("\n"), page.read_text("utf-8"))
-    for span in re.finditer(r"`(python [^`]+)`", text):
+    for span in re.finditer(rf"`((?:python|{FRONT}) [^`]+)`", text):
         words = (PLACEHOLDERS.get(word, word) for word in shlex.split(span[1]))
         found.append(Command(page, text[: span.start()].count("\n") + 1, tuple(words)))
     return sorted((one for one in found if one.words), key=lambda one: one.line)
@@ -150,36 +153,43 @@ def scaled(words: Sequence[str]) -> list[str]:
 
 
 def perform(words: Sequence[str], *, read_only: bool = False) -> str:
-    """Run `[NAME=VALUE ...] python FILE.py ...` in this process; what it prints.
+    """Run `[NAME=VALUE ...] python FILE.py ...`, or diswot-bench NAME ..., in this process; what it prints.
 
-    With `read_only` its options are read and nothing more. Raises ValueError where it is no such command or fails.
+    FILE.py is a command of this project, or what the page told its reader to save, which is run as it is. With
+    `read_only` its options are read and nothing more. Raises ValueError where it is no such command or fails.
     """
     assignments = [word for word in words if re.fullmatch(r"[A-Z_]+=.*", word)]
-    python, *words = [word for word in words[len(assignments) :] if word != "&"]
-    if python != "python" or not words or not (ROOT / words[0]).is_file():
+    program, *words = [word for word in words[len(assignments) :] if word != "&"]
+    if program == FRONT and words and words[0] in DOORS:
+        file, argv = DOORS[words[0]], [FRONT, *words]
+    elif program == "python" and words and Path(words[0]).is_file():
+        file, argv = words[0], list(words)
+    else:
         raise ValueError("no command of this project: write it out, or name it in NOT_RUN")
-    if not read_only:
-        words = [*words, *scaled(words)]
+    if not read_only and (ROOT / file).is_file():
+        argv += scaled([file, *words[1:]])
     said = io.StringIO()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch.object(sys, "argv", list(words)))
+        stack.enter_context(mock.patch.object(sys, "argv", argv))
         stack.enter_context(mock.patch.dict(os.environ, dict(word.split("=", 1) for word in assignments)))
         stack.enter_context(contextlib.redirect_stdout(said))
         stack.enter_context(contextlib.redirect_stderr(said))
         if read_only:
             stack.enter_context(mock.patch.object(commands_share, "reported", return_value=0))
         try:
-            runpy.run_path(str(ROOT / words[0]), run_name="__main__")
+            if program == FRONT:
+                sys.exit(front.main())
+            runpy.run_path(str(ROOT / file if (ROOT / file).is_file() else file), run_name="__main__")
         except SystemExit as end:
             if end.code not in (0, None):
-                raise ValueError(f"{shlex.join(words)}: exit code {end.code}\n{said.getvalue()[-2000:]}") from None
+                raise ValueError(f"{shlex.join(argv)}: exit code {end.code}\n{said.getvalue()[-2000:]}") from None
     return said.getvalue()
 
 
 def run(one: Command, *, long: bool) -> str:
     """Run a command, or read its options where it is not to be run; which of the two, or why not."""
     if why := reason(one, NOT_RUN):
-        if one.words[0] == "python" and one.words[1].endswith(".py"):
+        if one.words[0] == FRONT or (one.words[0] == "python" and one.words[1].endswith(".py")):
             perform(one.words, read_only=True)
         return f"not run: {why}"
     if not long and (why := reason(one, LONG)):

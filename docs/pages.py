@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from benchmarks.output.explain import PASSES, asked_for
+from benchmarks.ranking.explain import PASSES, asked_for
 from proxies import Combination, Proxy, select
 
 PAGE = Path(__file__).resolve().parent / "proxies.md"

@@ -17,6 +17,9 @@ def naswot(probe: Probe) -> Tensor:
 
     K = sum over ReLUs of [c c' + (1 - c)(1 - c)'], c the active units of each image: how often two images agree. -inf
     where K is singular. Every ReLU that anything but zero arrives at counts, whether or not it leads to the output.
+    The authors' code counts those on a path to the output alone, and the ReLU of an edge twice: its hook takes every
+    class with ReLU in its name. FreeREA and ZenNAS also count those that only zeros reach, where all images agree.
+    In a module GELU, SiLU and the like count by the sign of what they get, gates (sigmoid, tanh, softmax) do not.
     """
     sign, logarithm = torch.linalg.slogdet(probe.agreement.kernel)
     return torch.where(sign > 0, logarithm, -torch.inf)
@@ -30,7 +33,7 @@ def regions(probe: Probe) -> Tensor:
     """
     kernel, units = probe.agreement
     equal = kernel == units[:, None, None]
-    return (1 / equal.sum(-1).double()).sum(-1)
+    return (1 / equal.sum(-1).double()).sum(-1).round()  # each pattern adds up to 1, but for rounding
 
 
 @proxy(source="Peng et al. (SWAP), ICLR 2024")
@@ -69,6 +72,7 @@ def zen_released(probe: Probe) -> Tensor:
 
     The running variance of a fresh layer after x and x + .01 e, with momentum .1, is .81 + .09 v_1 + .1 v_2: the term
     hardly sees small variances and costs each normalisation about .83 nats. Unbiased variances, as PyTorch has them.
+    A normalisation that only zeros reach is left out; the released code would count it, log sqrt(.81) = -.105 each.
     """
     seen = probe.perturbed
     change = seen.change.double().abs().sum(2).mean(1).log()
@@ -88,9 +92,12 @@ def _variance(tap: Tap, correction: int = 0) -> Tensor:
 def meco(probe: Probe) -> Tensor:
     """Smallest eigenvalue of the correlation of a map's channels, summed over all maps of one image, higher better.
 
-    Maps are the outputs of convolutions, normalisations, ReLUs, pools and skips; the authors' hooks see containers and
-    the head as well. A channel without variance correlates with nothing. Where a map has fewer positions than channels
-    the eigenvalue is 0 but for rounding: at 32 x 32 the last stage of NAS-Bench-201 adds nothing.
+    Maps are the outputs of convolutions, normalisations, ReLUs, pools and skips. A channel without variance correlates
+    with nothing. Where a map has fewer positions than channels the eigenvalue is 0 but for rounding: at 32 x 32 the
+    last stage of NAS-Bench-201 adds nothing. Departures: the first image of the batch, alone; the authors' measure
+    feeds one image of 64 x 64 noise, where the last stage adds, and its copy in zero-cost-nas form takes the first
+    image's maps of a pass over the whole batch. Their hooks see containers too, so a cell's output counts again as its
+    last operation's; the head, which they see as well, adds 0.
     """
     return probe.total_over(
         [(tap.members, _times(tap, _smallest(tap.stacked()[:, 0].flatten(2)))) for tap in probe.maps]
@@ -126,14 +133,19 @@ def _times(tap: Tap, values: Tensor) -> Tensor:
 def expressivity(probe: Probe) -> Tensor:
     """AZ-NAS: sum over stem and blocks of the entropy of their channels' covariance spectrum, higher better.
 
-    Departure, for all parts of AZ-NAS: the run's batch and init, where the authors take noise and Kaiming's.
+    Departures: for all parts of AZ-NAS, the run's batch and init, where the authors take noise and Kaiming's. For this
+    and progressivity, float64 and eigenvalues clipped at 0: in the released code's float32 an eigenvalue that rounds
+    below -1e-8 makes a NaN and the cell -inf, and so does a disconnected cell; here both are finite.
     """
     return probe.total_over(probe.block_entropies)
 
 
 @proxy(source="Lee & Ham (AZ-NAS), CVPR 2024")
 def progressivity(probe: Probe) -> Tensor:
-    """AZ-NAS: the smallest step in expressivity from one block to the next, higher better."""
+    """AZ-NAS: the smallest step in expressivity from one block to the next, higher better.
+
+    Finite where the released code is not, as expressivity.
+    """
     device = probe.images.device
     last = torch.full((probe.network.candidates,), torch.nan, dtype=torch.float64, device=device)
     least = torch.full_like(last, torch.inf)
@@ -185,8 +197,11 @@ def vkdnw(probe: Probe) -> Tensor:
 
     F = mean_n J' S J: J the logits' gradients by one weight of each layer, S = diag(p) - p p', p the softmax smoothed
     by .05; normalisations at their initial running statistics, that is, left out. The entropy is that of the 10 to 90
-    % quantiles of its singular values, normalised to sum 1. Departures: the middle weight of each layer's first
-    kernel, and layers are convolutions and head only.
+    % quantiles of its singular values, normalised to sum 1. It is at most ln 9, so the sum ranks as conv_edges with a
+    tie-break: on NAS-Bench-201 one more edge is 15 layers. Departures: the middle weight of each layer's first kernel,
+    layers being convolutions and head only. The released code takes the first weight of each of the first 128 parameter
+    tensors, normalisations and biases among them, of which it counts up to 291; and J' L' L J, L the Cholesky factor of
+    S, which is not J' S J.
     """
     p = probe.network(probe.images, probe.weights, batch_norm=False).logits.double().softmax(-1)
     p = 0.95 * p + 0.05 / p.shape[-1]
@@ -210,11 +225,13 @@ def vkdnw(probe: Probe) -> Tensor:
     return torch.stack(scores)
 
 
-@proxy(source="Husistein et al. (NEAR), 2024, after a third-party description")
+@proxy(source="Husistein et al. (NEAR), arXiv 2408.08776, after a third-party description")
 def near(probe: Probe) -> Tensor:
     """Sum over ReLUs of the effective ranks of what they get and what they give, higher better.
 
-    The effective rank is exp of the entropy of the normalised singular values of the [C, N*H*W] map.
+    The effective rank is exp of the entropy of the normalised singular values of the [C, N*H*W] map. The authors' code
+    (ReiherGroup/NEAR) sums over the outputs of every module with a weight and of the ReLUs, and takes of each as many
+    positions in a row as it has channels, a C x C matrix, from a random place; this is another form.
     """
     parts = []
     for tap in probe.relus:

@@ -14,6 +14,15 @@ from proxies.probing.probe import Probe
 from proxies.registry import proxy
 
 
+def _stages(probe: Probe) -> tuple[list[Tensor], list[Tensor]]:
+    """What the stages of student and teacher give, in float64. Raises Undefined where they have not as many."""
+    student, teacher = probe.stages, probe.teacher.stages
+    if len(student) != len(teacher):
+        counts = f"the network has {len(student)}, the teacher {len(teacher)}; a module's can be named with stages="
+        raise Undefined(f"stages are compared one by one: {counts}")
+    return [maps.double() for maps in student], [maps.double() for maps in teacher]
+
+
 @proxy(source="Hinton et al. 2015")
 def kd(probe: Probe) -> Tensor:
     """Minus the distillation loss, T^2 KL of the softened logits with T = 4, higher better."""
@@ -35,8 +44,8 @@ def fitnets(probe: Probe) -> Tensor:
 @proxy(source="Zagoruyko & Komodakis, ICLR 2017")
 def at(probe: Probe) -> Tensor:
     """Minus the attention transfer loss, summed over the three stages' maps, higher better."""
-    pairs = zip(*_stages(probe), strict=True)
-    return -sum((losses.at_loss(s.double(), t.double()) for s, t in pairs), start=probe.logits.new_zeros(()).double())
+    found = [losses.at_loss(s, t) for s, t in zip(*_stages(probe), strict=True)]
+    return -sum(found[1:], start=found[0])
 
 
 @proxy(source="Tung & Mori, ICCV 2019")
@@ -78,27 +87,16 @@ def ickd(probe: Probe) -> Tensor:
 @proxy(source="Lee et al., ECCV 2018")
 def kdsvd(probe: Probe) -> Tensor:
     """Minus the KD-by-SVD loss over the three stages' maps, for equal channels, higher better."""
-    student, teacher = _stages(probe)
-    return -losses.kdsvd_loss([s.double() for s in student], [t.double() for t in teacher])
+    return -losses.kdsvd_loss(*_stages(probe))
 
 
 @proxy(source="Kornblith et al., ICML 2019; as a loss RMI-NAS, 2022")
 def cka(probe: Probe) -> Tensor:
     """Minus the sum over the three stages' maps of 1 - linear CKA, higher better."""
-    student, teacher = _stages(probe)
-    return -losses.cka_loss([s.double() for s in student], [t.double() for t in teacher])
+    return -losses.cka_loss(*_stages(probe))
 
 
 @proxy(source="Huang et al. (DIST), NeurIPS 2022")
 def dist(probe: Probe) -> Tensor:
     """Minus DIST: 1 - Pearson between the probabilities' rows, and columns, of student and teacher, higher better."""
     return -losses.dist_loss(probe.logits.double(), probe.teacher.logits.double())
-
-
-def _stages(probe: Probe) -> tuple[list[Tensor], list[Tensor]]:
-    """The stages' maps of student and teacher. Raises Undefined where one has more stages than the other."""
-    student, teacher = probe.stages, probe.teacher.stages
-    if len(student) != len(teacher):
-        counts = f"{len(student)} stages, the teacher {len(teacher)}"
-        raise Undefined(f"the student has {counts}; name as many of one as of the other with stages=")
-    return student, teacher

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import prod, sqrt
 
 import torch
 from torch import Tensor
 
 from proxies.formulas import spectra
+from proxies.probing.network import Layer
 from proxies.probing.probe import Probe
 from proxies.registry import proxy
 
@@ -72,14 +73,41 @@ def fisher(probe: Probe) -> Tensor:
     """Fisher information of the channels of each layer, weighted by a filter's size, higher better.
 
     sum_l sum_k 1/2 mean_n (sum_hw a dL/da)^2 * fan_in, with a the output of a convolution or of the head before any
-    normalisation. The published code spreads a channel over its filter's weights, hence the factor fan_in.
+    normalisation. The published code spreads a channel over its filter's weights, hence the factor fan_in. It is that
+    code's score of the benchmark's own network, where convolutions have no bias; see fisher_biased for the published
+    values.
     """
-    return probe.total_over(
-        [
-            (r.members, (r.output * r.gradient).double().sum(3).square().mean(1).sum(1) / 2 * prod(r.layer.shape[1:]))
-            for r in probe.responses
-        ]
-    )
+    return probe.total_over([(r.members, _information(r.layer, r.output * r.gradient)) for r in probe.responses])
+
+
+@proxy(source="Abdelfattah et al., ICLR 2021; SamsungLabs/zero-cost-nas, its NAS-Bench-201 network")
+def fisher_biased(probe: Probe) -> Tensor:
+    """fisher as it was published: the convolutions of NAS-Bench-201's cells have a bias, higher better.
+
+    A bias in front of a normalisation changes neither logits nor gradients, but it is part of the output a. Where only
+    zeros reach a convolution (in 2,290 of 15,625 cells) a is the bias alone: of a constant the normalisation multiplies
+    the gradient by 1 / sqrt(eps) = 316, and this layer's share, by its square, outweighs all others. Biases are uniform
+    within 1 / sqrt(fan_in), PyTorch's default, under every init, and the same for every candidate. Equals fisher in
+    other spaces. Computed as without rounding: two such convolutions in a row pass no gradient through the ReLU at 0.
+    """
+    parts = []
+    for r in probe.responses:
+        cell = r.layer.operation.startswith("nor_conv")
+        output = r.output + _bias(probe, r.layer)[:, None] if cell else r.output
+        parts.append((r.members, _information(r.layer, output * r.gradient)))
+    return probe.total_over(parts)
+
+
+def _information(layer: Layer, product: Tensor) -> Tensor:
+    """Fisher information of a layer from output times gradient, [a, N, C, positions] -> [a]."""
+    channels = product.double().sum(3).square().mean(1) / 2
+    return channels.sum(1) * prod(layer.shape[1:])
+
+
+def _bias(probe: Probe, layer: Layer) -> Tensor:
+    """Uniform between -b and b, b = 1 / sqrt(fan_in), as PyTorch draws a convolution's bias: [C], float32."""
+    normal = probe.noise(f"bias {layer.role} {layer.operation}", layer.shape[:1])
+    return (torch.erf(normal.double() / sqrt(2)) / sqrt(prod(layer.shape[1:]))).float()
 
 
 @proxy(source="Cavagnero et al. (FreeREA), WACV 2023")
@@ -97,8 +125,8 @@ def gradsign(probe: Probe) -> Tensor:
     """Agreement of single images' gradients in sign, higher better.
 
     Sum over weights of |sum over images of sign(dL_n/dw)|. Each image is a batch of its own (statistics over its
-    positions). The sum, as in the paper; the released code's mean is over a network whose size is the same for all
-    cells.
+    positions). In float64; a gradient that is nothing but rounding has the sign 0. The sum, as in the paper; the
+    released code's mean is over a network whose size is the same for all cells.
     """
     return probe.total(probe.sign_sums, lambda layer: layer.gradient.abs().flatten(1).double().sum(1))
 
@@ -109,7 +137,7 @@ def zico(probe: Probe) -> Tensor:
 
     Sum over layers of log of the sum over weights of mean |g| / deviation of g between batches. Two batches, here the
     halves of the batch; population deviation; weights whose gradients are equal are left out, and layers without any
-    other.
+    other. In float64: a weight counts the more the closer its two gradients are, and float32 does not tell those apart.
     """
     first, second = probe.half_gradients
     parts = []
@@ -122,11 +150,28 @@ def zico(probe: Probe) -> Tensor:
     return probe.total_over(parts)
 
 
-@proxy(source="Shu et al. (NASI), ICLR 2022; form of lliai/EMQ-series")
+@proxy(source="Shu et al. (NASI), ICLR 2022")
 def ntk_trace(probe: Probe) -> Tensor:
-    """Root of the neural tangent kernel's trace over N: sqrt(mean_n ||dZ[n, y_n]/dw||^2), higher better."""
+    """Root of the neural tangent kernel's trace over N: sqrt(mean_n ||dZ[n, y_n]/dw||^2), higher better.
+
+    The kernel of the label logits, each image's gradient by a backward pass of its own through the batch statistics;
+    no biases. NASI itself estimates the trace from the gradient of a mini-batch's loss; ntk_trace_released is the form
+    of the public code, which is another measure.
+    """
     norms = probe.total(probe.label_gradients, lambda layer: layer.gradient.flatten(1).double().square().sum(1))
     return (norms / len(probe.labels)).sqrt()
+
+
+@proxy(source="lliai/EMQ-series (released code)")
+def ntk_trace_released(probe: Probe) -> Tensor:
+    """ntk_trace as released: one gradient of the summed label logits, split by image, higher better.
+
+    sqrt(mean_n ||g_n||^2), g_n what image n's activations contribute to the gradient of sum_m Z[m, y_m] by the weights
+    and the head's bias. Where batch statistics mix the images these are not the rows of the kernel; in evaluation mode
+    and without the bias they would be.
+    """
+    norms = [(share.members, share.values.flatten(1).double().square().sum(1)) for share in probe.label_shares]
+    return (probe.total_over(norms) / len(probe.labels)).sqrt()
 
 
 @proxy(source="Chen et al. (TE-NAS), ICLR 2021")

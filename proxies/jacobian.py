@@ -29,7 +29,8 @@ def epe_nas(probe: Probe) -> Tensor:
 
     e_c = sum_ij log(|R_ij| + k) over the images of class c. Up to 100 classes: sum_c |e_c|. More: e_c is divided by the
     images of the class, classes with a single image are left out, and the score is the sum of all |e_c - e_d| over the
-    number of classes. Needs several images a class: with N near K it says little.
+    number of classes. Needs several images a class: with N near K it says little. The authors' script never passes its
+    number of classes, so that it takes the first form for every data set; the second is the one that it has for more.
     """
     logs = (probe.input_correlation.abs() + EPSILON).log()
     many = probe.logits.shape[-1] > 100

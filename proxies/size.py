@@ -22,7 +22,8 @@ def params(probe: Probe) -> Tensor:
 def macs(probe: Probe) -> Tensor:
     """Multiply-accumulates of convolutions and the head for one image, plus the head's bias additions, higher better.
 
-    Normalisation, pooling and activations are left out, as in the NAS-Bench-201 API's FLOPs.
+    Normalisation, pooling and activations are left out, as in the NAS-Bench-201 API's FLOPs. In a module attention's
+    products of two activations count as well.
     """
     return probe.size(lambda layer: layer.macs)
 

@@ -60,8 +60,8 @@ def diswot_fcgrad_semantic(probe: Probe) -> Tensor:
 def diswot_gram_relation(probe: Probe) -> Tensor:
     """Released relation form: sample Gram matrices with unit rows, mean squared difference, negated, higher better.
 
-    -||R(A_S A_S') - R(A_T A_T')||_F^2 / N^2 on the last feature map, as the README of the code defines it (several of
-    its scripts feed pooled vectors of the first image instead, which is another measure).
+    -||R(A_S A_S') - R(A_T A_T')||_F^2 / N^2 on the last feature map, as the README of the code defines it; for what
+    its scripts for NAS-Bench-201 compute instead see diswot_released_first_image.
     """
     return -row_gram_distance(probe.sample_gram, probe.teacher.sample_gram)
 
@@ -73,3 +73,15 @@ def diswot_released(probe: Probe) -> Tensor:
     The relation part is at most 2/N in size and the semantic part of order 1, so the sum ranks much as the latter.
     """
     return diswot_fcgrad_semantic(probe) + diswot_gram_relation(probe)
+
+
+@proxy(source=CODE)
+def diswot_released_first_image(probe: Probe) -> Tensor:
+    """Released sum as its NAS-Bench-201 scripts run it: the relation of the first image alone, higher better.
+
+    diswot_fcgrad_semantic - ||R(h h') - R(t t')||_F^2 / C^2, h and t [C] the pooled features of the batch's first image
+    in student and teacher. The scripts hand tensors to a loss that expects lists of maps, so it goes through the images
+    in place of the layers and only the first is used: channels of one vector, not images, are compared.
+    """
+    student, teacher = probe.pooled[:, :1].double(), probe.teacher.pooled[:, :1].double()
+    return diswot_fcgrad_semantic(probe) - outer_product_distance(student, teacher) / student.shape[-1]

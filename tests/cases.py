@@ -11,7 +11,8 @@ from torch import Tensor
 from benchmarks.conditions import teachers
 from benchmarks.conditions.batches import Dataset, Source
 from benchmarks.conditions.drawing import Drawing, Init, Mode
-from benchmarks.spaces.nasbench201 import NasBench201, parse_cell
+from benchmarks.spaces.cells import parse_cell
+from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.stack import Stack
 from benchmarks.timing.plain import PlainCellNetwork, PlainResNet, plain_state, with_weights
 from proxies.probing.network import Weights

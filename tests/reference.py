@@ -118,6 +118,12 @@ def diswot_released(case: Case) -> float:
     return diswot_fcgrad_semantic(case) + diswot_gram_relation(case)
 
 
+def diswot_released_first_image(case: Case) -> float:
+    own, other = (pooled[0] for pooled in pooled_of(case))
+    difference = unit_rows(torch.outer(own, own)) - unit_rows(torch.outer(other, other))
+    return diswot_fcgrad_semantic(case) - difference.square().sum().item() / len(own) ** 2
+
+
 def grad_norm(case: Case) -> float:
     case.student.zero_grad()
     cross_entropy(case.student(case.images), case.labels).backward()
@@ -236,6 +242,25 @@ def fisher(case: Case) -> float:
     return score
 
 
+def fisher_biased(case: Case) -> float:
+    """fisher of the network that really has the biases, those of its cells; they are float32, so that means are exact.
+
+    What normalisation makes of a constant is then exactly 0, where float64 biases leave some 1e-16, and the ReLU behind
+    it would pass gradients by chance.
+    """
+    for number, cell in enumerate(case.student.cells):
+        stage, place = divmod(number, 6)
+        for layer, (operation, source, target) in zip(getattr(cell, "layers", []), edges(case.arch), strict=False):
+            for conv in layer.modules():
+                if isinstance(conv, nn.Conv2d):
+                    name = f"bias stage{stage + 1}.cell{place}.edge{source}{target} {operation}"
+                    normal = case.noise(name, (conv.out_channels,)).double()
+                    bound = 1 / math.sqrt(conv.weight[0].numel())
+                    uniform = torch.special.ndtr(normal) * 2 - 1
+                    conv.bias = nn.Parameter((uniform * bound).float().double())
+    return fisher(case)
+
+
 def logsynflow(case: Case) -> float:
     return flow(case, lambda weight, gradient: weight * torch.log(1 + gradient))
 
@@ -274,6 +299,27 @@ def per_image(case: Case, pick: Callable[[Tensor, int], Tensor]) -> Tensor:
 def ntk_trace(case: Case) -> float:
     rows = per_image(case, lambda logits, n: logits[case.labels[n]])
     return math.sqrt(sum(row.square().sum().item() for row in rows) / len(rows))
+
+
+def ntk_trace_released(case: Case) -> float:
+    """Image n's share: the gradient that is left when all other images' activations are cut out of each layer's."""
+    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+    hooks = [
+        module.register_forward_hook(lambda m, x, y: seen.update({m: (x[0].detach(), y)}) or y.clone())
+        for module in weighted(case.student)
+    ]
+    logits = case.student(case.images)
+    for hook in hooks:
+        hook.remove()
+    total = sum(logits[n, label] for n, label in enumerate(case.labels))
+    back = torch.autograd.grad(total, [output for _, output in seen.values()], materialize_grads=True)
+    score = 0.0
+    for (module, (before, _)), gradient in zip(seen.items(), back, strict=True):
+        parameters = [module.weight] if module.bias is None else [module.weight, module.bias]
+        for n in range(len(before)):
+            shares = torch.autograd.grad(module(before[[n]]), parameters, gradient[[n]])
+            score += sum(share.square().sum().item() for share in shares)
+    return math.sqrt(score / len(case.images))
 
 
 def ntk_condition(case: Case) -> float:
@@ -319,20 +365,22 @@ def epe_nas(case: Case) -> float:
     return sum(abs(a - b) for a in values for b in values) / len(values)
 
 
+def edges(arch: str) -> list[tuple[str, int, int]]:
+    """Operation, source and target of each edge of a cell."""
+    terms = [term.split("~") for term in arch.replace("+", "").split("|") if term]
+    return [(operation, int(source), to) for (operation, source), to in zip(terms, (1, 2, 2, 3, 3, 3), strict=True)]
+
+
 def unreached(case: Case) -> set[nn.Module]:
     """Modules on edges that nothing but zero arrives at."""
-    terms = [term for term in case.arch.replace("+", "").split("|") if term]
-    targets = [1, 2, 2, 3, 3, 3]
     nodes = {0}
-    for target in (1, 2, 3):
-        for term, to in zip(terms, targets, strict=True):
-            operation, source = term.split("~")
-            if to == target and operation != "none" and int(source) in nodes:
-                nodes.add(target)
+    for operation, source, target in edges(case.arch):
+        if operation != "none" and source in nodes:
+            nodes.add(target)
     out: set[nn.Module] = set()
     for cell in case.student.cells:
-        for number, layer in enumerate(getattr(cell, "layers", [])):
-            if int(terms[number].split("~")[1]) not in nodes:
+        for layer, (_, source, _) in zip(getattr(cell, "layers", []), edges(case.arch), strict=False):
+            if source not in nodes:
                 out |= set(layer.modules())
     return out
 

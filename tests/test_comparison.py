@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -117,10 +119,26 @@ def test_wins_are_shares_both_ways() -> None:
     np.testing.assert_allclose(found + found.T, np.where(np.eye(3) == 1, np.nan, 1.0))
 
 
-def test_stretches_in_which_nothing_is_told_apart() -> None:
-    def pair(first: str, second: str, p: float) -> comparison.Difference:
-        return comparison.Difference(first, second, 0.1, 0, 0, p, p, 1, 0, p)
+def pairs_of(names: str, apart: set[str]) -> list[comparison.Difference]:
+    """All pairs, of which some are told apart."""
+    found = [(x, y, 0.01 if x + y in apart else 0.5) for x, y in combinations(names, 2)]
+    return [comparison.Difference(x, y, 0.1, 0, 0, p, p, 1, 0, p) for x, y, p in found]
 
-    apart = {"ac", "ad", "bd"}
-    pairs = [pair(x, y, 0.01 if x + y in apart else 0.5) for x, y in ("ab", "ac", "ad", "bc", "bd", "cd")]
-    assert comparison.undecided("abcd", pairs) == [(0, 1), (1, 2), (2, 3)]
+
+def test_groups_in_which_nothing_is_told_apart() -> None:
+    assert comparison.undecided("abcd", pairs_of("abcd", {"ac", "ad", "bd"})) == [[0, 1], [1, 2], [2, 3]]
+    assert comparison.undecided("abc", pairs_of("abc", set())) == [[0, 1, 2]]
+    assert comparison.undecided("abc", pairs_of("abc", {"ab", "ac", "bc"})) == []
+
+
+def test_the_outer_two_are_joined_where_only_the_middle_one_is_apart() -> None:
+    assert comparison.undecided("abc", pairs_of("abc", {"ab", "bc"})) == [[0, 2]]
+
+
+def test_every_pair_that_is_not_told_apart_is_joined_and_no_other() -> None:
+    for seed in range(50):
+        drawn = np.random.default_rng(seed)
+        apart = {x + y for x, y in combinations("abcdefgh", 2) if drawn.random() < 0.4}
+        groups = comparison.undecided("abcdefgh", pairs_of("abcdefgh", apart))
+        joined = {"abcdefgh"[x] + "abcdefgh"[y] for group in groups for x, y in combinations(group, 2)}
+        assert joined == {x + y for x, y in combinations("abcdefgh", 2)} - apart

@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy.stats import kendalltau
 
-from benchmarks import doctor
+from benchmarks.checking import golden
 from benchmarks.conditions import batches
 from benchmarks.conditions.drawing import generator
 from benchmarks.scoring.jobs import Conditions, Job
@@ -54,7 +54,7 @@ def little_memory() -> Iterator[None]:
 
 
 def test_golden_scores_are_those_of_the_cpu() -> None:
-    finding = doctor.self_test(torch.device("cuda"))
+    finding = golden.self_test(torch.device("cuda"))
     assert finding.sound, finding.text
 
 

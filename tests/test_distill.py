@@ -75,6 +75,29 @@ def test_a_table_of_students_methods_and_seeds_is_read_by_rank(capsys: pytest.Ca
         assert rank.main([*ranked, "--target", target]) == 0
 
 
+def test_parameters_of_methods_are_given_and_stated_in_every_row(capsys: pytest.CaptureFixture[str]) -> None:
+    both = "dkd(beta=2,warmup=1),rkd(angle=5, distance=2)"
+    assert run("--student", "s0:111 s0:333", "--method", f"ce kd(T=2):0.5 {both}") == 0
+    rows = pd.read_csv("out/runs.csv")
+    losses = {
+        "ce": "ce:1",
+        "kd(T=2):0.5": "ce:0.5,kd(T=2):0.5",
+        both: "ce:1,dkd(alpha=1,beta=2,T=4,warmup=1):1,rkd(distance=2,angle=5):1",
+    }
+    assert dict(zip(rows["method"], rows["loss"], strict=True)) == losses
+    assert len(rows) == 6
+    assert f"kd(T=2):0.5: {losses['kd(T=2):0.5']}" in capsys.readouterr().out
+    weights = [Path("out", name, "weights.pt").read_bytes() for name in rows["folder"]]
+    assert len(set(weights)) == 6, "each parameter tells"
+
+
+def test_what_is_usual_for_a_pair_is_stated() -> None:
+    assert run("--teacher", "resnet56", "--student", "resnet20 s0:111", "--method", "dkd") == 0
+    losses = pd.read_csv("out/runs.csv").set_index("student")["loss"]
+    assert "beta=2" in losses["resnet20"]
+    assert "beta=8" in losses["s0:111"]
+
+
 def test_what_is_done_is_not_done_again_and_more_can_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("--student", "s0:111", "--method", "ce") == 0
     trained: list[str] = []
@@ -148,6 +171,10 @@ def test_a_diverged_run_is_one_line_and_a_status(capsys: pytest.CaptureFixture[s
     [
         (["--method", "kdd"], "no method is called 'kdd'; there are: ce, diswot, kd"),
         (["--method", ""], "one at least is needed"),
+        (["--method", "ce kd(temperature=2)"], "--method kd(temperature=2): kd has these parameters, each once: T=4"),
+        (["--method", "kd(T=2"], "write a method as NAME"),
+        (["--teacher-normalisation", "imagenet"], "--teacher-normalisation is of --teacher-weights, which is missing"),
+        (["--teacher-normalisation", "x", "--teacher-weights", "x.pt"], "--teacher-normalisation x: imagenet, or MEAN"),
         (["--teacher", "vgg"], "no teacher is called 'vgg'"),
         (["--student", "s0:999"], "no candidate of s0"),
         (["--data", "nowhere"], "--data nowhere: no such data set"),
@@ -224,7 +251,9 @@ def test_another_run_in_the_same_folder_is_refused(capsys: pytest.CaptureFixture
 
 def test_methods_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert distill.main(["--list"]) == 0
-    assert "Tian et al., ICLR 2020" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Tian et al., ICLR 2020" in said
+    assert "alpha=1, beta=8, T=4, warmup=20" in said
 
 
 def test_the_sample_of_the_protocol_is_stratified_and_seeded() -> None:

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import proxies
-from analysis.pages.tables import markdown
-from benchmarks.output import summary
+from analysis.rows.tables import markdown
+from benchmarks.ranking import summary
 from docs import commands, readme
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +25,34 @@ def test_every_proxy_has_its_section() -> None:
     assert found == [one.name for one in proxies.select("all")], "make docs"
     for one in proxies.select("all"):
         assert one.summary in text, f"{one.name}: make docs"
+
+
+@pytest.mark.parametrize(
+    ("name", "fact"),
+    [
+        ("fisher", "see fisher_biased for the published values"),
+        ("fisher_biased", "2,290 of 15,625 cells"),
+        ("ntk_trace", "ntk_trace_released is the form of the public code"),
+        ("ntk_trace_released", "the head's bias"),
+        ("meco", "one image of 64 x 64 noise"),
+        ("meco", "the head, which they see as well, adds 0"),
+        ("near", "a C x C matrix"),
+        ("vkdnw", "ranks as conv_edges with a tie-break"),
+        ("vkdnw", "J' L' L J"),
+        ("expressivity", "rounds below -1e-8"),
+        ("progressivity", "Finite where the released code is not"),
+        ("naswot", "FreeREA and ZenNAS also count those that only zeros reach"),
+        ("naswot", "twice"),
+        ("zen_released", "A normalisation that only zeros reach is left out"),
+        ("epe_nas", "never passes its number of classes"),
+        ("diswot_gram_relation", "see diswot_released_first_image"),
+        ("diswot_released_first_image", "channels of one vector, not images, are compared"),
+    ],
+)
+def test_a_departure_from_its_source_is_said(name: str, fact: str) -> None:
+    (one,) = proxies.select(name)
+    assert isinstance(one, proxies.Proxy)
+    assert fact in " ".join((one.score.__doc__ or "").split())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -52,6 +80,8 @@ def test_no_exception_is_stale(table: dict[str, str]) -> None:
         ("python benchmarks/rnak.py", "no command of this project"),
         ("python benchmarks/rank.py --archs gone.txt", "exit code 2"),
         ("make coffee", "no such target"),
+        ("diswot-bench rnak", "no command of this project"),
+        ("diswot-bench rank --sampel 5", "exit code 2"),
         ("python benchmarks/data.py fetch --from here", "exit code 2"),
     ],
 )
@@ -107,3 +137,10 @@ def test_the_committed_report_holds_the_committed_runs_and_ablations() -> None:
     ablations = sorted((ROOT / "docs" / "ablations").rglob("*.csv"))
     for path in [*(EXAMPLE / name / "ranking.csv" for name in readme.RUNS), *ablations]:
         assert path.read_bytes() in held, f"{path.relative_to(ROOT)}: make readme"
+
+
+def test_the_forms_said_to_be_here_are_registered() -> None:
+    """The last column of the table of the public code's forms names proxies."""
+    rows = re.findall(r"^\| `(\w+)`.*\| `(\w+)`, equal to", (ROOT / "docs" / "validate.md").read_text(), re.MULTILINE)
+    assert len(rows) == 3
+    assert {name for row in rows for name in row} <= {one.name for one in proxies.registered()}

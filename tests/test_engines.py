@@ -19,8 +19,9 @@ import pandas as pd
 import pytest
 
 from benchmarks import data, rank
+from benchmarks.output.options import EngineOptions
 from benchmarks.scoring import selection
-from benchmarks.scoring.engines import Engine, EngineOptions, Lost, Ray, Serial, Workers, open_engine
+from benchmarks.scoring.engines import Engine, Lost, Ray, Serial, Workers, open_engine
 from benchmarks.scoring.store import Score, Store
 from benchmarks.scoring.worker import fitting
 from benchmarks.spaces import find
@@ -184,7 +185,7 @@ def rows(path: Path) -> int:
 def process(target: Callable[..., object], *arguments: object) -> Any:
     """A process that starts at once: forked where torch is loaded already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "pandas", "benchmarks.scoring.scorer", "benchmarks.output.summary"])
+    context.set_forkserver_preload(["torch", "pandas", "benchmarks.scoring.scorer", "benchmarks.ranking.summary"])
     made = context.Process(target=target, args=arguments)
     made.start()
     return made

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from analysis.pictures import charts, curves, figures, heatmaps, searches
+from analysis.pictures import apart, charts, curves, figures, heatmaps, searches
 from proxies.formulas.similarity import class_activation_maps
 from tests import cases
 
@@ -35,17 +37,17 @@ def ablation_rows() -> pd.DataFrame:
 
 
 FIGURES = {
-    "panels": lambda: figures.score_against_truth({"a": (NUMBERS, "rho")}, np.arange(4.0), "accuracy"),
+    "panels": lambda: next(figures.score_against_truth({"a": (NUMBERS, "rho")}, np.arange(4.0), "accuracy")),
     "bars": lambda: charts.correlation_bars(NAMES, NUMBERS, NUMBERS - 0.1, NUMBERS + 0.1, NUMBERS / 2),
     "cost": lambda: charts.cost_against_quality(NAMES, np.array([1e-3, 1e-2, 1.0, 0.0]), NUMBERS),
-    "apart": lambda: charts.critical_difference(NAMES, np.array([0.8, 0.5, 0.4, -0.3]), [(0, 1), (1, 2)]),
+    "apart": lambda: apart.critical_difference(NAMES, np.array([0.8, 0.5, 0.4, -0.3]), [(0, 1), (1, 2)]),
     "search": lambda: searches.curves(history(), 99.0),
     "training": lambda: curves.training_curves({("s0:111", f"method {n}", 0): epochs() for n in range(9)}),
     "ablation": lambda: charts.ablation(ablation_rows(), "draw"),
     "one setting": lambda: charts.ablation(ablation_rows().iloc[:4], "metrics"),
     "matrix": lambda: heatmaps.proxy_matrix(NAMES, np.eye(4) * np.nan, "rho", low=-1, high=1),
-    "maps": lambda: heatmaps.activation_maps(np.ones((2, 8, 8, 3)), {"t": np.ones((2, 2, 2))}, ["x", "y"]),
-    "relations": lambda: heatmaps.relation_matrices({"t": np.eye(4)}, np.array([1, 0, 1, 0])),
+    "maps": lambda: heatmaps.activation_maps(np.ones((2, 8, 8, 3)), {"t": np.ones((2, 2, 2))}, ["x", "y"], "random"),
+    "relations": lambda: heatmaps.relation_matrices({"t": np.eye(4)}, np.array([1, 0, 1, 0]), "random"),
 }
 
 
@@ -87,13 +89,85 @@ def test_every_proxy_is_named_beside_its_cost_in_order_and_apart() -> None:
     assert 0 <= levels.min() <= levels.max() <= 1
 
 
+def test_lines_from_points_to_their_names_do_not_cross() -> None:
+    """Segments in the picture's own units, each pair by the sides on which their ends lie."""
+    random = np.random.default_rng(1)
+    rho, seconds = random.uniform(0, 1, 20), 10 ** random.uniform(-4, 0, 20)
+    axis = charts.cost_against_quality([f"p{n}" for n in range(20)], seconds, rho).axes[0]
+    leaders = [line.get_xydata() for line in axis.lines if line.get_transform() == axis.transAxes]
+    assert len(leaders) == 20
+    ends = {text.get_position()[1] for text in axis.texts}
+    assert {float(leader[-1][1]) for leader in leaders} == ends
+    segments = [(number, *pair) for number, leader in enumerate(leaders) for pair in pairwise(leader)]
+
+    def side(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
+        return float(np.sign((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])))
+
+    for i, a, b in segments:
+        for j, c, d in segments:
+            assert i == j or side(a, b, c) * side(a, b, d) >= 0 or side(c, d, a) * side(c, d, b) >= 0
+
+
+def test_more_proxies_than_a_page_has_take_further_pages(tmp_path: Path) -> None:
+    """The PDF has all of them, the PNG the first page, which says so and has what the run is about."""
+    panels = {f"p{number}": (np.arange(4.0), "rho 1") for number in range(30)}
+
+    def pages() -> Iterator[Figure]:
+        return figures.score_against_truth(panels, np.arange(4.0), "accuracy", ["p20", "p25"])
+
+    shown = [[axis.get_xlabel() for axis in page.axes if axis.get_xlabel()] for page in pages()]
+    assert [len(names) for names in shown] == [12, 12, 6]
+    assert shown[0] == [*(f"p{number}" for number in range(11)), "p20"]
+    assert {name for names in shown for name in names} == set(panels)
+    assert next(pages()).get_supxlabel() == "12 of 30 proxies; the others: further pages of the PDF"
+    for name in ("it", "again"):
+        figures.save_both(pages(), tmp_path, name)
+    assert (tmp_path / "it.png").read_bytes() == figures.drawn(next(pages()), "png")
+    document = (tmp_path / "it.pdf").read_bytes()
+    assert document.count(b"/Type /Page ") == 3
+    assert document == (tmp_path / "again.pdf").read_bytes()
+
+
+def test_what_a_run_is_about_keeps_its_place_among_the_best() -> None:
+    panels = {f"p{number}": (np.arange(4.0), "") for number in range(13)}
+    first = next(figures.score_against_truth(panels, np.arange(4.0), "accuracy", ["p3"]))
+    assert [axis.get_xlabel() for axis in first.axes] == [f"p{number}" for number in range(12)]
+
+
+def test_one_epoch_is_a_point() -> None:
+    figure = curves.training_curves({("s0:111", "kd", 0): epochs().iloc[:1]})
+    for axis in figure.axes:
+        assert [line.get_marker() for line in axis.lines] == ["o"]
+        assert axis.get_xticks().tolist() == [1]
+    assert FIGURES["training"]().axes[0].lines[0].get_marker() == "None"
+
+
+def test_a_line_has_a_dot_for_whom_it_joins_alone() -> None:
+    figure = apart.critical_difference(NAMES, np.array([0.8, 0.5, 0.4, -0.3]), [(0, 2), (1, 2, 3)])
+    lines = [line.get_ydata().tolist() for line in figure.axes[1].lines]  # type: ignore[union-attr]
+    assert lines == [[0, -2], [-1, -2, -3]]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        *("a  0.800", "b  0.500", "c  0.400", "d  -0.300")
+    ]
+
+
+def test_maps_and_relations_say_what_they_show() -> None:
+    maps, relations = FIGURES["maps"](), FIGURES["relations"]()
+    assert [label.get_text() for label in maps.axes[-1].get_yticklabels()] == ["lowest", "highest"]
+    assert [axis.get_title() for axis in maps.axes[:2]] == ["image", "t"]
+    assert relations.axes[0].get_xlabel() == "images, by class"
+    assert [label.get_text() for label in relations.axes[0].get_yticklabels()] == ["0", "1"]
+    assert "relation of two images" in relations.axes[-1].get_ylabel()
+    assert maps.get_supxlabel() == relations.get_supxlabel() == "random"
+
+
 def test_more_methods_than_colours_are_told_apart_by_their_lines() -> None:
     lines = FIGURES["training"]().axes[0].lines
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 9
 
 
 def test_relation_matrices_are_sorted_by_label() -> None:
-    figure = heatmaps.relation_matrices({"t": np.diag([1.0, 2.0, 3.0])}, np.array([2, 0, 1]))
+    figure = heatmaps.relation_matrices({"t": np.diag([1.0, 2.0, 3.0])}, np.array([2, 0, 1]), "")
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), np.diag([2.0, 3.0, 1.0]))
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
-from analysis.pages.files import replacing
+from analysis.rows.files import replacing
 from benchmarks.output import record
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from benchmarks.spaces.stack import Pass, Stack
+from benchmarks.spaces.stack import EPSILON, Pass, Stack
 from proxies import select
-from proxies.probing.network import Weights
+from proxies.gradient import fisher, fisher_biased, ntk_trace, ntk_trace_released
+from proxies.probing.network import Taps, Weights
 from proxies.probing.probe import Probe
 from tests.cases import DEAD, MIXED, SPACE, batch, probe_of
 
@@ -91,6 +93,56 @@ def test_a_sum_over_layers_adds_to_members_alone() -> None:
         sum(name.startswith("nor_conv") for name in arch.replace("|", "+").split("+")) for arch in MIXED[:2]
     ]
     assert counted.tolist() == [15 * n + 1 + 6 + 1 for n in convolutions]
+
+
+def test_a_bias_that_nothing_but_zeros_are_added_to_outweighs_all_layers() -> None:
+    """Of a constant the normalisation multiplies the gradient by 316: MIXED[2] has a node that only zeros reach."""
+    probe = probe_of([MIXED[0], MIXED[2], MIXED[5]], *batch(), mode="independent")
+    ratio = fisher_biased(probe) / fisher(probe)
+    assert 0.5 < ratio[0] < 2
+    assert ratio[1] > 100
+    assert ratio[2] == pytest.approx(1, abs=0.5)
+
+
+def test_the_gradient_of_a_constant_is_that_of_its_node_centred_and_over_the_root_of_epsilon() -> None:
+    """Two edges lead from a node of zeros to the output: both convolutions get the same gradient, 316 (g - mean g)."""
+    arch = "|none~0|+|skip_connect~0|none~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
+    probe = probe_of([arch], *batch())
+    (last,) = [r for r in probe.responses if r.layer.role == "stage3.cell4.edge13"]
+    assert not last.output.any()
+    taps = Taps("block")
+    weights = probe.weights.map(lambda w: w.clone().requires_grad_())
+    logits = probe.network(probe.images, weights, taps=taps).logits[0]
+    (gradient,) = torch.autograd.grad(cross_entropy(logits, probe.labels), taps.of("block")[-1].value)
+    centred = gradient - gradient.mean((0, 2, 3), keepdim=True)
+    assert_close(last.gradient[0], centred.flatten(2) / EPSILON**0.5)
+
+
+def test_what_only_zeros_reach_shows_in_responses_alone() -> None:
+    """Nothing leads to node 1 of MIXED[2], so edges 12 and 13 get zeros; a pass for both has the ReLUs of its own."""
+    together, relus = (probe_of(MIXED[2:3], *batch()) for _ in range(2))
+    together.plan = frozenset({"responses", "relus"})
+    roles = {r.layer.role: r.output for r in together.responses}
+    assert not roles["stage1.cell0.edge12"].any()
+    assert not roles["stage2.cell3.edge13"].any()
+    assert [(tap.members, tap.times) for tap in together.relus] == [(tap.members, tap.times) for tap in relus.relus]
+    assert torch.equal(together.agreement.kernel, relus.agreement.kernel)
+
+
+def test_released_trace_of_a_network_without_normalisation_is_the_trace_and_the_bias() -> None:
+    """Nothing mixes the images, so an image's share is its gradient, and the head's bias adds 1 to each."""
+    stack = TwoLayers()
+    weights = Weights(
+        {stack.layers[0]: torch.randn(1, 1, 3, 1, 1).double(), stack.head: torch.randn(1, 1, 1).double()},
+        torch.zeros(1, 1).double(),
+    )
+    probe = Probe(stack, weights, torch.randn(4, 3, 1, 1).double(), torch.zeros(4, dtype=torch.int64))
+    assert_close(ntk_trace_released(probe) ** 2, ntk_trace(probe) ** 2 + 1)
+
+
+def test_batch_statistics_make_the_released_trace_another_measure() -> None:
+    probe = probe_of(MIXED[:2], *batch())
+    assert (ntk_trace_released(probe) > 1.05 * ntk_trace(probe)).all()
 
 
 def test_proxies_that_return_another_shape_are_refused() -> None:

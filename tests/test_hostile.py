@@ -248,7 +248,7 @@ def test_a_store_that_another_hand_changed_is_refused(tmp_path: Path, statement:
 
 
 def test_the_doctor_tells_a_damaged_store(tmp_path: Path) -> None:
-    from benchmarks import doctor
+    from benchmarks.checking import doctor
 
     (tmp_path / "s.sqlite").write_bytes(sound("store"))
     (finding,) = [one for one in doctor.findings(tmp_path / "s.sqlite") if one.what == "store"]
@@ -263,59 +263,60 @@ def test_the_doctor_tells_a_damaged_store(tmp_path: Path) -> None:
 def test_the_doctor_fits_one_screen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 
-    from benchmarks import doctor
-    from benchmarks.output import command
+    from benchmarks.checking import golden
+    from benchmarks.output import terminal
 
-    monkeypatch.setattr(command, "console", lambda: Console(width=80, highlight=False))
+    monkeypatch.setattr(terminal, "console", lambda: Console(width=80, highlight=False))
     cells = 3
 
     def few(device: torch.device) -> list[list[Score]]:
         """The golden scores themselves, of a few cells."""
-        golden = doctor.read_golden()
-        archs = list(dict.fromkeys(arch for _, arch in golden))[:cells]
-        return [[Score("", a, p, 0, v, "ok", 0.0) for (p, a), v in golden.items() if a == arch] for arch in archs]
+        kept = golden.read_golden()
+        archs = list(dict.fromkeys(arch for _, arch in kept))[:cells]
+        return [[Score("", a, p, 0, v, "ok", 0.0) for (p, a), v in kept.items() if a == arch] for arch in archs]
 
-    monkeypatch.setattr(doctor, "golden_cells", few)
+    monkeypatch.setattr(golden, "golden_cells", few)
     assert data.main(["doctor"]) == 0
     printed = capsys.readouterr().out
-    assert "3 of 50 golden cells x 48 proxies: equal to the last digit" in " ".join(printed.split())
+    said = f"3 of 50 golden cells x {len(proxies.registered())} proxies: equal to the last digit"
+    assert said in " ".join(printed.split())
     assert printed.count("\n") <= 24
 
 
 def test_the_self_test_stops_before_its_seconds_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks import doctor
+    from benchmarks.checking import golden
 
     now = iter([0.0, 4.0, 8.0, 12.0, 16.0, 20.0, 24.0])
-    monkeypatch.setattr(doctor.time, "monotonic", lambda: next(now))
-    assert len(list(doctor._while(20.0, iter([[]] * 6)))) == 5
+    monkeypatch.setattr(golden.time, "monotonic", lambda: next(now))
+    assert len(list(golden._while(20.0, iter([[]] * 6)))) == 5
     now = iter([0.0, 30.0])
-    assert len(list(doctor._while(20.0, iter([[]] * 6)))) == 1
+    assert len(list(golden._while(20.0, iter([[]] * 6)))) == 1
 
 
 def test_golden_scores_are_those_of_this_source() -> None:
     """On a machine like that which made them: equal to the last digit. On another within the stated tolerance."""
-    from benchmarks import doctor
+    from benchmarks.checking import golden
 
-    golden = doctor.read_golden()
-    assert len(golden) == len(doctor.GOLDEN_CELLS) * len(proxies.registered())
-    (first, *_) = doctor.golden_cells(torch.device("cpu"))
-    differences = doctor.compare({(row.proxy, row.arch): row.score for row in first}, golden)
-    same = doctor.machine() == doctor.made_on()
-    assert max(differences.values()) <= (0 if same else doctor.TOLERANCE), max(differences, key=differences.__getitem__)
+    kept = golden.read_golden()
+    assert len(kept) == len(golden.GOLDEN_CELLS) * len(proxies.registered())
+    (first, *_) = golden.golden_cells(torch.device("cpu"))
+    differences = golden.compare({(row.proxy, row.arch): row.score for row in first}, kept)
+    same = golden.machine() == golden.made_on()
+    assert max(differences.values()) <= (0 if same else golden.TOLERANCE), max(differences, key=differences.__getitem__)
 
 
 def test_a_score_that_changed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks import doctor
+    from benchmarks.checking import golden
 
-    golden = doctor.read_golden()
-    proxy, arch = next(iter(golden))
+    kept = golden.read_golden()
+    proxy, arch = next(iter(kept))
     for change, sound in ((1e-9, True), (1.0, False)):
-        rows = [Score("", a, p, 0, v, "ok", 0.0) for (p, a), v in golden.items() if a == arch]
-        scale = max(doctor._sizes(golden, proxy))
+        rows = [Score("", a, p, 0, v, "ok", 0.0) for (p, a), v in kept.items() if a == arch]
+        scale = max(golden._sizes(kept, proxy))
         rows[0] = rows[0]._replace(score=rows[0].score + change * scale)
-        monkeypatch.setattr(doctor, "golden_cells", lambda device, rows=rows: iter([rows]))
-        monkeypatch.setattr(doctor, "machine", lambda: doctor.made_on())
-        found = doctor.self_test(torch.device("cpu"))
+        monkeypatch.setattr(golden, "golden_cells", lambda device, rows=rows: iter([rows]))
+        monkeypatch.setattr(golden, "machine", lambda: golden.made_on())
+        found = golden.self_test(torch.device("cpu"))
         assert found.sound is sound
         assert "what is computed has changed" in found.text
         assert (f"beyond 0.05: {proxy}" in found.text) is not sound

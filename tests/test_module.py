@@ -245,15 +245,17 @@ def test_equals_plain_autograd(name: str) -> None:
 
 # -- against the stacks --------------------------------------------------------------------------------------------
 
-# gradsign sees the signs of gradients that are 0 but for rounding.
-LOOSER = {"gradsign": 1e-2}
+
+# near takes roots of eigenvalues that are 0 but for rounding, which the two memory layouts do differently.
+LOOSER = {"near": 1e-7}
 
 
 def agree(module: Probe, stack: Probe) -> None:
     for proxy in registered():
+        if proxy.name == "fisher_biased":  # knows the convolutions of a cell by their names in the stack
+            continue
         found, wanted = module.score(proxy)[0], stack.score(proxy)[0]
-        tolerance = LOOSER.get(proxy.name, 1e-9)
-        assert_close(found, wanted, rtol=tolerance, atol=1e-12, msg=proxy.name, equal_nan=True)
+        assert_close(found, wanted, rtol=LOOSER.get(proxy.name, 1e-9), atol=1e-12, msg=proxy.name, equal_nan=True)
 
 
 @pytest.mark.parametrize("arch", [MIXED[0], MIXED[4]])
@@ -403,7 +405,7 @@ def test_what_a_network_lacks_is_said_and_leaves_the_others_alone() -> None:
     assert torch.equal(planned.score(select("grad_norm")[0])[0], first)
     with pytest.raises(Undefined, match="no batch normalisation"):
         probed(built(NETWORKS["vit"]), images, labels).score(select("zen")[0])
-    with pytest.raises(Undefined, match=r"the student has 1 stages, the teacher 3; .* with stages="):
+    with pytest.raises(Undefined, match=r"the network has 1, the teacher 3; .* with stages="):
         beside(built(NETWORKS["vit"]), images, labels).score(select("at")[0])
 
 
@@ -587,7 +589,7 @@ def test_running_statistics_are_used_on_wish() -> None:
 
 ONE = pytest.mark.parametrize("make", [lambda: Gated(), lambda: vit(image_size=8, patch_size=2)], ids=["gated", "vit"])
 ORDERED = {"meco", "meco_opt", "zico", "trainability"}
-ROUNDED = {"gradsign": 1e-2, "jacob_cov": 1e-5, "ntk_condition": 1e-4, "vkdnw": 1e-4, "near": 1e-5}
+ROUNDED = {"jacob_cov": 1e-5, "ntk_condition": 1e-4, "vkdnw": 1e-4, "near": 1e-5}
 
 
 def scores(probe: Probe, chosen: list[Any]) -> dict[str, Tensor]:

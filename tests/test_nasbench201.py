@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from benchmarks.spaces import find, space
-from benchmarks.spaces.nasbench201 import NasBench201, parse_cell, print_cell
+from benchmarks.spaces.cells import parse_cell, print_cell
+from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.timing.plain import PlainCellNetwork
 from tests.cases import DEAD, MIXED
 
@@ -144,3 +145,25 @@ def test_mutation_changes_one_edge(index: int, seed: int) -> None:
 def test_unknown_spaces_are_refused() -> None:
     with pytest.raises(ValueError, match="nasbench201"):
         find("nasbench101")
+
+
+def test_a_string_with_edges_in_another_order_is_put_in_order() -> None:
+    for index in (0, 13714, 6111):
+        arch = SPACE.arch(index)
+        nodes = [node.strip("|").split("|") for node in arch.split("+")]
+        turned = "+".join("|" + "|".join(reversed(node)) + "|" for node in nodes)
+        assert SPACE.parse(f" {turned} ") == arch
+    with pytest.raises(ValueError, match="no NAS-Bench-201 cell"):
+        SPACE.parse("|none~0|+|none~0|none~0|+|none~0|none~1|none~2|")
+    with pytest.raises(ValueError, match="no NAS-Bench-201 cell"):
+        SPACE.parse("|none~0|+|none~0|none~1|none~2|+|none~0|none~1|")
+
+
+def test_2290_cells_have_a_convolution_that_only_zeros_reach() -> None:
+    """Node 1 is zero where 01 is none, node 2 where 02 is and 12 is too or starts at a zero."""
+    found = 0
+    for op01, op02, op12, _, op13, op23 in map(parse_cell, EVERY):
+        first = op01 == "none"
+        second = op02 == "none" and (op12 == "none" or first)
+        found += "conv" in f"{op12}{op13}" * first + op23 * second
+    assert found == 2_290

@@ -187,3 +187,9 @@ def test_a_registered_proxy_sees_this_probe(probe: Probe) -> None:
     scores, seconds = probe.score(params)  # type: ignore[arg-type]
     assert scores.shape == (A,)
     assert seconds >= 0
+
+
+def test_vkdnw_ranks_as_a_count_of_layers_with_a_tie_break(probe: Probe) -> None:
+    (vkdnw, layers) = (probe.score(select(name)[0])[0] for name in ("vkdnw", "conv_edges"))  # type: ignore[arg-type]
+    entropy = vkdnw - layers - 1  # the head is a layer too
+    assert ((entropy >= 0) & (entropy <= math.log(9))).all()

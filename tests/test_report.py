@@ -8,15 +8,21 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from scipy import stats
 
 from analysis import ablate, compare, maps, report
-from analysis.pages import runs
+from analysis.pages import sections
+from analysis.pages.page import Picture
+from analysis.pictures import figures
+from analysis.rows import runs
+from analysis.steps import ablation_settings, maps_run
 from benchmarks import rank
 from benchmarks.scoring.store import Store
 from search import evolve
@@ -120,6 +126,58 @@ def test_what_is_no_run_is_one_line(
     assert not Path("report.html").exists()
 
 
+def test_what_is_no_run_among_others_is_skipped_and_said(
+    folders: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As runs/* has it: the store, a search's folder, a half of a run."""
+    Path("store.sqlite").write_text("")
+    Path("search").mkdir()
+    Path("search", "run.json").write_text("{}")
+    (copied(folders[0], "half") / "ranking.csv").unlink()
+    others = ["half", "search", "store.sqlite"]
+    assert report.main([others[0], folders[0], *others[1:], "--resamples", "100"]) == 0
+    assert "skipped, as they are no runs of benchmarks/rank.py: half, search, store.sqlite\n" in capsys.readouterr().out
+    assert report.main(others) == 2
+    assert "half: no ranking.csv" in capsys.readouterr().err
+    assert report.main([folders[0], "nowhere"]) == 2
+    assert "nowhere: no run.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "about"),
+    [
+        ("diswot*,snip", ["diswot", "diswot_relation"]),
+        ("snip,diswot", ["snip"]),
+        ("vote(snip, diswot),snip", ["vote(snip,diswot)"]),
+        ("own/file.py:mine", ["file.py:mine"]),
+        ("all", []),
+        ("", []),
+    ],
+)
+def test_a_run_is_about_what_it_asks_for_first(asked: str, about: list[str]) -> None:
+    names = ["snip", "diswot", "diswot_relation", "vote(snip,diswot)", "file.py:mine"]
+    assert runs.subject(names, asked) == about
+
+
+def test_the_pictures_of_the_best_keep_what_the_run_is_about(
+    folders: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """diswot is the last of the four by correlation, and only two are drawn."""
+    monkeypatch.setattr(figures, "PANELS", 2)
+    run = runs.read(folders[0])
+    drawn: list[list[str]] = []
+
+    def draw(figure: Figure | Iterable[Figure], name: str, title: str, *, wide: bool = False) -> Picture:
+        if name.endswith("-scores"):
+            drawn.append([axis.get_xlabel() for axis in next(iter(figure)).axes])  # type: ignore[arg-type]
+        return Picture(title, "", wide)
+
+    names = [name for name in run.proxies if name != "diswot"] + ["diswot"]
+    made = list(sections.pictures(run, names, run.ranked, [], draw))  # type: ignore[arg-type]
+    assert drawn == [[names[0], "diswot"]]
+    assert "2 of 4 proxies, the best ones and the best that the run is about" in made[-1].title
+
+
 def test_a_space_of_code_is_run_only_where_it_is_named(
     folders: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,11 +255,11 @@ def test_an_ablation_leaves_rows_and_figures_and_resumes(monkeypatch: pytest.Mon
 
 
 def test_every_ablation_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(ablate.ABLATIONS, "draw")  # it has a test of its own
-    monkeypatch.setattr(ablate, "BATCHES", (2, 4))
-    monkeypatch.setattr(ablate, "AVERAGED", (1, 2))
+    monkeypatch.delitem(ablation_settings.ABLATIONS, "draw")  # it has a test of its own
+    monkeypatch.setattr(ablation_settings, "BATCHES", (2, 4))
+    monkeypatch.setattr(ablation_settings, "AVERAGED", (1, 2))
     assert ablate.main(["all", *S0, "--proxy", "diswot_relation,params", "--out", "all"]) == 0
-    assert {path.stem for path in Path("all").glob("*.csv")} == set(ablate.ABLATIONS)
+    assert {path.stem for path in Path("all").glob("*.csv")} == set(ablation_settings.ABLATIONS)
     batch = pd.read_csv("all/batch.csv")
     assert batch.groupby("setting")["seeds"].first().to_dict() == {
         **{"noise 2": 1, "noise 4": 1},
@@ -216,7 +274,7 @@ def test_every_ablation_runs(capsys: pytest.CaptureFixture[str], monkeypatch: py
 
 def test_the_control_knows_nothing_of_a_candidate() -> None:
     """With shared weights all heads are the teacher's: every score is equal, and no correlation is defined."""
-    assert ablate.main(["metrics", *S0, "--proxy", ablate.CONTROL, "--out", "control"]) == 0
+    assert ablate.main(["metrics", *S0, "--proxy", ablation_settings.CONTROL, "--out", "control"]) == 0
     table = pd.read_csv("control/metrics.csv", na_values=["n/a"])
     assert table["proxy"].tolist() == ["controls.py:fc_weights"]
     assert table["spearman"].isna().all()
@@ -228,8 +286,14 @@ def test_maps_are_drawn_for_the_best_and_the_worst(capsys: pytest.CaptureFixture
     assert "good student: 777; bad student: 111" in printed
     assert "  again: python " in printed
     relations = {"teacher": np.array([[1.0, 0.0]]), "student": np.array([[0.0, 1.0]])}
-    named = [maps.with_distance(name, relations) for name in relations]
+    named = [maps_run.with_distance(name, relations) for name in relations]
     assert named == ["teacher", "student, 1.41 from the teacher"]
+    assert maps_run.weights_said(maps.Options()) == (
+        "teacher resnet56 and students have random weights (draw shared, init kaiming, seed 0): nothing is trained"
+    )
+    assert maps_run.weights_said(maps.Options(teacher_weights="a/b.pt")).startswith(
+        "teacher resnet56 is trained (b.pt)"
+    )
     assert {path.name for path in Path("runs/maps").iterdir()} == {
         *("maps.png", "maps.pdf", "relations.png", "relations.pdf", "maps.json")
     }

@@ -21,6 +21,7 @@ from benchmarks.spaces import find
 from search import evolve
 from search.evolution import strategies
 from search.evolution.fitness import Fitness, Known
+from search.evolution.plan import SIZE
 from search.evolution.searching import Limits, Search, Step, history, terrain, winner
 from search.evolution.strategies import Settings
 
@@ -190,8 +191,8 @@ def test_the_command_leaves_history_winners_conditions_and_a_picture(capsys: pyt
     assert list(history_.columns) == list(Step._fields)
     counts = history_.groupby(["strategy", "proxy", "seed"]).size()
     assert counts["evolution", "diswot"].tolist() == counts["random", "diswot"].tolist() == [6, 6]
-    assert counts["evolution", evolve.SIZE].tolist() == [6, 6]
-    assert counts["exhaustive", evolve.SIZE].tolist() == [64]
+    assert counts["evolution", SIZE].tolist() == [6, 6]
+    assert counts["exhaustive", SIZE].tolist() == [64]
     best = pd.read_csv("out/best.csv", dtype={"arch": str})
     own = history_[(history_["strategy"] == "evolution") & (history_["proxy"] == "diswot") & (history_["seed"] == 0)]
     first = own.loc[own["fitness"].idxmax()]
@@ -263,6 +264,8 @@ def test_the_oracle_needs_no_proxy_and_a_space_without_a_table_none() -> None:
     [
         (["--max-params", "1000"], "no candidate of s0 meets --max-params 1,000 (params run from 83,892 to 667,188)"),
         (["--max-macs", "-1"], "--max-macs -1.0: a positive number"),
+        (["--max-params", "1T"], "--max-params 1T: a positive number, such as 1e6, 1M or 800k"),
+        (["--max-params", "1k"], "no candidate of s0 meets --max-params 1,000"),
         (["--population", "65"], "--population 65: s0 has 64 candidates allowed"),
         (["--budget", "3"], "--budget 3: less than the population of 4"),
         (["--budget", "0"], "--budget 0: 1 is the least"),

@@ -35,6 +35,18 @@ def test_no_diswot_form_runs_a_backward_pass() -> None:
     assert not probe.features.requires_grad
 
 
+def test_the_scripts_relation_sees_the_first_image_alone() -> None:
+    """Rows of h h' are h / ||h||, or 0 where h is: (z_h + z_t - 2 cos(h, t) z_both) / C^2, z counting what is not 0."""
+    images, labels = batch()
+    probe = probe_of(MIXED[:2], images, labels)
+    relation = probe.score(select("diswot_released_first_image")[0])[0]  # type: ignore[arg-type]
+    relation = relation - probe.score(select("diswot_fcgrad_semantic")[0])[0]  # type: ignore[arg-type]
+    own, other = probe.pooled[:, 0], probe.teacher.pooled[:, 0]
+    counts = ((own != 0).sum(1) + (other != 0).sum(1), ((own != 0) & (other != 0)).sum(1))
+    distance = counts[0] - 2 * torch.cosine_similarity(own, other, dim=-1) * counts[1]
+    assert_close(relation, -distance / probe.pooled.shape[-1] ** 2)
+
+
 def test_without_a_teacher_it_says_so() -> None:
     probe = Probe(*stack_of(MIXED[:1]), *batch())
     with pytest.raises(ValueError, match="--teacher"):

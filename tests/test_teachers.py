@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch.testing import assert_close
 
 from benchmarks.conditions import teachers
 from benchmarks.conditions.drawing import Drawing
-from benchmarks.spaces.nasbench201 import parse_cell
+from benchmarks.spaces.cells import parse_cell
 from benchmarks.timing.plain import PlainCellNetwork, PlainResNet
 from tests.cases import SPACE, batch
 
@@ -74,6 +75,54 @@ def test_trained_weights_compute_what_the_plain_network_computes(tmp_path: Path,
         outputs = stack(images, loaded)
         assert_close(outputs.logits[0], network(images), rtol=1e-4, atol=1e-5)
         assert_close(outputs.features[0], network.features(images), rtol=1e-4, atol=1e-5)  # type: ignore[operator]
+
+
+def left_by(code: str, network: nn.Module) -> dict[str, object]:
+    """What training code saves of a network, beside its options, optimiser and schedule."""
+    state, options = network.state_dict(), Namespace(model="resnet20", lr_decay_epochs=[150, 180, 210], nce_t=0.07)
+    optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [100, 150])
+    beside = {"optimizer": optimizer.state_dict(), "lr_scheduler": schedule.state_dict()}
+    distiller = {f"module.student.{key}": value for key, value in state.items()}
+    distiller |= {f"module.teacher.{key}": value + 1 for key, value in state.items()}
+    distiller |= {"module.conv_reg.conv.weight": torch.zeros(3, 3)}
+    return {
+        "RepDistiller, last": {"opt": options, "model": state, **beside},
+        "RepDistiller, epoch": {"epoch": 240, "model": state, "accuracy": torch.tensor(72.3), **beside},
+        "torchdistill": {"model": state, "best_value": 72.3, "args": options, **beside},
+        "mdistiller": {"epoch": 240, "model": distiller, "best_acc": np.float64(72.3), **beside},
+        "mdistiller, student": {"model": state},
+    }[code]  # type: ignore[return-value]
+
+
+LAYOUTS = ["RepDistiller, last", "RepDistiller, epoch", "torchdistill", "mdistiller", "mdistiller, student"]
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["today's format", "the one before 1.6"])
+@pytest.mark.parametrize("code", LAYOUTS)
+def test_what_training_code_leaves_is_read_and_its_options_are_not_built(
+    tmp_path: Path, code: str, zipped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, images = trained("resnet20")
+    path = tmp_path / "resnet20_last.pth"
+    torch.save(left_by(code, network), path, _use_new_zipfile_serialization=zipped)
+    monkeypatch.setattr("argparse.Namespace", None)  # whoever built one would fail
+    stack = teachers.build("resnet20", "cifar10", 10, 8)
+    with torch.no_grad():
+        logits = stack(images, teachers.load(stack, path, CPU)).logits[0]
+        assert_close(logits, network(images), rtol=1e-4, atol=1e-5)
+
+
+def test_other_objects_are_refused_by_name_with_what_to_do(tmp_path: Path) -> None:
+    network, _ = trained("resnet20")
+    stack = teachers.build("resnet20", "cifar10", 10, 8)
+    for content, name in (
+        (network, r"benchmarks\.timing\.plain\.PlainResNet"),
+        ({"model": network.state_dict(), "opt": Namespace(folder=tmp_path)}, r"pathlib[\w.]*\.PosixPath"),
+    ):
+        torch.save(content, tmp_path / "teacher.pth")
+        with pytest.raises(ValueError, match=rf"it holds a {name}, .* torch\.save\(model\.state_dict\(\), FILE\)"):
+            teachers.load(stack, tmp_path / "teacher.pth", CPU)
 
 
 class Runs:

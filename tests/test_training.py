@@ -13,13 +13,13 @@ from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
 from benchmarks.conditions.teachers import NORM_PARTS
-from benchmarks.spaces.nasbench201 import EDGES, live_edges, parse_cell
+from benchmarks.spaces.cells import EDGES, live_edges, parse_cell
 from benchmarks.timing.plain import PlainCellNetwork, PlainResNet, plain_state, with_weights
 from proxies.probing.network import NormState, Weights
 from search.distillation import checkpoint, methods
 from search.distillation.images import Batch
 from search.distillation.loop import WEIGHTS, Outcome, Recipe, Stepper, Watch, accuracy, train
-from search.distillation.methods import Objective
+from search.distillation.objective import Objective
 from search.distillation.pace import StackStepper
 from search.distillation.students import Model, Precision, Seen
 from tests.cases import DEAD, MIXED, plain_cell, small_data, small_model, stack_of
@@ -76,7 +76,11 @@ def test_steps_are_those_of_plain_pytorch(name: str) -> None:
     data = small_data()
     optimizers = [torch.optim.SGD(p, 0.05, 0.9, weight_decay=5e-4) for p in (model.parameters(), plain.parameters())]
     stepper = Stepper(
-        model, Objective({"ce": 1.0}, model, None, data, 0), optimizers[0], torch.amp.GradScaler(enabled=False), print
+        model,
+        Objective(methods.parse("ce"), model, None, data, 0),
+        optimizers[0],
+        torch.amp.GradScaler(enabled=False),
+        print,
     )
     for batch in data.epoch(8, 0, 0):
         batch = batch._replace(images=batch.images.double())
@@ -122,7 +126,7 @@ def test_students_in_a_stack_take_the_steps_that_they_take_alone() -> None:
     steppers = []
     for model in alone:
         optimizer = torch.optim.SGD(model.parameters(), 0.05, 0.9, weight_decay=5e-4)
-        steppers.append(Stepper(model, Objective({"ce": 1.0}, model, None, data, 0), optimizer, off, print))
+        steppers.append(Stepper(model, Objective(methods.parse("ce"), model, None, data, 0), optimizer, off, print))
     for number in range(2):
         batch = list(data.epoch(8, 0, 0))[number]
         losses, right = stacked.step(batch)
@@ -205,7 +209,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_used(tmp_path: Pat
 def test_a_folder_with_another_run_is_refused(tmp_path: Path) -> None:
     run(tmp_path)
     data, student = small_data(), small_model("s0:111", 0)
-    objective = Objective({"ce": 1.0}, student, None, data, 0)
+    objective = Objective(methods.parse("ce"), student, None, data, 0)
     with pytest.raises(ValueError, match="holds a run with epochs 3, not epochs 5; give another --out"):
         train(student, objective, data, RECIPE, tmp_path, {"epochs": 5}, Watch())
 
@@ -243,7 +247,7 @@ def test_out_of_memory_halves_the_batch_and_says_so(error: RuntimeError) -> None
     cramped.error = error
     said: list[str] = []
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    objective = Objective({"ce": 1.0}, model, None, data, 0)
+    objective = Objective(methods.parse("ce"), model, None, data, 0)
     stepper = Stepper(cramped, objective, optimizer, torch.amp.GradScaler(enabled=False), said.append)
     batch = next(data.epoch(8, 0, 0))
     loss, _, images = stepper.step(batch).tolist()
@@ -279,7 +283,7 @@ def test_the_average_follows_the_student(tmp_path: Path) -> None:
 def test_mixed_precision_trains(tmp_path: Path, precision: Precision) -> None:
     data, student = small_data(), small_model("s0:111", 0)
     student.precision = precision
-    objective = Objective({"ce": 1.0}, student, None, data, 0)
+    objective = Objective(methods.parse("ce"), student, None, data, 0)
     outcome = train(student, objective, data, RECIPE, tmp_path, SETTINGS, Watch())
     assert outcome.history[-1]["loss"] < outcome.history[0]["loss"]
     assert student.look(data.normalised(data.test.images)).logits.dtype == torch.float32

@@ -1,1 +1,1 @@
-"""Tables as CSV, Markdown and HTML, the report's sections, and runs read back from their folders."""
+"""One HTML page: its sections, and what it is made of. Not here: statistics, pictures, the rows themselves."""

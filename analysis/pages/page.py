@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.pages.tables import UNDEFINED, number
+from analysis.rows.tables import UNDEFINED, number
 from analysis.stats import ranking
 from analysis.stats.bootstrap import Array
 from analysis.stats.comparison import Difference

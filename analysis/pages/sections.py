@@ -7,15 +7,16 @@ import shlex
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from analysis.pages.inline import Drawer
 from analysis.pages.page import Picture, Section, Table, table
-from analysis.pages.runs import MEASURED, Run
-from analysis.pages.tables import checked, read_csv
-from analysis.pictures import charts, figures, heatmaps, searches
+from analysis.pictures import apart, charts, figures, heatmaps, searches
+from analysis.rows import runs
+from analysis.rows.runs import MEASURED, Run
+from analysis.rows.tables import checked, read_csv
 from analysis.stats import comparison
 from analysis.stats.bootstrap import Array
 from analysis.stats.comparison import Difference
@@ -24,14 +25,6 @@ MAPS = {
     "maps": "Class activation maps of each image's own class, high where bright",
     "relations": "Relations among the batch's images that DisWOT compares, images sorted by class",
 }
-PANELS = 9  # proxies whose scores are drawn against the accuracies
-
-
-class Draw(Protocol):
-    """Makes a figure into a picture of the page."""
-
-    def __call__(self, figure: Figure, name: str, title: str, *, wide: bool = False) -> Picture:
-        """The picture; `name` is that of a file."""
 
 
 def ranking_table(run: Run) -> Table:
@@ -43,7 +36,7 @@ def ranking_table(run: Run) -> Table:
 
 
 def pictures(
-    run: Run, names: Sequence[str], scores: Array, found: Sequence[Difference], draw: Draw
+    run: Run, names: Sequence[str], scores: Array, found: Sequence[Difference], draw: Drawer
 ) -> Iterator[Picture]:
     """The pictures of a run."""
     rows = run.ranking.set_index("proxy").loc[list(names)]
@@ -60,22 +53,32 @@ def pictures(
     if len(names) > 1:
         order = [int(number) for number in np.argsort(-rho, kind="stable") if np.isfinite(rho[number])]
         best = [names[number] for number in order]
-        told = charts.critical_difference(best, rho[order], comparison.undecided(best, found))
-        yield draw(told, f"{folder}-apart", "Proxies that a bar joins are not told apart (Holm, 5 %)", wide=True)
+        told = apart.critical_difference(best, rho[order], comparison.undecided(best, found))
+        text = "Proxies with a dot on one line are not told apart (Holm, 5 %)"
+        yield draw(told, f"{folder}-apart", text)
         among = heatmaps.proxy_matrix(names, comparison.correlations_among(scores), "Spearman", low=-1, high=1)
         yield draw(among, f"{folder}-among", "Rank correlation among proxies")
         wins = heatmaps.proxy_matrix(names, comparison.wins(names, found), "share of resamples", low=0, high=1)
         yield draw(wins, f"{folder}-wins", "How often the row's proxy is ahead of the column's")
+    yield _scores(run, names, rho, draw)
+
+
+def _scores(run: Run, names: Sequence[str], rho: Array, draw: Drawer) -> Picture:
+    """The first page of scores against the truth; all of them are in the files, where there are any."""
     shown = {
-        name: (run.scores[run.proxies.index(name), 0], f"rho {rho[number]:.3f}")
-        for number, name in enumerate(names[:PANELS])
+        name: (run.scores[run.proxies.index(name), 0], f"rho {rho[number]:.3f}") for number, name in enumerate(names)
     }
     label = f"{run.options['target']}, {run.options['dataset']}"
-    panels = figures.score_against_truth(shown, run.truth, label)
-    yield draw(panels, f"{folder}-scores", f"Scores of seed {run.seeds[0]} against the truth, best proxies", wide=True)
+    subject = runs.subject(names, str(run.options.get("proxy", "")))
+    pages = figures.score_against_truth(shown, run.truth, label, subject)
+    text = f"Scores of seed {run.seeds[0]} against the truth"
+    if len(names) > figures.PANELS:
+        text += f": {figures.PANELS} of {len(names)} proxies, the best ones"
+        text += " and the best that the run is about" if subject else ""
+    return draw(pages, f"{run.folder.name}-scores", text, wide=True)
 
 
-def of_ablations(folder: Path, draw: Draw) -> list[Section]:
+def of_ablations(folder: Path, draw: Drawer) -> list[Section]:
     """A section for each ablation in a folder and those inside it. Raises ValueError where there is none."""
     needed = {"ablation", "setting", "proxy", "spearman", "low", "high"}
     columns = ["setting", "proxy", "n", "seeds", "spearman", "spearman_sd", "low", "high"]
@@ -102,7 +105,7 @@ def of_ablations(folder: Path, draw: Draw) -> list[Section]:
     return sections
 
 
-def of_search(folder: Path, draw: Draw) -> Section:
+def of_search(folder: Path, draw: Drawer) -> Section:
     """The winners of a search and its curves. Raises ValueError where the folder holds none."""
     missing = [name for name in ("history.csv", "best.csv") if not (folder / name).is_file()]
     if missing:

@@ -1,4 +1,4 @@
-"""Charts of correlations: with intervals, against cost, told apart or not, over conditions."""
+"""Charts of correlations: with intervals, against cost, over conditions. Which are told apart: apart.py."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from analysis.pictures.figures import ACCENT, COLOURS, COLUMN, GREY, POINT, style
 from analysis.stats.bootstrap import Array
@@ -34,7 +35,10 @@ def correlation_bars(names: Sequence[str], rho: Array, low: Array, high: Array, 
 
 
 def cost_against_quality(names: Sequence[str], seconds: Array, rho: Array) -> Figure:
-    """Seconds a candidate [P] against correlation [P]; those that nothing beats in both are joined. All are named."""
+    """Seconds a candidate [P] against correlation [P]; those that nothing beats in both are joined. All are named.
+
+    A name's line runs level to the edge and slants to its name outside, so that no two of them cross.
+    """
     shown = np.flatnonzero(np.isfinite(seconds) & np.isfinite(rho) & (seconds > 0))
     shown = shown[np.argsort(-rho[shown], kind="stable")]
     front = shown[pareto_front(seconds[shown], rho[shown])]
@@ -42,43 +46,40 @@ def cost_against_quality(names: Sequence[str], seconds: Array, rho: Array) -> Fi
     with style():
         figure = Figure(figsize=(COLUMN, max(2.4, 0.7 + 0.125 * len(shown))), layout="constrained")
         axis = figure.subplots()
-        axis.plot(1000 * seconds[shown], rho[shown], "o", color=GREY, markersize=4, alpha=0.7)
-        axis.plot(1000 * seconds[front], rho[front], "o-", color=ACCENT, markersize=5, linewidth=1)
         axis.set_xscale("log")
         axis.margins(x=0.1, y=0.05)
+        axis.plot(1000 * seconds[shown], rho[shown], "o", color=GREY, markersize=4, alpha=0.7)
+        axis.plot(1000 * seconds[front], rho[front], "o-", color=ACCENT, markersize=5, linewidth=1)
         axis.locator_params(axis="x", numticks=5)
-        low, high = axis.get_ylim()
-        for one, level in zip(shown.tolist(), _levels((rho[shown] - low) / (high - low)), strict=True):
-            axis.annotate(
-                names[one],
-                (1000 * seconds[one], rho[one]),
-                (1.06, level),
-                textcoords="axes fraction",
-                va="center",
-                fontsize=6.5,
-                color=ACCENT if one in front else "black",
-                arrowprops={
-                    "arrowstyle": "-",
-                    "relpos": (0, 0.5),
-                    "color": GREY,
-                    "linewidth": 0.4,
-                    "shrinkA": 0,
-                    "shrinkB": 2,
-                },
-            )
+        if len(shown):
+            _names_at_the_edge(axis, names, shown.tolist(), 1000 * seconds[shown], rho[shown], set(front.tolist()))
         axis.set_xlabel("ms a candidate")
         axis.set_ylabel("Spearman with accuracy")
     return figure
 
 
+def _names_at_the_edge(
+    axis: Axes, names: Sequence[str], shown: Sequence[int], x: Array, y: Array, accented: set[int]
+) -> None:
+    """The names of points, highest first, outside the right edge of an axis that is logarithmic in x."""
+    axis.set(xlim=axis.get_xlim(), ylim=axis.get_ylim())  # where they are now: the lines below would move them
+    places = axis.transAxes.inverted().transform(axis.transData.transform(np.column_stack([x, y])))
+    for one, (across, height), level in zip(shown, places, _levels(places[:, 1]), strict=True):
+        bend = ([across, 1.0, 1.1], [height, height, level])
+        axis.plot(*bend, color=GREY, linewidth=0.4, zorder=0, transform=axis.transAxes, clip_on=False)
+        colour = ACCENT if one in accented else "black"
+        axis.text(1.11, level, names[one], va="center", fontsize=6.5, color=colour, transform=axis.transAxes)
+
+
 def _levels(heights: Array) -> Array:
-    """Places of labels in 0 to 1 near their heights, highest first, and far enough apart to be read: [P] -> [P]."""
+    """Places of labels in 0 to 1, as near as can be to their heights, highest first, far enough apart to be read.
+
+    The nearest places by least squares: those of an isotonic regression, once the distances are added up. [P] -> [P]
+    """
     gap = 1 / max(len(heights), 12)
-    lowest = gap * np.arange(len(heights))[::-1]
-    levels: Array = np.minimum(np.maximum(heights, lowest), 1.0)
-    for number in range(1, len(levels)):
-        levels[number] = min(levels[number], levels[number - 1] - gap)
-    return levels
+    steps = gap * np.arange(len(heights))
+    nearest = isotonic_regression(heights + steps, increasing=False).x
+    return np.asarray(np.clip(nearest, steps[-1], 1.0) - steps)
 
 
 def pareto_front(cost: Array, quality: Array) -> NDArray[np.intp]:
@@ -86,45 +87,6 @@ def pareto_front(cost: Array, quality: Array) -> NDArray[np.intp]:
     as_cheap, as_good = cost[:, None] <= cost, quality[:, None] >= quality
     better = (cost[:, None] < cost) | (quality[:, None] > quality)
     return np.flatnonzero(~(as_cheap & as_good & better).any(0))
-
-
-def critical_difference(names: Sequence[str], rho: Array, stretches: Sequence[tuple[int, int]]) -> Figure:
-    """Proxies on the axis of their correlation, best first; a bar joins those that are not told apart.
-
-    In the manner of Demšar (JMLR 2006), on correlations rather than mean ranks, and by paired tests.
-    """
-    half = -(-len(names) // 2)
-    height = 0.16
-    bottom = -height * (half + len(stretches)) - 0.3
-    with style():
-        figure = Figure(figsize=(2 * COLUMN, 0.6 - 1.1 * bottom), layout="constrained")
-        axis = figure.subplots()
-        left, right = float(np.nanmin(rho)), float(np.nanmax(rho))
-        margin = 0.02 * max(right - left, 1e-6)
-        for number, (first, last) in enumerate(stretches):
-            level = -height * (number + 1)
-            axis.plot([rho[last] - margin, rho[first] + margin], [level, level], color=ACCENT, linewidth=3)
-        for number, name in enumerate(names):
-            best = number < half
-            level = -height * (len(stretches) + 1 + (number if best else len(names) - 1 - number)) - 0.15
-            edge = right + 4 * margin if best else left - 4 * margin
-            axis.plot([rho[number], rho[number], edge], [0, level, level], color=GREY, linewidth=0.7)
-            text = f"{name}  {rho[number]:.3f}"
-            axis.text(edge, level, f" {text} ", ha="left" if best else "right", va="center", fontsize=8)
-        axis.plot(rho, np.zeros(len(rho)), "o", color=POINT, markersize=4)
-        axis.set_ylim(bottom, 0.1)
-        axis.set_xlim(left - 20 * margin, right + 20 * margin)
-        axis.set_xticks(
-            [tick for tick in axis.get_xticks() if left - 20 * margin <= tick <= min(right + 20 * margin, 1)]
-        )
-        axis.xaxis.set_ticks_position("top")
-        axis.xaxis.set_label_position("top")
-        axis.set_xlabel("Spearman with accuracy")
-        axis.spines["bottom"].set_visible(False)
-        axis.spines["left"].set_visible(False)
-        axis.spines["top"].set_visible(True)
-        axis.set_yticks([])
-    return figure
 
 
 def ablation(rows: pd.DataFrame, title: str) -> Figure:

@@ -43,8 +43,12 @@ def training_curves(runs: Mapping[tuple[str, str, int], pd.DataFrame]) -> Figure
             for (student, method, _), table in runs.items():
                 colour, dash = looks(student, method)
                 width = 1.4 if len(students) <= len(DASHES) else 0.6
-                axis.plot(table["epoch"], table[column], color=colour, linestyle=dash, linewidth=width)
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+                mark = "o" if len(table) == 1 else None  # one epoch makes no line
+                axis.plot(table["epoch"], table[column], marker=mark, color=colour, linestyle=dash, linewidth=width)
+            if max(map(len, runs.values()), default=0) > 1:
+                axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            else:
+                axis.set_xticks(sorted({epoch for table in runs.values() for epoch in table["epoch"]}))
             axis.set_xlabel("epoch")
             axis.set_ylabel(label)
         figure.legend(handles=lines, loc="outside right upper", fontsize=7)

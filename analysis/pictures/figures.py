@@ -1,25 +1,27 @@
 """Figures over rows: the house style, how a figure is saved, and scores against accuracies.
 
 Colour-blind safe (Okabe & Ito), readable at a column's width, drawn without a display. Charts of correlations stand in
-analysis/pictures/charts.py, matrices and maps in analysis/pictures/heatmaps.py.
+charts.py beside this file, matrices and maps in heatmaps.py.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from analysis.pages.files import replacing
+from analysis.rows.files import replacing
 from analysis.stats.bootstrap import Array
 
 COLUMN = 3.4  # inches, of a two-column page
+PANELS = 12  # proxies on a page
 DENSE = 1000  # more points than this are drawn as densities
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 POINT, ACCENT, GREY, DENSITY = COLOURS[0], COLOURS[1], "#777777", "cividis"
@@ -40,10 +42,20 @@ def save(figure: Figure, path: Path) -> None:
         meanwhile.write_bytes(drawn(figure, path.suffix[1:]))
 
 
-def save_both(figure: Figure, folder: Path, name: str) -> None:
-    """Write a figure as PNG and as PDF."""
-    for kind in ("png", "pdf"):
-        save(figure, folder / f"{name}.{kind}")
+def save_both(figure: Figure | Iterable[Figure], folder: Path, name: str) -> None:
+    """Write a figure as PNG and as PDF; of several pages the PNG has the first, the PDF all."""
+    pages = [figure] if isinstance(figure, Figure) else list(figure)
+    save(pages[0], folder / f"{name}.png")
+    if len(pages) == 1:
+        save(pages[0], folder / f"{name}.pdf")
+        return
+    with (
+        style(),
+        replacing(folder / f"{name}.pdf") as meanwhile,
+        PdfPages(meanwhile, metadata={"CreationDate": None}) as document,
+    ):
+        for page in pages:
+            document.savefig(page)
 
 
 def drawn(figure: Figure, kind: str, dpi: int = 160) -> bytes:
@@ -54,12 +66,30 @@ def drawn(figure: Figure, kind: str, dpi: int = 160) -> bytes:
     return buffer.getvalue()
 
 
-def score_against_truth(panels: Mapping[str, tuple[Array, str]], truth: Array, label: str) -> Figure:
+def score_against_truth(
+    panels: Mapping[str, tuple[Array, str]], truth: Array, label: str, subject: Collection[str] = ()
+) -> Iterator[Figure]:
     """One panel a proxy: its scores against the accuracies, titled with its correlation; failed scores are left out.
 
-    panels: proxy -> (scores [n], what to say beside the name); truth [n] in percent. Scores that span more than
-    three orders of magnitude get a logarithmic axis.
+    panels: proxy -> (scores [n], what to say beside the name), best first; truth [n] in percent. Scores that span more
+    than three orders of magnitude get a logarithmic axis. More than PANELS take further pages; a proxy that the run is
+    about (`subject`) stands on the first.
     """
+    names = list(panels)
+    if about := [name for name in names if name in subject]:
+        names.remove(about[0])
+        names.insert(min(list(panels).index(about[0]), PANELS - 1), about[0])
+    for start in range(0, len(names), PANELS):
+        shown = names[start : start + PANELS]
+        figure = _page({name: panels[name] for name in shown}, truth, label)
+        if len(names) > PANELS:
+            further = f"{start + 1} to {start + len(shown)} of {len(names)} proxies"
+            first = f"{PANELS} of {len(names)} proxies; the others: further pages of the PDF"
+            figure.supxlabel(further if start else first, fontsize=9)
+        yield figure
+
+
+def _page(panels: Mapping[str, tuple[Array, str]], truth: Array, label: str) -> Figure:
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     with style():

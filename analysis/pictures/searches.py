@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.pages.tables import number
 from analysis.pictures.charts import pareto_front
 from analysis.pictures.figures import COLOURS, COLUMN, style
+from analysis.rows.tables import number
 from analysis.stats.ranking import Array
 
 ALWAYS = ["strategy", "proxy", "seed", "arch", "fitness", "params", "macs", "truth", "regret", "evaluations", "seconds"]

@@ -1,1 +1,1 @@
-"""Statistics over arrays of scores and accuracies: numpy, scipy and pandas only."""
+"""Statistics over arrays of scores and accuracies: numpy, scipy and pandas only. Not here: tables on disk, pictures."""

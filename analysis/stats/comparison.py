@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.pages.runs import Run
-from analysis.pages.tables import UNDEFINED
+from analysis.rows.runs import Run
+from analysis.rows.tables import UNDEFINED
 from analysis.stats.bootstrap import RESAMPLES, Array, percentile_interval, spearman_resamples
 from analysis.stats.ranking import spearman
 
@@ -202,15 +202,24 @@ def wins(names: Sequence[str], pairs: Sequence[Difference]) -> Array:
     return found
 
 
-def undecided(names: Sequence[str], pairs: Sequence[Difference]) -> list[tuple[int, int]]:
-    """Longest stretches (first, last) of a list of proxies, best first, inside which no pair is told apart."""
+def undecided(names: Sequence[str], pairs: Sequence[Difference]) -> list[list[int]]:
+    """Groups of a list of proxies, best first, inside which no pair is told apart; every such pair is in one of them.
+
+    Positions in ascending order. Being alike is not transitive, so a group may leave out who stands between its ends.
+    """
     place = {name: number for number, name in enumerate(names)}
-    apart = {tuple(sorted((place[pair.first], place[pair.second]))) for pair in pairs if pair.winner}
-    stretches: list[tuple[int, int]] = []
-    for first in range(len(names)):
-        last = first
-        while last + 1 < len(names) and not any((i, last + 1) in apart for i in range(first, last + 1)):
-            last += 1
-        if last > first and (not stretches or last > stretches[-1][1]):
-            stretches.append((first, last))
-    return stretches
+    alike = ~np.eye(len(names), dtype=bool)
+    for pair in pairs:
+        if pair.winner:
+            a, b = place[pair.first], place[pair.second]
+            alike[a, b] = alike[b, a] = False
+    missing, groups = np.triu(alike), []
+    while missing.any():
+        first = int(np.flatnonzero(missing.any(axis=1))[0])
+        group = [first, int(np.flatnonzero(missing[first])[-1])]  # the widest first: fewer groups
+        for one in range(len(names)):
+            if alike[one, group].all():
+                group.append(one)
+        missing[np.ix_(group, group)] = False
+        groups.append(sorted(group))
+    return groups

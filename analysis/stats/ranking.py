@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from analysis.rows.ties import to_be_ranked
 from analysis.stats.bootstrap import RESAMPLES, Array, percentile_interval, spearman_resamples
 
 TOP = 10  # candidates that top10_mean_truth looks at
@@ -63,7 +64,7 @@ def rank(
         )
     if not ok.any():  # nothing was predicted, and a proxy without scores has no favourite either
         return undefined(len(truth), len(scores))
-    ranked = np.where(ok, scores, -np.inf)
+    ranked = to_be_ranked(scores, ok)
     rhos = np.array([spearman(row, truth) for row in ranked])
     low = high = np.nan
     if not whole_space:

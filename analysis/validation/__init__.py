@@ -1,1 +1,4 @@
-"""Why a correlation differs from a published one: experiments, and forms of proxies that only they score."""
+"""Why a correlation differs from a published one: what is published, experiments, forms of proxies only they score.
+
+Not here: the scoring itself, which benchmarks/rank.py does.
+"""

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.pages.tables import interval, number
+from analysis.rows.tables import interval, number
 from analysis.stats.bootstrap import percentile_interval, spearman_resamples
 from analysis.stats.ranking import spearman
 
@@ -79,7 +79,7 @@ EXPERIMENTS = (
     Experiment("regions", "one channel", 0.725, (":regions_thin",)),
     Experiment("regions", "one channel, 1,000 images cut to 4 x 4", 0.725, (":regions_thin_crops",), CROPS),
     Experiment("fisher", "every cell on images of its own", 0.360, (":fisher_own_images",), OWN_IMAGES),
-    Experiment("fisher", "convolutions of the cells with a bias", 0.360, (":fisher_biased",)),
+    Experiment("fisher", "convolutions of the cells with a bias", 0.360, ("fisher_biased",)),
     Experiment("fisher", "a filter's size left out", 0.360, (":fisher_channels",)),
     Experiment("fisher", "of the blocks' outputs, a filter's size left out", 0.360, (":fisher_blocks",)),
     Experiment("fisher", "batch 32", 0.488, ("fisher",), BATCH_32),

@@ -1,37 +1,21 @@
 """Variants of registered proxies, each changed in one thing: analysis/validate.py --experiments scores them.
 
 Not registered, and not for ranking: they tell which difference from a source moves a correlation, and which does not.
-Named on the command line as a user's own: --proxy analysis/validation/variants.py:fisher_biased.
+Named on the command line as a user's own: --proxy analysis/validation/variants.py:fisher_channels.
 """
 
 from __future__ import annotations
-
-from math import prod, sqrt
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from proxies.gradient import fisher, grad_norm
-from proxies.probing.network import Layer, Taps, Weights
+from proxies.probing.network import Taps, Weights
 from proxies.probing.probe import Probe
 
 OWN_IMAGES = 64
 CROP = 4  # the smallest images that two halvings leave something of
-
-
-def fisher_biased(probe: Probe) -> Tensor:
-    """fisher, the convolutions of the cells with biases as PyTorch draws them, higher better.
-
-    A bias in front of a normalisation changes neither logits nor gradients, so it is added to the outputs alone.
-    """
-    parts = []
-    for response in probe.responses:
-        output, layer = response.output, response.layer
-        if ".edge" in layer.role:
-            output = output + _bias(probe, layer)[:, None]
-        parts.append((response.members, _channels(output * response.gradient).sum(1) * prod(layer.shape[1:])))
-    return probe.total_over(parts)
 
 
 def fisher_channels(probe: Probe) -> Tensor:
@@ -82,12 +66,6 @@ def regions_thin_crops(probe: Probe) -> Tensor:
 def _channels(product: Tensor) -> Tensor:
     """Outputs times gradients [a, N, C, positions] -> half the mean square over images of their sums, [a, C]."""
     return product.sum(3, dtype=torch.float64).square().mean(1) / 2
-
-
-def _bias(probe: Probe, layer: Layer) -> Tensor:
-    """Uniform between -b and b, b = 1 / sqrt(fan_in), as PyTorch draws a convolution's bias: [C]."""
-    normal = probe.noise(f"bias {layer.role}", layer.shape[:1])
-    return torch.erf(normal / sqrt(2)) / sqrt(prod(layer.shape[1:]))
 
 
 def _on_own_images(probe: Probe) -> Probe:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision import datasets
 
 from benchmarks.conditions.drawing import generator
 from benchmarks.reading.limits import LARGEST, MEBIBYTE, check_size, shown
+from benchmarks.reading.naming import meant
 from benchmarks.reading.pickles import MALFORMED
 
 DATA_VARIABLE = "DISWOT_DATA"  # a folder of local data: images for --data-dir, accuracy tables for tests
@@ -38,10 +41,28 @@ DATASETS = {
 }
 
 
+MOST_CLASSES, LARGEST_SIDE = 100_000, 2048
+OWN = re.compile(r"[\w.+-]{1,64}:([0-9]{1,6})x([0-9]{1,4})", re.ASCII)
+
+
 def find_dataset(name: str) -> Dataset:
-    """The data set of this name. Raises ValueError, naming those there are."""
+    """The data set of this name, or one of the user's own, NAME:CLASSESxRESOLUTION (pets:37x64).
+
+    Raises ValueError, naming those there are.
+    """
+    if found := OWN.fullmatch(name):
+        own = Dataset(int(found[1]), int(found[2]))
+        if not (2 <= own.classes <= MOST_CLASSES and 1 <= own.resolution <= LARGEST_SIDE):
+            raise ValueError(
+                f"data set {name!r}: 2 to {MOST_CLASSES:,} classes, images of 1 to {LARGEST_SIDE:,} pixels a side"
+            )
+        return own
     if name not in DATASETS:
-        raise ValueError(f"no data set is called {name!r}; there are: {', '.join(DATASETS)}")
+        there = f"{', '.join(DATASETS)}, or your own as NAME:CLASSESxRESOLUTION"
+        hint = meant(name, DATASETS)
+        if name == "cifar10-valid":  # NAS-Bench-201's name for half of the training images to train on
+            hint = "; its accuracies are those of --dataset cifar10 --truth nasbench201:x-valid"
+        raise ValueError(f"no data set is called {name!r}; there are: {there}{hint}")
     return DATASETS[name]
 
 
@@ -91,6 +112,18 @@ class Source:
         return Batch(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
 
 
+class Given(Source):
+    """One batch that is there already, whatever the seed: images [N, C, H, W], as networks are to get them."""
+
+    def __init__(self, batch: Batch, dataset: Dataset) -> None:
+        super().__init__("given", dataset)
+        self._batch = batch
+
+    def batch(self, size: int, seed: int) -> Batch:
+        """The batch."""
+        return self._batch
+
+
 def open_source(name: str, dataset_name: str, *, data_dir: str | None = None, download: bool = False) -> Source:
     """The source of batches that `--batch` names: noise, cifar10, cifar100, or the path of a .npz file.
 
@@ -105,15 +138,16 @@ def open_source(name: str, dataset_name: str, *, data_dir: str | None = None, do
         return Source(name, dataset, cifar("--batch", name, data_dir, download))
     if name.endswith(".npz"):
         return Source(shown(Path(name).name), dataset, npz("--batch", Path(name), dataset))
-    raise ValueError(f"no batch is called {name!r}; there are: noise, cifar10, cifar100, or the path of a .npz file")
+    near = meant(name, ("noise", "cifar10", "cifar100"))
+    raise ValueError(
+        f"no batch is called {name!r}; there are: noise, cifar10, cifar100, or the path of a .npz file{near}"
+    )
 
 
 def cifar(
     option: str, name: str, data_dir: str | None, download: bool, *, train: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """CIFAR images uint8 [n, 3, 32, 32] and labels [n] by torchvision. Raises ValueError where they are not there."""
-    from torchvision import datasets  # slow to import, and most runs need none of it
-
     root = data_dir or os.environ.get(DATA_VARIABLE) or "data"
     kind = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
     try:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.conditions.drawing import Drawing
-from benchmarks.reading.limits import check_size
-from benchmarks.reading.pickles import MALFORMED, scan_torch, short
+from benchmarks.reading import statedicts
+from benchmarks.reading.naming import meant
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.resnet import IMAGENET, ResNetStack
 from benchmarks.spaces.stack import Stack
@@ -36,7 +36,7 @@ TEACHERS = {
 def check_name(name: str) -> None:
     """Raises ValueError for a teacher that there is none of."""
     if name not in TEACHERS:
-        raise ValueError(f"no teacher is called {name!r}; there are: {', '.join(TEACHERS)}")
+        raise ValueError(f"no teacher is called {name!r}; there are: {', '.join(TEACHERS)}{meant(name, TEACHERS)}")
 
 
 def build(name: str, dataset: str, classes: int, resolution: int) -> Stack:
@@ -91,25 +91,9 @@ def state_dict(stack: Stack, weights: Weights) -> dict[str, Tensor]:
 def load(stack: Stack, path: Path, device: torch.device) -> Weights:
     """Trained weights from a state dict in the field's naming (RepDistiller's ResNets, the NAS-Bench-201 networks').
 
-    Loaded as tensors only: nothing in the file is run. A dict with the state under "model" or "state_dict" will do.
+    Loaded as tensors only, in any layout that benchmarks/reading/statedicts.py knows: nothing in the file is run.
     """
-    try:
-        check_size(path, "weights")
-        scan_torch(path, weights=True)
-        content = torch.load(path, map_location=device, weights_only=True)
-    except OSError as error:
-        raise ValueError(f"teacher weights {path}: {error.strerror or error}") from None
-    except MALFORMED as error:
-        reason = "tensors alone are loaded, and it is no file of these"
-        if isinstance(error, (ValueError, RuntimeError)):  # others say a byte, or advise to load it unsafely
-            reason = short(error).removeprefix(f"{path}: ")
-        raise ValueError(f"teacher weights {path}: not a state dict that loads safely ({reason})") from None
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict):
-        raise ValueError(f"teacher weights {path}: holds a {type(content).__name__}, not a state dict")
-    state = {str(key).removeprefix("module."): value for key, value in content.items()}
+    state = statedicts.read(path, device, f"teacher weights {path}")
     kernels: dict[Layer, Tensor] = {}
     norms: dict[Layer, NormState] = {}
     for layer in stack.layers:

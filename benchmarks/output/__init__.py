@@ -1,1 +1,1 @@
-"""What a command shares with the others: its options, errors, tables, and what it leaves beside its results."""
+"""What a command shares with the others: options, errors, what it prints and leaves. It knows nothing of scores."""

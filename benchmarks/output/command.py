@@ -1,31 +1,31 @@
-"""What all commands share: options from a dataclass, one-line errors, a progress bar, tables on the terminal.
+"""What the doors of all commands share: options from a dataclass, one-line errors.
 
-Light on purpose: nothing here imports torch, so that --help answers at once.
+Light on purpose: nothing here imports torch or rich, so that --help answers at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
 import os
-import shlex
+import re
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import jsonargparse
 import yaml
 
+from benchmarks.output.naming import BAD_INPUT, said
 from benchmarks.reading.limits import check_size, shown
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from benchmarks.reading.naming import option_meant
 
 DEBUG_VARIABLE = "DISWOT_DEBUG"  # set it to see the traceback of what is otherwise one line
-BAD_INPUT, INTERRUPTED = 2, 130
+INTERRUPTED = 130
+CHOICE = re.compile(r'Parser key "(\w+)": .*?typing\.Literal(\[.*?\]).* (?:Got|Given) value: (.*)')
 DEEPEST = 10  # lists and maps in one another, in a configuration
 
 O = TypeVar("O")  # noqa: E741, an options dataclass
@@ -41,13 +41,17 @@ def argument(text: str) -> Any:
     return dataclasses.field(kw_only=True, metadata={"help": text, "positional": True})
 
 
-def typed() -> str:
-    """The running command as one types it to make its tables and pictures again."""
-    return shlex.join(["python", *sys.argv])
-
-
 class Parser(jsonargparse.ArgumentParser):
-    """A parser whose errors are one line, with exit code 2."""
+    """A parser whose errors are one line, with exit code 2; its texts call commands as the user does."""
+
+    def __init__(self, *others: Any, prog: str, description: str, **named: Any) -> None:
+        super().__init__(*others, prog=said(prog, ours=True), description=said(description, ours=True), **named)
+
+    def add_argument(self, *names: Any, **named: Any) -> Any:
+        """See argparse."""
+        if isinstance(named.get("help"), str):
+            named["help"] = said(named["help"], ours=True)
+        return super().add_argument(*names, **named)
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, *others: Any, **named: Any
@@ -60,8 +64,20 @@ class Parser(jsonargparse.ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong, and end."""
-        print(f"{self.prog}: error: {shown(message)} (see --help)", file=sys.stderr)
+        if unknown := re.search(r"nrecognized arguments: --([A-Za-z0-9_-]+)", message):
+            options = [text[2:] for text in self._option_string_actions if text.startswith("--")]
+            message += option_meant(unknown[1].replace("_", "-"), options)
+        print(f"{self.prog}: error: {shown(self._plain(message))} (see --help)", file=sys.stderr)
         raise SystemExit(BAD_INPUT)
+
+    def _plain(self, message: str) -> str:
+        """What jsonargparse says of a value that is none of its choices, without its words for types."""
+        found = CHOICE.fullmatch(" ".join(message.split()))
+        if found is None:
+            return message
+        named = any(f"--{found[1].replace('_', '-')}" in action.option_strings for action in self._actions)
+        name = f"--{found[1].replace('_', '-')}" if named else found[1]
+        return f"{name} {found[3]}: there are {', '.join(ast.literal_eval(found[2]))}"
 
 
 class ConfigFile(jsonargparse.ActionConfigFile):
@@ -125,6 +141,7 @@ def parse(options: type[O], prog: str, arguments: Sequence[str] | None = None) -
 
 def reported(prog: str, run: Callable[[], None]) -> int:
     """Run a command's body; its exit code. Bad input is one line and code 2, Ctrl-C says how to go on."""
+    prog = said(prog, ours=True)
     try:
         run()
     except KeyboardInterrupt:
@@ -133,7 +150,7 @@ def reported(prog: str, run: Callable[[], None]) -> int:
     except (ValueError, OSError, sqlite3.Error) as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
-        print(f"{prog}: error: {_one_line(error)}", file=sys.stderr)
+        print(f"{prog}: error: {said(_one_line(error))}", file=sys.stderr)
         return BAD_INPUT
     return 0
 
@@ -142,58 +159,3 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return shown(f"{error.filename}: {error.strerror}")
     return shown(str(error))
-
-
-class Advance(Protocol):
-    """Moves a progress bar on by a count, and may change what it says."""
-
-    def __call__(self, count: int, text: str | None = None) -> None:
-        """Move it."""
-
-
-@contextmanager
-def progress(text: str, total: int) -> Iterator[Advance]:
-    """A progress bar on stderr with count, rate and time left; yields what advances it."""
-    from rich import progress as rich_progress
-    from rich.console import Console
-
-    class Rate(rich_progress.ProgressColumn):
-        def render(self, task: rich_progress.Task) -> str:
-            speed = task.finished_speed or task.speed
-            return "" if not speed else f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each"
-
-    columns = (
-        rich_progress.TextColumn("{task.description}", markup=False),  # names of files among it
-        rich_progress.BarColumn(),
-        rich_progress.MofNCompleteColumn(),
-        Rate(),
-        rich_progress.TimeElapsedColumn(),
-        rich_progress.TextColumn("left"),
-        rich_progress.TimeRemainingColumn(elapsed_when_finished=False),
-    )
-    with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(text, total=total)
-        yield lambda count, text=None: bar.update(task, advance=count, description=text)
-
-
-def console() -> Console:
-    """The terminal, or, where output goes to a file, one wide enough for every table."""
-    from rich.console import Console
-
-    made = Console(highlight=False)
-    return made if made.is_terminal else Console(highlight=False, width=150)
-
-
-def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str, *, texts: int = 1) -> None:
-    """Print a table: the first columns, which hold texts, left; the others, which hold numbers, right."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    made = box.SIMPLE_HEAD if any(headers) else None
-    table = Table(title=Text(title), title_justify="left", box=made, show_header=any(headers))
-    for number, header in enumerate(headers):
-        table.add_column(header, justify="left" if number < texts else "right")
-    for row in rows:
-        table.add_row(*(Text(text) for text in row))
-    console().print(table)

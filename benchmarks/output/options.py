@@ -1,18 +1,14 @@
-"""What every command that scores lets its user choose, and the job that comes of it; torch only for the job."""
+"""What commands that score let their users choose, in groups that a door puts together.
+
+What comes of it is made in scoring/asked.py. Light on purpose: no torch, so that --help answers at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from benchmarks.output.command import option
-
-if TYPE_CHECKING:
-    from benchmarks.scoring.jobs import Job
-    from benchmarks.spaces import Space
-    from proxies import Combination, Proxy
 
 LARGEST_BATCH = 100_000
 LARGEST_SEED = 2**31
@@ -22,7 +18,7 @@ LARGEST_SEED = 2**31
 class ScoringOptions:
     """Under which conditions candidates are scored."""
 
-    dataset: str = option("cifar10", "cifar10, cifar100, ImageNet16-120 or imagenet: image size, classes, accuracies")
+    dataset: str = option("cifar10", "cifar10, cifar100, ImageNet16-120, imagenet, or NAME:CLASSESxRESOLUTION")
     space: str = option("nasbench201", "search space; rank.py --list names them; or path/to/file.py:Name, which is run")
     target: str = option("vanilla", "accuracy to predict: vanilla, distilled, or gain (distilled - vanilla)")
     truth: str = option("auto", "table of accuracies: auto, a name (rank.py --list), or the path of a CSV")
@@ -34,67 +30,46 @@ class ScoringOptions:
     init: Literal["kaiming", "normal", "default"] = option("kaiming", "how weights are drawn")
     teacher: str = option("resnet56", "teacher network; rank.py --list names them")
     teacher_weights: str | None = option(None, "state dict of a trained teacher; random weights without it")
-    precision: Literal["float32", "bf16"] = option(
-        "float32", "of the networks' passes; bf16 is faster, and rounds to 3 digits"
+    precision: Literal["float32", "bf16", "float64"] = option(
+        "float32", "of the networks' passes; bf16 is faster, and rounds to 3 digits; float64 shows what float32 rounds"
     )
     device: str = option("auto", "auto, cpu, cuda or cuda:i")
     stack: int | str = option("auto", "candidates scored together: auto or a number; scores differ by rounding alone")
 
 
-def scoring_job(
-    options: ScoringOptions,
-    space: Space,
-    archs: Sequence[str],
-    chosen: Sequence[Proxy | Combination],
-    seeds: Sequence[int],
-) -> Job:
-    """The job that the options name, checked before anything is scored. Raises ValueError for what can't be had."""
-    import torch
+@dataclass
+class EngineOptions:
+    """Who computes."""
 
-    import proxies
-    from benchmarks.conditions import batches, teachers
-    from benchmarks.scoring import jobs
-
-    dataset = batches.find_dataset(options.dataset)
-    teachers.check_name(options.teacher)
-    check_range("batch-size", options.batch_size, 2, LARGEST_BATCH)
-    check_range("seed", seeds[0], 0, LARGEST_SEED)
-    trained = Path(options.teacher_weights) if options.teacher_weights else None
-    device = jobs.find_device(options.device, elsewhere=getattr(options, "engine", "local") == "ray")
-    if trained is not None:  # read once now, so that a bad file ends the run before it starts
-        teachers.load(teachers.build(options.teacher, options.dataset, *dataset), trained, torch.device("cpu"))
-    source = batches.open_source(options.batch, options.dataset, data_dir=options.data_dir, download=options.download)
-    source.batch(options.batch_size, seeds[0])
-    return jobs.Job(
-        space=space,
-        archs=archs,
-        proxies=proxies.parts(list(chosen)),
-        seeds=seeds,
-        source=source,
-        conditions=jobs.Conditions(
-            dataset=options.dataset,
-            batch_size=options.batch_size,
-            draw=options.draw,
-            init=options.init,
-            teacher=options.teacher,
-            teacher_weights=trained,
-            precision=options.precision,
-            device=device,
-        ),
-        stack=stack_size(str(options.stack)),
+    workers: int | str = option("auto", "processes on this machine: auto (its cores, or its GPUs) or a number")
+    engine: Literal["local", "ray"] = option(
+        "local", "local, or ray: tasks on a Ray cluster (pip install '.[cluster]')"
     )
+    address: str | None = option(None, "of the Ray cluster: auto, or HOST:PORT; without it one is started here")
+    gpus_per_task: float = option(1.0, "--engine ray on GPUs: share of one that a task takes; .25 lets four share it")
+
+
+@dataclass
+class RankingOptions(EngineOptions, ScoringOptions):
+    """What is ranked, under which seeds, and where it is left."""
+
+    proxy: str = option(
+        "diswot",
+        "proxies to rank, separated by commas: names, wildcards, all, file.py:name, which is run; -name leaves out",
+    )
+    baselines: str = option("grad_norm,synflow,params,macs", "proxies always ranked beside them; '' for none")
+    sample: int | str = option("auto", "how many candidates to sample by --seed; auto (200, or all there are) or all")
+    archs: str | None = option(None, "score just the candidates that this file lists, a code or index a line")
+    seed: int = option(0, "seed of sample, batch and weights")
+    seeds: int = option(1, "number of proxy seeds, counted up from --seed; tables give mean and spread")
+    out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
+    store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
+    shard: str | None = option(None, "I/N: score only the I-th of N parts, for `data.py merge`; no table is made")
+    unique: bool = option(False, "score each class of cells that compute one function once, its first cell for all")
+    markdown: bool = option(False, "print the table as Markdown")
 
 
 def check_range(name: str, value: int, least: int, most: int) -> None:
     """Raises ValueError for a number out of its range."""
     if not least <= value <= most:
         raise ValueError(f"--{name} {value}: {least} is the least, {most} the most")
-
-
-def stack_size(text: str) -> int | None:
-    """--stack as a number; None for auto."""
-    if text == "auto":
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 7) or int(text) < 1:
-        raise ValueError(f"--stack {text}: auto, or a number from 1")
-    return int(text)

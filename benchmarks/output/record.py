@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from analysis.pages.files import replacing
+from analysis.rows.files import replacing
 
 PACKAGES = ("diswot-bench", "torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "analog-nasbench")
 

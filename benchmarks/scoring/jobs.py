@@ -17,11 +17,14 @@ from benchmarks.conditions.drawing import Init, Mode
 from benchmarks.spaces import Space
 from proxies import Proxy
 
-Precision = Literal["float32", "bf16"]
+Precision = Literal["float32", "bf16", "float64"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # The source that a score depends on, from there.
-SCORED_BY = ("proxies/**/*.py", "benchmarks/spaces/*.py", "benchmarks/conditions/*.py", "benchmarks/scoring/worker.py")
+SCORED_BY = (
+    *("proxies/**/*.py", "benchmarks/spaces/*.py", "benchmarks/conditions/*.py", "benchmarks/scoring/worker.py"),
+    "benchmarks/reading/statedicts.py",  # which entries of a file are a teacher's weights
+)
 
 
 @dataclass(frozen=True)

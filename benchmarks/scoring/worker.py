@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from benchmarks.conditions import teachers
 from benchmarks.conditions.drawing import Drawing
@@ -57,7 +58,10 @@ class SeedRun:
         self.seed = seed
         conditions = job.conditions
         batch = job.source.batch(conditions.batch_size, seed)
+        self.exact = conditions.precision == "float64"
         self.images, self.labels = batch.images.to(conditions.device), batch.labels.to(conditions.device)
+        if self.exact:
+            self.images = self.images.double()
         self.drawing = Drawing(seed, conditions.draw, conditions.init, conditions.device)
         self.plan: frozenset[str] = frozenset()
         self.fits = job.stack or (None if self.images.is_cuda else 1)
@@ -67,7 +71,7 @@ class SeedRun:
         conditions = self.job.conditions
         network = teachers.build(conditions.teacher, conditions.dataset, *self.job.source.dataset)
         weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
-        return Probe(network, weights, self.images, self.labels)
+        return Probe(network, weights.double() if self.exact else weights, self.images, self.labels)
 
     def rows(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
         """The rows of candidates of one shape, in stacks that fit into memory."""
@@ -82,8 +86,6 @@ class SeedRun:
                     self.fits = len(stack) // 2
                     continue
                 rows += failed(self.job, Task(self.seed, tuple(stack), tuple(p.name for p in proxies)), "oom")
-            except torch.linalg.LinAlgError:  # of one candidate: find it, and let the others be
-                rows += [row for arch in stack for row in self._stack([arch], proxies)]
             done += len(stack)
         return rows
 
@@ -105,6 +107,8 @@ class SeedRun:
         """The probe of some candidates as one stack, with their weights drawn; `plan` as in Probe."""
         network = self.job.space.build(archs, *self.job.source.dataset)
         weights = self.drawing.candidates(network, archs)
+        if self.exact:
+            weights = weights.double()
         return Probe(
             network, weights, self.images, self.labels, teacher=self.teacher, noise=self.drawing.noise, plan=plan
         )
@@ -113,19 +117,42 @@ class SeedRun:
         probe = self.probe(archs, self.plan)
         rows = []
         for proxy in proxies:
-            values, status, seconds = _scores(probe, proxy)
-            rows += [
-                Score(self.job.space.name, arch, proxy.name, self.seed, values[i], status[i], seconds)
-                for i, arch in enumerate(archs)
-            ]
+            try:
+                values, seconds = probe.score(proxy)
+            except torch.OutOfMemoryError as error:
+                if len(archs) > 1:
+                    raise
+                rows += self._failed(archs, proxy, "oom", error)
+            except (ValueError, torch.linalg.LinAlgError) as error:
+                if len(archs) == 1:
+                    status = "undefined" if isinstance(error, ValueError) else "error"
+                    rows += self._failed(archs, proxy, status, error)
+                else:  # of one candidate, perhaps: find it, and let the others be
+                    rows += [row for arch in archs for row in self._stack([arch], [proxy])]
+            else:
+                rows += self._rows(archs, proxy, values, seconds)
         self.plan |= probe.asked
         return rows
 
+    def _rows(self, archs: Sequence[str], proxy: Proxy, scores: Tensor, seconds: float) -> list[Score]:
+        """Scores [A] as rows; seconds are those of the stack."""
+        # -0.0 becomes 0.0: SQLite keeps no sign of zero, and a row must not change by a resume
+        values = (scores + 0.0).tolist()
+        status = ["nan" if math.isnan(value) else "inf" if math.isinf(value) else "ok" for value in values]
+        return [
+            Score(self.job.space.name, arch, proxy.name, self.seed, values[i], status[i], seconds / len(archs))
+            for i, arch in enumerate(archs)
+        ]
 
-def failed(job: Job, task: Task, status: str) -> list[Score]:
+    def _failed(self, archs: Sequence[str], proxy: Proxy, status: str, error: Exception) -> list[Score]:
+        reason = " ".join(str(error).split()) if status != "oom" else ""  # which says how much memory is left just now
+        return failed(self.job, Task(self.seed, tuple(archs), (proxy.name,)), status, reason)
+
+
+def failed(job: Job, task: Task, status: str, reason: str = "") -> list[Score]:
     """Rows of a task that has no scores."""
     return [
-        Score(job.space.name, arch, name, task.seed, math.nan, status, 0.0)
+        Score(job.space.name, arch, name, task.seed, math.nan, status, 0.0, reason)
         for arch in task.archs
         for name in task.proxies
     ]
@@ -135,18 +162,3 @@ def fitting(free: float, each: float) -> int:
     """How many candidates of `each` bytes fit into `free` bytes, as a power of two: few stack sizes, few roundings."""
     most = max(1, int(SHARE * free / max(each, 1)))
     return 1 << (most.bit_length() - 1)
-
-
-def _scores(probe: Probe, proxy: Proxy) -> tuple[list[float], list[str], float]:
-    """Scores, their status, and seconds a candidate. A failing stack of one gets a status, a larger one raises."""
-    candidates = probe.network.candidates
-    try:
-        scores, seconds = probe.score(proxy)
-    except (torch.OutOfMemoryError, torch.linalg.LinAlgError) as error:
-        if candidates > 1:
-            raise
-        return [math.nan], ["oom" if isinstance(error, torch.OutOfMemoryError) else "error"], 0.0
-    # -0.0 becomes 0.0: SQLite keeps no sign of zero, and a row must not change by a resume
-    values = (scores + 0.0).tolist()
-    status = ["nan" if math.isnan(value) else "inf" if math.isinf(value) else "ok" for value in values]
-    return values, status, seconds / candidates

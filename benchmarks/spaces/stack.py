@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from proxies.formulas.normalisation import EPSILON, batch_norm
 from proxies.probing.network import Layer, Outputs, Tap, Taps, Weights, by_member
 
 Rows = tuple[int, ...] | None
 
-EPSILON = 1e-5  # of batch normalisation, PyTorch's default
-MOMENTUM = 0.1  # of its running statistics, PyTorch's default too
+MOMENTUM = 0.1  # of a normalisation's running statistics, PyTorch's default
 
 
 class Pass:
@@ -36,6 +36,12 @@ class Pass:
         self.batch_norm = batch_norm
         self.taps = taps
         self.training = training
+
+    def on_zeros(self) -> Pass | None:
+        """The pass for operations that get structural zeros alone, where taps want them: only convolutions show."""
+        if self.taps is None or "zero" not in self.taps.kinds:
+            return None
+        return Pass(self.weights, batch_norm=self.batch_norm, taps=self.taps.only("conv"), training=self.training)
 
     def conv(self, x: Tensor, layer: Layer, rows: Rows = None) -> Tensor:
         """[N, a*C_in, H, W], or [N, C_in, H, W] common to all members -> [N, a*C_out, H', W']; "same" padding."""
@@ -58,7 +64,7 @@ class Pass:
         self._tap("norm", x, members)
         trained = self.weights.norms.get(layer)
         if trained is None:
-            out = F.batch_norm(x, None, None, training=True, eps=EPSILON)
+            out = batch_norm(x)
         else:
             scale, shift, mean, variance = (_pick(tensor, rows).flatten() for tensor in trained)
             out = F.batch_norm(x, mean, variance, scale, shift, self.training, MOMENTUM, EPSILON)

@@ -1,1 +1,1 @@
-"""How benchmarks/speed.py measures, and the plain networks and loops of others that it measures against."""
+"""How benchmarks/speed.py measures, a mode a file, and the plain networks of others that it measures against."""

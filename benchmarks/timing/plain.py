@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmarks.spaces.nasbench201 import CELLS_PER_STAGE, CHANNELS, EDGES, KERNELS, Cell
+from benchmarks.spaces.cells import CELLS_PER_STAGE, CHANNELS, EDGES, KERNELS, Cell
 from benchmarks.spaces.resnet import CIFAR, Depths, Plan, Stage
 from benchmarks.spaces.stack import Stack
 from proxies.probing.network import Weights

@@ -13,8 +13,8 @@ import torch
 
 import proxies
 from benchmarks import truth
-from benchmarks.output import summary
-from benchmarks.output.explain import PASSES, asked_for
+from benchmarks.ranking import summary
+from benchmarks.ranking.explain import PASSES, asked_for
 from benchmarks.scoring.engines import Serial, Workers
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.scorer import score

@@ -13,7 +13,8 @@ import pandas as pd
 from benchmarks import spaces, truth
 from benchmarks.conditions import batches
 from benchmarks.conditions.drawing import generator
-from benchmarks.output import record, summary
+from benchmarks.output import record
+from benchmarks.ranking import summary
 from benchmarks.scoring.jobs import Conditions, Job
 
 TRUTH = "retrained"

@@ -10,9 +10,9 @@ from time import perf_counter
 import torch
 from torch.nn.functional import cross_entropy
 
-from benchmarks.output.command import progress
+from benchmarks.output.terminal import progress
 from benchmarks.scoring.worker import SeedRun
-from benchmarks.spaces.nasbench201 import parse_cell
+from benchmarks.spaces.cells import parse_cell
 from benchmarks.timing.peers import CLASSIC
 from benchmarks.timing.plain import PlainCellNetwork, plain_state, with_weights
 from proxies import Proxy

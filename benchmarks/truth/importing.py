@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 from nas_201_api.api_utils import ArchResults, ResultsCount
 
-from analysis.pages.tables import write_csv
+from analysis.rows.tables import write_csv
 from benchmarks.output.record import write_json
 from benchmarks.reading import pickles
 from benchmarks.reading.limits import check_size, shown

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pooch
 
+from benchmarks.output.naming import said
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.truth.accuracies import RETRAINED, RETRAINED_OF_OFFICIAL, SEED_CEILING, Truth, between_seeds
 
@@ -23,7 +24,7 @@ SHA256 = {
 
 def how_to_fetch(dataset: str) -> str:
     """What a user types to get the official table."""
-    return f"get the official table with: python benchmarks/data.py fetch {dataset}"
+    return said(f"get the official table with: python benchmarks/data.py fetch {dataset}")
 
 
 def cache_folder() -> Path:

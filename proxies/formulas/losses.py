@@ -33,8 +33,8 @@ def dkd_loss(
     """Decoupled KD (Zhao et al., CVPR 2022): alpha of the label against the rest + beta of the other classes alone.
 
     T^2 times two divergences, means over the batch, for logits [..., N, K] and labels [N]. With b the first, n the
-    second and p the teacher's softened probability of the label, kd_loss is T^2 (b + (1 - p) n). The released code's
-    warm-up of beta over the first 20 epochs is left out.
+    second and p the teacher's softened probability of the label, kd_loss is T^2 (b + (1 - p) n). The released code
+    warms the whole loss up over the first 20 epochs, which is a matter of training and not of this function.
     """
     refuse_unequal(student, teacher, 2, "logits")
     own, other = (_label_and_rest(z / temperature, labels) for z in (student, teacher))
@@ -71,11 +71,15 @@ def crd_loss(positive: Tensor, negative: Tensor, images: int) -> Tensor:
     return -(hits + misses.sum(-1)).mean(-1)
 
 
-def dist_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """DIST (Huang et al., NeurIPS 2022): 1 - Pearson between rows, and between columns, of the probabilities."""
+def dist_loss(student: Tensor, teacher: Tensor, tau: float = 1.0) -> Tensor:
+    """DIST (Huang et al., NeurIPS 2022): 1 - Pearson between rows, and between columns, of the probabilities.
+
+    tau^2 times it, with the logits divided by tau: 1 for ImageNet, 4 for CIFAR in the authors' recipes. They add 1e-8
+    to the product of two norms, which tells where a network is all but sure of every image.
+    """
     refuse_unequal(student, teacher, 2, "logits")
-    own, other = student.softmax(-1), teacher.softmax(-1)
-    return (1 - _pearson(own, other)).mean(-1) + (1 - _pearson(own.mT, other.mT)).mean(-1)
+    own, other = (student / tau).softmax(-1), (teacher / tau).softmax(-1)
+    return tau**2 * ((1 - _pearson(own, other)).mean(-1) + (1 - _pearson(own.mT, other.mT)).mean(-1))
 
 
 def fitnets_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -95,9 +99,9 @@ def at_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return (own - other).square().mean((-2, -1))
 
 
-def rkd_loss(student: Tensor, teacher: Tensor) -> Tensor:
+def rkd_loss(student: Tensor, teacher: Tensor, distance: float = 25.0, angle: float = 50.0) -> Tensor:
     """Relational KD (Park et al., CVPR 2019): 25 distance + 50 angle loss on pooled features [..., N, D]."""
-    return 25 * rkd_distance(student, teacher) + 50 * rkd_angle(student, teacher)
+    return distance * rkd_distance(student, teacher) + angle * rkd_angle(student, teacher)
 
 
 def rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def _kernel(name: str, record: Record, own: dict[str, nn.Parameter], *, is_head:
     operation = "linear" if calls[0].kind == "linear" else f"conv{'x'.join(map(str, shape[2:]))}"
     bias = record.biases.get(name)
     biases = 0 if bias is None else own[bias].numel()
-    return Layer(name, operation, shape, (0,), positions, calls[0].stride, biases=biases, is_head=is_head)
+    return Layer(name, operation, shape, (0,), positions, biases=biases, is_head=is_head)
 
 
 def _norm(name: str, operation: str, module: nn.Module) -> Layer:

@@ -40,8 +40,6 @@ class Call(NamedTuple):
     channels: int | None
     woven: bool | None
     depends: int
-    offset: tuple[int, int]
-    stride: int
 
 
 class Boundary(NamedTuple):
@@ -105,10 +103,9 @@ class Recorder(Watch):
             if kind == "product":
                 self.record.products[self.number] = _multiplications(name, args, out)
             channels = _channels(kind, name, args, out, self._channels_of(source))
-            stride, offset = _geometry(kind, args, kwargs)
             shape, woven = tuple(out.shape), _woven(out, self._images)
             self.record.calls.append(
-                Call(self.number, kind, name, weight, source, before, shape, channels, woven, depends, offset, stride)
+                Call(self.number, kind, name, weight, source, before, shape, channels, woven, depends)
             )
             self._numbers[id(out)] = self.number
         for one in _tensors((out,)):
@@ -212,26 +209,6 @@ def _channels(kind: str, name: str, args: tuple[Any, ...], out: Tensor, before: 
         one, other = int(args[1]) % out.ndim, int(args[2]) % out.ndim
         return {one: other, other: one}.get(before, before)
     return before if first.shape == out.shape or (kind == "mean" and first.ndim == out.ndim) else None
-
-
-def _geometry(kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, tuple[int, int]]:
-    """The stride of a convolution, and by how much the middle of its kernel looks past its output."""
-    if kind != "conv":
-        return 1, (0, 0)
-    weight = argument(args, kwargs, 1, "weight")
-    stride = _both(argument(args, kwargs, 3, "stride") or 1)
-    padding, dilation = argument(args, kwargs, 4, "padding") or 0, _both(argument(args, kwargs, 5, "dilation") or 1)
-    kernel = _both(tuple(weight.shape[2:]))
-    if isinstance(padding, str):
-        padding = 0 if padding == "valid" else tuple((k - 1) * d // 2 for k, d in zip(kernel, dilation, strict=True))
-    ahead = [k // 2 * d - p for k, d, p in zip(kernel, dilation, _both(padding), strict=True)]
-    return stride[0], (ahead[0], ahead[1])
-
-
-def _both(value: Any) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    return value[0], value[-1]
 
 
 def _multiplications(name: str, args: tuple[Any, ...], out: Tensor) -> int:

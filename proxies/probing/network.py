@@ -93,6 +93,12 @@ class Weights:
         kernels = {layer: w.detach().requires_grad_() for layer, w in self.kernels.items()}
         return Weights(kernels, self.bias.detach().requires_grad_(), self.norms, self.others)
 
+    def double(self) -> Weights:
+        """All of it in float64."""
+        norms = {layer: NormState(*(value.double() for value in state)) for layer, state in self.norms.items()}
+        exact = self.map(lambda w: w.double())
+        return Weights(exact.kernels, exact.bias, norms, exact.others)
+
 
 class Outputs(NamedTuple):
     """features [A, N, C, H, W] (the last map), pooled [A, N, C] (what the head gets), logits [A, N, K].
@@ -130,6 +136,13 @@ class Layout(NamedTuple):
             return split.squeeze(2)[None]
         return split.flatten(2)[None, ..., None]
 
+    def rows(self, x: Tensor) -> tuple[int, list[list[int]]]:
+        """The axis of the images, and by image its places on it."""
+        each = x.shape[self.images] // self.batch
+        if self.woven:
+            return self.images, [list(range(image, x.shape[self.images], self.batch)) for image in range(self.batch)]
+        return self.images, [list(range(image * each, (image + 1) * each)) for image in range(self.batch)]
+
     def map(self, x: Tensor) -> Tensor:
         """As [1, N, C, H, W], tokens on their grid."""
         arranged = self.arrange(x)
@@ -151,7 +164,7 @@ class Tap(NamedTuple):
     gets; relu, what a ReLU gets; map, what any operation gives; block, what the stem or a block gives, and gets as
     `before`; stage, what a stage gives; and of a module alone features, the last map. In a module linear layers and the
     head are tapped as convolutions are, and other activations as ReLUs. `times`: how many equal operations of each
-    member share the value. `offset`: by how much, down and right, the middle of a kernel looks past its output.
+    member share the value. `again`: a module's layer as a function of an input and a weight, without its bias.
     """
 
     kind: str
@@ -161,7 +174,7 @@ class Tap(NamedTuple):
     layer: Layer | None = None
     times: tuple[int, ...] | None = None
     layout: Layout | None = None
-    offset: tuple[int, int] = (0, 0)
+    again: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def arrange(self, x: Tensor) -> Tensor:
         """A tensor of the value's shape, such as a gradient by it, as [a, N, C, H, W]."""
@@ -179,11 +192,20 @@ def by_member(x: Tensor, members: int) -> Tensor:
 
 
 class Taps:
-    """Collects the taps of the kinds that are wanted during a pass."""
+    """Collects the taps of the kinds that are wanted during a pass.
+
+    `zero` is none of a kind's own: convolutions that get structural zeros alone are then run, and tapped as conv.
+    """
 
     def __init__(self, *kinds: str) -> None:
         self.kinds = frozenset(kinds)
         self.found: list[Tap] = []
+
+    def only(self, kind: str) -> Taps:
+        """Taps of one kind alone, found among these."""
+        some = Taps(kind)
+        some.found = self.found
+        return some
 
     def of(self, kind: str) -> list[Tap]:
         """The taps of one kind, in the order of the pass."""
@@ -194,8 +216,8 @@ class Network(Protocol):
     """A candidates run together. Calling it touches nothing but its arguments.
 
     linear_head: the logits are the head's weight times `pooled`, plus a bias; average_head: and `pooled` is the average
-    of the features over their positions, or one of them. What follows from these has a closed form. twice_alone: it is
-    to be run in another form where gradients are differentiated again. lacks: by kind of tap, features and head among
+    of the features over their positions, or one of them. What follows from these has a closed form. twice_alone: it has
+    another form for gradients that are differentiated again. lacks: by kind of tap, features and head among
     them, why the network has none.
     """
 
@@ -219,6 +241,6 @@ class Network(Protocol):
         """images [N, 3, H, W], or [N, A*3, H, W] for each candidate its own -> what the candidates make of them.
 
         Without batch_norm normalisations do nothing. With taps, operations that the input reaches are run although the
-        output does not depend on them; operations that get nothing but structural zeros never are. The kind `twice` is
-        no tap: it asks a network that is twice_alone for the form that can be differentiated twice.
+        output does not depend on them; operations that get nothing but structural zeros are run for `zero` taps alone.
+        The kind `twice` is no tap: it asks a network that is twice_alone for the form that can be differentiated twice.
         """

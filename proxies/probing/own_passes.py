@@ -10,11 +10,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.grad import conv2d_weight
 
 from proxies.probing.network import Tap, Taps, by_member
-from proxies.probing.passes import Measured, Passes
+from proxies.probing.passes import NEEDS, Measured, Passes
 from proxies.probing.quantities import quantity
+
+ALONE = frozenset({"gradients"})  # what a pass over a part of the batch is for
+ROUNDING = 1e-12  # of float64, after all that a gradient goes through
 
 
 class Perturbed(NamedTuple):
@@ -27,6 +30,13 @@ class Perturbed(NamedTuple):
 
 class Sensitivity(NamedTuple):
     """Gradients of every logit by one weight of a layer, [a, N, K]."""
+
+    members: tuple[int, ...]
+    values: Tensor
+
+
+class ImageShares(NamedTuple):
+    """A parameter's gradient, split by the image whose activations carry it: [a, N, *shape]."""
 
     members: tuple[int, ...]
     values: Tensor
@@ -49,32 +59,68 @@ class OwnPasses(Passes):
         ]
 
     @quantity
+    def curvature(self) -> list[Measured]:
+        """The Hessian of the loss times its gradient, H g, by a second backward pass on the same batch, in float64.
+
+        Float32 errs by a quarter for a deep cell: what a ReLU rounds to the other side of 0 moves all that follows.
+        """
+        exact = self._exact(slice(None))
+        forward = exact._run(NEEDS["gradients"] | ({"twice"} if self.network.twice_alone else set()))
+        first = exact._backward(forward, again=True).by_weight
+        product = torch.stack([(g.detach() * g).sum() for g in first]).sum()
+        return exact._measured(exact._back(product, list(forward.kernels.values())))
+
+    @quantity
     def half_gradients(self) -> tuple[list[Measured], list[Measured]]:
-        """Loss gradients of the two halves of the batch, each a batch of its own."""
+        """Loss gradients of the two halves of the batch, each a batch of its own, in float64: see zico."""
         middle = len(self.labels) // 2
-        first, second = (self._loss_gradients_of(part) for part in (slice(0, middle), slice(middle, None)))
+        first, second = (self._exact(part).gradients for part in (slice(0, middle), slice(middle, None)))
         return first, second
+
+    def _exact(self, part: slice) -> Passes:
+        """A part of the batch in float64, for what float32 does not resolve."""
+        return Passes(self.network, self.weights.double(), self.images[part].double(), self.labels[part], plan=ALONE)
 
     @quantity
     def sign_sums(self) -> list[Measured]:
-        """Over the images, each a batch of its own, the sum of the signs of the loss's gradients."""
+        """Over the images, each a batch of its own, the sum of the signs of the loss's gradients, in float64.
+
+        A gradient that is nothing but rounding has no sign: all of a layer's may be, such as those in front of a
+        normalisation whose output is averaged over its positions.
+        """
         total: list[Measured] = []
         for image in range(len(self.labels)):
-            one = self._loss_gradients_of(slice(image, image + 1))
-            signs = [item._replace(gradient=item.gradient.sign()) for item in one]
+            one = self._exact(slice(image, image + 1)).gradients
+            signs = [item._replace(gradient=_clear_sign(item.gradient)) for item in one]
             pairs = zip(total, signs, strict=True) if total else ()
             total = [old._replace(gradient=old.gradient + new.gradient) for old, new in pairs] or signs
         return total
 
-    def _loss_gradients_of(self, part: slice) -> list[Measured]:
-        """Loss gradients of a part of the batch."""
-        some = Passes(self.network, self.weights, self.images[part], self.labels[part], plan=frozenset({"gradients"}))
-        return some.gradients
+    @quantity
+    def label_shares(self) -> list[ImageShares]:
+        """The gradient of the batch's summed label logits by each weight, split by image, the head's bias included.
+
+        A share is what an image's own activations contribute to one backward pass: batch statistics mix the images, so
+        it is not the gradient of that image's logit.
+        """
+        head, taps = self.network.head, Taps("conv")
+        outputs = self.network(self.images.clone().requires_grad_(), self.weights, taps=taps)
+        labels = self.labels[None, :, None].expand(len(outputs.logits), -1, 1)
+        total = outputs.logits.gather(2, labels).sum()
+        gradients = self._back(total, [tap.value for tap in taps.found])
+        pairs = list(zip(taps.found, gradients, strict=True))
+        shares = [_by_image(tap, gradient) for tap, gradient in pairs]
+        own = [tap.arrange(gradient).flatten(3).sum(3) for tap, gradient in pairs if tap.layer is head]
+        if own:  # a module taps its head as well
+            return [*shares, *(ImageShares(head.members, values) for values in own if head.biases)]
+        bias = torch.zeros_like(outputs.logits).scatter(2, labels, 1)
+        weight = bias[..., None] * outputs.pooled.detach()[:, :, None]
+        return [*shares, *(ImageShares(head.members, values) for values in (weight, bias))]
 
     @quantity
     def few_relus(self) -> list[Tap]:
-        """What each ReLU gets from the first 16 images alone."""
-        return self._watched(self.images[:16], "relu")
+        """What each ReLU gets from the first 16 images alone. Raises ValueError for a network that has none."""
+        return self._of_all(self._watched(self.images[:16], "relu"), "ReLU")
 
     @quantity
     def maps(self) -> list[Tap]:
@@ -108,8 +154,7 @@ class OwnPasses(Passes):
     @quantity
     def sensitivities(self) -> list[Sensitivity]:
         """Without normalisation: gradients of every logit by the middle of a layer's first kernel."""
-        head = self.network.head
-        taps = Taps("conv")
+        head, taps = self.network.head, Taps("conv")
         images = self.images.clone().requires_grad_()
         outputs = self.network(images, self.weights, batch_norm=False, taps=taps)
         convs = taps.of("conv")
@@ -118,24 +163,70 @@ class OwnPasses(Passes):
             for k in range(outputs.logits.shape[-1])
         ]
         found = [_at_first_weight(tap, column) for tap, column in zip(convs, zip(*by_class, strict=True), strict=True)]
-        if any(tap.layer is head for tap in convs):
+        if any(tap.layer is head for tap in convs):  # a module taps its head as well
             return found
         own = torch.zeros_like(outputs.logits)
         own[..., 0] = outputs.pooled[..., 0]
         return [*found, Sensitivity(head.members, own.detach())]
 
 
+def _clear_sign(gradient: Tensor) -> Tensor:
+    """Signs of the loss's gradients by a layer's weights, [a, *shape] in float64; 0 for what is rounding alone.
+
+    That is little beside the layer's largest, or beside 1, the size of the loss's gradient by a logit.
+    """
+    largest = gradient.abs().flatten(1).amax(1).clamp_min(1).view(-1, *[1] * (gradient.ndim - 1))
+    return torch.where(gradient.abs() > ROUNDING * largest, gradient.sign(), 0.0)
+
+
+def _by_image(tap: Tap, gradient: Tensor) -> ImageShares:
+    """A convolution's weight gradient, image by image: one convolution with the images as further groups."""
+    assert tap.layer is not None
+    assert tap.before is not None
+    if tap.again is not None:
+        return _by_image_again(tap, gradient)
+    layer, images = tap.layer, len(gradient)
+    found = conv2d_weight(
+        tap.before.detach().flatten(0, 1)[None],
+        (gradient.shape[0] * gradient.shape[1], *layer.shape[1:]),
+        gradient.flatten(0, 1)[None],
+        stride=layer.stride,
+        padding=layer.shape[-1] // 2,
+        groups=images * (tap.before.shape[1] // layer.shape[1]),
+    )
+    return ImageShares(tap.members, found.unflatten(0, (images, len(tap.members), -1)).transpose(0, 1))
+
+
+def _by_image_again(tap: Tap, gradient: Tensor) -> ImageShares:
+    """The weight gradient of a module's layer, image by image: the layer again, with each image's rows alone."""
+    assert tap.layer is not None
+    assert tap.before is not None
+    assert tap.again is not None
+    axis, each = (0, [[image] for image in range(len(gradient))]) if tap.layout is None else tap.layout.rows(gradient)
+    shares: list[Tensor] = []
+    for rows in each:
+        index = torch.tensor(rows, device=gradient.device)
+        weight = gradient.new_zeros(tap.layer.shape).requires_grad_()
+        given = tap.again(tap.before.detach().index_select(axis, index), weight)
+        shares += torch.autograd.grad(given, weight, gradient.index_select(axis, index))
+    return ImageShares(tap.members, torch.stack(shares)[None])
+
+
 def _at_first_weight(tap: Tap, by_class: Sequence[Tensor]) -> Sensitivity:
     """Gradients by the weight [0, 0, middle, middle]: the gradient by the first map, times the input it looks at."""
     assert tap.layer is not None
     assert tap.before is not None
-    members, step, (down, right) = len(tap.members), tap.layer.stride, tap.offset
-    if tap.layout is None:
-        seen = by_member(tap.before, tap.before.shape[1] // tap.layer.shape[1])[:members, :, 0]
-    else:
-        seen = tap.arrange(tap.before)[:, :, 0]
-    if tap.offset != (0, 0):
-        seen = pad(seen, (-right, right, -down, down))
-    back = [tap.arrange(gradient)[:, :, 0] for gradient in by_class]
-    seen = seen[..., ::step, ::step][..., : back[0].shape[-2], : back[0].shape[-1]].detach()
-    return Sensitivity(tap.members, torch.stack([(one * seen).sum((-2, -1)) for one in back], -1))
+    if tap.again is not None:  # what the weight sees is what a kernel gives that has no other
+        only = tap.before.new_zeros(tap.layer.shape)
+        only[(0, 0, *(size // 2 for size in tap.layer.shape[2:]))] = 1
+        seen = tap.arrange(tap.again(tap.before.detach(), only))[:, :, 0]
+        values = [(tap.arrange(gradient)[:, :, 0] * seen).sum((-2, -1)) for gradient in by_class]
+        return Sensitivity(tap.members, torch.stack(values, -1))
+    step, members = tap.layer.stride, len(tap.members)
+    groups = (
+        tap.before.shape[1] // tap.layer.shape[1]
+    )  # over all members; fewer than these where they share their input
+    inputs = by_member(tap.before, members if groups >= members else 1)
+    seen = inputs[:, :, 0, ::step, ::step].detach()
+    values = [(by_member(gradient, members)[:, :, 0] * seen).sum((-2, -1)) for gradient in by_class]
+    return Sensitivity(tap.members, torch.stack(values, -1))

@@ -54,7 +54,6 @@ class LossGradients(NamedTuple):
     by_weight: list[Tensor]
     by_output: list[Tensor]
     forward: Forward
-    again: bool
 
 
 def _needs(*names: str) -> frozenset[str]:
@@ -64,8 +63,7 @@ def _needs(*names: str) -> frozenset[str]:
 # What a quantity needs of the pass: a graph to go back on, images of each candidate's own, or kinds of taps.
 NEEDS: dict[str, frozenset[str]] = {
     "gradients": _needs("graph"),
-    "curvature": _needs("graph"),
-    "responses": _needs("graph", "conv"),
+    "responses": _needs("graph", "conv", "zero"),
     "input_gradients": _needs("graph", "images"),
     "sum_gradients": _needs("graph"),
     "label_gradients": _needs("graph"),
@@ -113,8 +111,6 @@ class Passes(Quantities):
         self.asked.add("labels")
         return self._labels
 
-    # -- the pass over the batch, and the ways back on its graph -----------------------------------------------------
-
     def _forward(self, needs: frozenset[str] = frozenset()) -> Forward:
         """The pass over the batch: one, where the plan foresaw what it is needed for."""
         self._require(*needs)
@@ -126,9 +122,8 @@ class Passes(Quantities):
 
     def _require(self, *kinds: str) -> None:
         """Raises Undefined where the network lacks something."""
-        for kind in sorted(kinds):
-            if kind in self.network.lacks:
-                raise Undefined(self.network.lacks[kind])
+        for kind in sorted(self.network.lacks.keys() & kinds):
+            raise Undefined(self.network.lacks[kind])
 
     def _run(self, needs: frozenset[str]) -> Forward:
         taps = Taps(*(needs - {"graph", "images"}))
@@ -141,21 +136,21 @@ class Passes(Quantities):
             outputs = self.network(images, weights, taps=taps if taps.kinds else None)
         return Forward(outputs, taps, weights.kernels, images, needs)
 
-    def _loss_gradients(self, needs: frozenset[str], *, again: bool = False) -> LossGradients:
-        """Gradients of each candidate's mean cross-entropy; fit to be differentiated `again` where that is wanted."""
-        again = again or ("curvature" in self.plan and not self.network.twice_alone)
+    def _loss_gradients(self, needs: frozenset[str]) -> LossGradients:
+        """Gradients of each candidate's mean cross-entropy."""
         if "responses" in self.plan:
             needs |= NEEDS["responses"]
         known = self._values.get("loss")
-        if known is None or not (needs <= known[0].forward.needs and again <= known[0].again):
-            self._book("loss", lambda: self._backward(self._forward(needs), again=again))
+        if known is None or not needs <= known[0].forward.needs:
+            self._book("loss", lambda: self._backward(self._forward(needs)))
         found: LossGradients = self._recall("loss")
-        if not (found.again or self._graph_is_wanted()):  # the graph is used up
+        if not self._graph_is_wanted():  # the graph is used up
             forward, account = self._values["pass"]
             self._values["pass"] = forward._replace(needs=forward.needs - {"graph"}), account
         return found
 
-    def _backward(self, forward: Forward, *, again: bool) -> LossGradients:
+    def _backward(self, forward: Forward, *, again: bool = False) -> LossGradients:
+        """Gradients of the loss on a pass's graph; fit to be differentiated `again` where that is wanted."""
         logits = forward.outputs.logits
         loss = cross_entropy(logits.flatten(0, 1), self.labels.repeat(self.network.candidates), reduction="sum")
         outputs = [tap.value for tap in forward.taps.of("conv")]
@@ -169,7 +164,7 @@ class Passes(Quantities):
             create_graph=again,
         )
         count = len(forward.kernels)
-        return LossGradients(list(found[:count]), list(found[count:]), forward, again)
+        return LossGradients(list(found[:count]), list(found[count:]), forward)
 
     def _graph_is_wanted(self) -> bool:
         """Whether the plan has another way back on the pass's graph."""
@@ -192,18 +187,11 @@ class Passes(Quantities):
         return self._measured([gradient.detach() for gradient in self._loss_gradients(NEEDS["gradients"]).by_weight])
 
     @quantity
-    def curvature(self) -> list[Measured]:
-        """The Hessian of the loss times its gradient, H g, by a second backward pass on the same batch."""
-        if self.network.twice_alone:
-            first = self._backward(self._run(NEEDS["curvature"] | {"twice"}), again=True)
-        else:
-            first = self._loss_gradients(NEEDS["curvature"], again=True)
-        product = torch.stack([(g.detach() * g).sum() for g in first.by_weight]).sum()
-        return self._measured(list(self._back(product, list(first.forward.kernels.values()))))
-
-    @quantity
     def responses(self) -> list[Response]:
-        """What each convolution and the head give, before normalisation, and the loss's gradients by it."""
+        """What each convolution and the head give, before normalisation, and the loss's gradients by it.
+
+        Convolutions that nothing but structural zeros reach are among them: they give 0, and a gradient may arrive.
+        """
         head = self.network.head
         found = self._loss_gradients(NEEDS["responses"])
         responses = []
@@ -211,7 +199,7 @@ class Passes(Quantities):
             assert tap.layer is not None
             back = tap.arrange(gradient).flatten(3)
             responses.append(Response(tap.layer, tap.members, tap.stacked().detach().flatten(3), back.detach()))
-        if any(response.layer is head for response in responses):
+        if any(response.layer is head for response in responses):  # a module taps its head as well
             return responses
         logits, back = found.forward.outputs.logits, found.by_output[-1]
         return [*responses, Response(head, head.members, logits.detach()[..., None], back.detach()[..., None])]
@@ -242,15 +230,19 @@ class Passes(Quantities):
 
     @quantity
     def blocks(self) -> list[Tap]:
-        """What the stem and each block give, in order."""
-        return [tap._replace(value=tap.value.detach()) for tap in self._forward(NEEDS["blocks"]).taps.of("block")]
+        """What the stem and each block give, in order. Raises ValueError for a network that names none."""
+        found = self._of_all(self._forward(NEEDS["blocks"]).taps.of("block"), "block")
+        return [tap._replace(value=tap.value.detach()) for tap in found]
 
     @quantity
     def transport(self) -> list[tuple[Tap, Tensor, Tensor]]:
-        """For each block a random vector of +-1 at its output and what it becomes at its input, by one step back."""
+        """For each block a random vector of +-1 at its output and what it becomes at its input, by one step back.
+
+        Raises ValueError for a network that names no block.
+        """
         found = []
         blocks = [tap for tap in self._forward(NEEDS["transport"]).taps.of("block") if tap.before is not None]
-        for tap in blocks:
+        for tap in self._of_all(blocks, "block"):
             assert tap.before is not None
             value = tap.value
             shape = (value.shape[0], value.shape[1] // len(tap.members), *value.shape[2:])
@@ -259,8 +251,7 @@ class Passes(Quantities):
             if tap.layout is not None:
                 signs, back = tap.layout.arrange(signs)[0], tap.layout.arrange(back)[0]
             if back.shape[-2] % signs.shape[-2] or back.shape[-1] % signs.shape[-1]:
-                sizes = f"{tuple(back.shape[-2:])} to {tuple(signs.shape[-2:])}"
-                raise Undefined(f"a block's resolution falls from {sizes}, by no whole factor; name others by blocks=")
+                raise Undefined("a block's resolution falls by no whole factor; name others with blocks=")
             found.append((tap, signs, back))
         return found
 
@@ -272,19 +263,28 @@ class Passes(Quantities):
         """
         forward = self._forward(NEEDS["class_gradients"])
         (tap,) = forward.taps.of("features")
-        logits = forward.outputs.logits
-        rows = [self._back(logits[..., k].sum(), [tap.value])[0] for k in range(logits.shape[-1])]
+        rows = [self._back(column.sum(), [tap.value])[0] for column in forward.outputs.logits.unbind(-1)]
         return torch.stack([tap.arrange(row).mean((-2, -1)) for row in rows], dim=2)
 
     @quantity
     def relus(self) -> list[Tap]:
-        """What each ReLU gets; equal ReLUs share a tap that says how many they are."""
-        return [tap._replace(value=tap.value.detach()) for tap in self._forward(NEEDS["relus"]).taps.of("relu")]
+        """What each ReLU gets; equal ReLUs share a tap that says how many they are.
+
+        Raises ValueError for a network that has none.
+        """
+        found = self._of_all(self._forward(NEEDS["relus"]).taps.of("relu"), "ReLU")
+        return [tap._replace(value=tap.value.detach()) for tap in found]
 
     @quantity
     def stages(self) -> list[Tensor]:
         """What each stage gives: [A, N, C, H, W]."""
         return [tap.stacked().detach() for tap in self._forward(NEEDS["stages"]).taps.of("stage")]
+
+    def _of_all(self, taps: list[Tap], what: str) -> list[Tap]:
+        """The taps. Raises ValueError where a candidate has none: what reads them is undefined for it."""
+        if len({member for tap in taps for member in tap.members}) < self.network.candidates:
+            raise ValueError(f"the network has no {what}")
+        return taps
 
     def noise(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """N(0, 1) numbers of this name and shape, the same for every candidate, of the images' type and device.

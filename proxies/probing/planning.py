@@ -5,7 +5,7 @@ A call is known by its number, which is that of the record (looking.py): a modul
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,7 +27,6 @@ class Planned(NamedTuple):
     layer: Layer | None = None
     axes: tuple[int, int, bool] | None = None
     before: int = UNKNOWN
-    offset: tuple[int, int] = (0, 0)
     grid: bool = False
 
 
@@ -75,7 +74,7 @@ def plan_layers(plan: Plan, record: Record, layers: dict[str, Layer], module: nn
             continue
         place = axes(call, images)
         if call.weight is not None:
-            plan.add(call, Planned("conv", layers[call.weight], place, offset=call.offset))
+            plan.add(call, Planned("conv", layers[call.weight], place))
         if call.kind == "batch_norm":
             plan.add(call, Planned("norm", axes=place))
         if call.kind == "activation":
@@ -131,17 +130,21 @@ class Pass(Watch):
             raise ValueError(f"the network calls {name} where it called {plan.functions[number]} when it was looked at")
         for planned in wanted:
             assert self.taps is not None
-            self.taps.found.append(self._tap(planned, args, out))
+            self.taps.found.append(self._tap(planned, function, args, kwargs, out))
         return out.clone() if number in plan.overwritten else out
 
-    def _tap(self, planned: Planned, args: tuple[Any, ...], out: Tensor) -> Tap:
-        value = out
+    def _tap(
+        self, planned: Planned, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor
+    ) -> Tap:
+        value, again = out, None
         if planned.kind in OF_INPUT:
             changed = self.plan.sources[self.number] in self.plan.overwritten
             value = args[0].clone() if changed else args[0]
-        before = args[0] if planned.kind == "conv" else self.held.get(planned.before)
+        before = self.held.get(planned.before)
+        if planned.kind == "conv":
+            before, again = args[0], _again(function, args, kwargs)
         layout = None if planned.axes is None else Layout(*planned.axes, self.batch, planned.grid)
-        return Tap(planned.kind, (0,), value, before, planned.layer, None, layout, planned.offset)
+        return Tap(planned.kind, (0,), value, before, planned.layer, None, layout, again)
 
     def _normalise(
         self,
@@ -163,3 +166,14 @@ class Pass(Watch):
             return F.batch_norm(x, None, None, weight, bias, training=True, momentum=0.0, eps=eps)
         scale, shift, mean, variance = (tensor[0] for tensor in trained)
         return F.batch_norm(x, mean, variance, scale, shift, training=False, momentum=0.0, eps=eps)
+
+
+def _again(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Tensor, Tensor], Tensor]:
+    """A convolution or linear layer once more, with the geometry of its call and no bias."""
+    rest = {name: value for name, value in kwargs.items() if name not in ("input", "weight", "bias")}
+
+    def call(before: Tensor, weight: Tensor) -> Tensor:
+        given: Tensor = function(before, weight, None, *args[3:], **rest)
+        return given
+
+    return call

@@ -1,4 +1,4 @@
-"""What some distillation methods train beside the student: FitNets' regressor, VID's predictors, CRD's contrast.
+"""What some methods train beside the student: FitNets' regressor, ICKD's embedding, VID's predictors, CRD's contrast.
 
 Each is built for what student and teacher show, and is itself the loss. Its first weights come from a generator that is
 passed in; its state belongs to the checkpoint.
@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, linear, normalize, softplus
 from torch.nn.utils import skip_init
 
-from benchmarks.conditions.drawing import generator, initial_weight
+from benchmarks.conditions.drawing import generator, initial_bias, initial_weight
 from proxies.formulas import losses
 from search.distillation.images import Batch
 from search.distillation.students import Seen
+
+LEAST_VARIANCE = 1e-5  # of VID's
 
 
 class Adapter(nn.Module):
@@ -33,26 +35,43 @@ class Adapter(nn.Module):
         self.seed = seed
 
     def conv(self, role: str, c_in: int, c_out: int) -> nn.Conv2d:
-        """A 1x1 convolution with kaiming weights, by role."""
+        """A 1x1 convolution without bias, its weights drawn as PyTorch builds one, by role."""
         made = cast(nn.Conv2d, skip_init(nn.Conv2d, c_in, c_out, 1, bias=False))
         random = generator(self.seed, type(self).__name__, role)
-        made.weight.data = initial_weight(tuple(made.weight.shape), "kaiming", random)
+        made.weight.data = initial_weight(tuple(made.weight.shape), "default", random)
         return made
 
 
 class Regressor(Adapter):
-    """FitNets: the middle stage's map, taken to the teacher's channels by a 1x1 convolution; mean squares."""
+    """FitNets: the middle stage's map, taken to the teacher's channels by 1x1 convolution, norm and ReLU; mean squares.
+
+    As RepDistiller and mdistiller have it, whose convolution also has a bias, which the normalisation takes away again.
+    They meet a map of twice the size by a 3x3 convolution of stride 2; here the larger map is pooled.
+    """
 
     def __init__(self, student: Seen, teacher: Seen, labels: Tensor, seed: int) -> None:
         super().__init__(student, teacher, labels, seed)
         self.stage = len(student.stages) // 2
         own, other = (seen.stages[self.stage].shape[1] for seen in (student, teacher))
-        self.regressor = self.conv("regressor", own, other)
+        self.regressor = nn.Sequential(self.conv("regressor", own, other), batch_norm(other), nn.ReLU())
 
     def forward(self, student: Seen, teacher: Seen, batch: Batch) -> Tensor:
         """The loss, a scalar."""
         own, other = _same_size(student.stages[self.stage], teacher.stages[self.stage])
         return losses.fitnets_loss(self.regressor(own).flatten(1), other.flatten(1))
+
+
+class Embedding(Adapter):
+    """ICKD: the student's last map, taken to the teacher's channels by a 1x1 convolution and batch normalisation."""
+
+    def __init__(self, student: Seen, teacher: Seen, labels: Tensor, seed: int) -> None:
+        super().__init__(student, teacher, labels, seed)
+        own, other = (seen.features.shape[1] for seen in (student, teacher))
+        self.embedding = nn.Sequential(self.conv("embedding", own, other), batch_norm(other))
+
+    def forward(self, student: Seen, teacher: Seen, batch: Batch) -> Tensor:
+        """The loss, a scalar."""
+        return losses.ickd_loss(self.embedding(student.features), teacher.features)
 
 
 class Information(Adapter):
@@ -66,22 +85,23 @@ class Information(Adapter):
             c_in, c = own.shape[1], other.shape[1]
             convs = [self.conv(f"{number}.{i}", c_in if i == 0 else c, c) for i in range(3)]
             self.predictors.append(nn.Sequential(convs[0], nn.ReLU(), convs[1], nn.ReLU(), convs[2]))
-            self.scales.append(nn.Parameter(torch.full((c,), math.log(math.expm1(variance)))))
+            self.scales.append(nn.Parameter(torch.full((c,), math.log(math.expm1(variance - LEAST_VARIANCE)))))
 
     def forward(self, student: Seen, teacher: Seen, batch: Batch) -> Tensor:
         """The loss, a scalar, summed over the stages."""
         found = []
         for predict, scale, *maps in zip(self.predictors, self.scales, student.stages, teacher.stages, strict=True):
             own, other = _same_size(*maps)
-            found.append(losses.vid_loss(predict(own), other, softplus(scale) + 1e-5))
+            found.append(losses.vid_loss(predict(own), other, softplus(scale) + LEAST_VARIANCE))
         return torch.stack(found).sum()
 
 
 class Contrast(Adapter):
     """CRD: embeddings of both networks' pooled features, contrasted with memories of all training images.
 
-    As released: 128 dimensions, temperature .07, momentum .5, 16,384 negatives of other classes (fewer where there are
-    not so many), the constant Z set by the first batch, and both directions.
+    As released: linear embeddings into `size` dimensions with a bias, temperature tau, as many negatives of other
+    classes, none of them twice, the constant Z set by the first batch, and both directions. Where the training set has
+    not so many of other classes, fewer are taken; the released code then draws some of them again and again.
     """
 
     own_memory: Tensor
@@ -89,8 +109,6 @@ class Contrast(Adapter):
     own_z: Tensor
     other_z: Tensor
     by_class: Tensor
-    start: Tensor
-    count: Tensor
 
     def __init__(
         self,
@@ -99,32 +117,32 @@ class Contrast(Adapter):
         labels: Tensor,
         seed: int,
         *,
-        size: int = 128,
-        negatives: int = 16384,
-        temperature: float = 0.07,
+        size: float = 128,
+        negatives: float = 16384,
+        tau: float = 0.07,
         momentum: float = 0.5,
     ) -> None:
         super().__init__(student, teacher, labels, seed)
-        self.temperature, self.momentum = temperature, momentum
+        self.tau, self.momentum, size = tau, momentum, int(size)
         count = labels.bincount()
-        self.negatives = min(negatives, len(labels) - int(count.max()))
+        self.negatives = min(int(negatives), len(labels) - int(count.max()))
         if self.negatives < 1:
             raise ValueError("crd contrasts images of different classes, and the training set has one class")
         random = generator(seed, "crd")
         for name, seen in (("own", student), ("other", teacher)):
-            weight = initial_weight((size, seen.pooled.shape[1]), "default", random)
-            self.register_parameter(f"{name}_embedding", nn.Parameter(weight))
+            shape = (size, seen.pooled.shape[1])
+            self.register_parameter(f"{name}_embedding", nn.Parameter(initial_weight(shape, "default", random)))
+            self.register_parameter(f"{name}_bias", nn.Parameter(initial_bias(shape, "default", random)))
             rows = (2 * random.random((len(labels), size), dtype=np.float32) - 1) * sqrt(3 / size)
             self.register_buffer(f"{name}_memory", torch.from_numpy(rows.astype(np.float32)))
             self.register_buffer(f"{name}_z", torch.zeros(()))
         self.register_buffer("by_class", labels.argsort(stable=True), persistent=False)
-        self.register_buffer("start", count.cumsum(0) - count, persistent=False)
-        self.register_buffer("count", count, persistent=False)
+        self.first, self.many = (count.cumsum(0) - count).tolist(), count.tolist()  # of each class, in `by_class`
 
     def forward(self, student: Seen, teacher: Seen, batch: Batch) -> Tensor:
         """The loss, a scalar; moves the memories."""
         own, other = (
-            normalize(linear(seen.pooled, self.get_parameter(f"{name}_embedding")))
+            normalize(linear(seen.pooled, *(self.get_parameter(f"{name}_{part}") for part in ("embedding", "bias"))))
             for name, seen in (("own", student), ("other", teacher))
         )
         chosen = torch.cat([batch.places[:, None], self._others(batch)], 1)
@@ -134,17 +152,20 @@ class Contrast(Adapter):
         return loss
 
     def _others(self, batch: Batch) -> Tensor:
-        """For each image some of other classes, uniformly, [N, M]."""
-        start, count = self.start[batch.labels, None], self.count[batch.labels, None]
+        """For each image some of other classes, none twice, uniformly, [N, M]."""
         random = generator(self.seed, "crd negatives", batch.step)
-        uniform = random.random((len(batch.labels), self.negatives), dtype=np.float32)
-        drawn = (torch.from_numpy(uniform).to(start.device) * (len(self.by_class) - count)).long()
-        return self.by_class[torch.where(drawn < start, drawn, drawn + count)]
+        rows = []
+        for label in batch.labels.tolist():
+            start, count = self.first[label], self.many[label]
+            drawn = random.choice(len(self.by_class) - count, self.negatives, replace=False, shuffle=False)
+            rows.append(np.where(drawn < start, drawn, drawn + count))
+        return self.by_class[torch.from_numpy(np.stack(rows)).to(self.by_class.device)]
 
     def _one_way(self, embedded: Tensor, chosen: Tensor, name: str) -> Tensor:
         """Anchors of one network against the other's memory."""
         memory, z = self.get_buffer(f"{name}_memory"), self.get_buffer(f"{name}_z")
-        similar = ((memory[chosen] @ embedded.unsqueeze(-1)).squeeze(-1) / self.temperature).exp()
+        every = embedded @ memory.clone().mT  # of all images: quicker than copies of the chosen rows; memory moves on
+        similar = (every.gather(1, chosen) / self.tau).exp()
         images = len(memory)
         z.copy_(torch.where(z == 0, similar.detach().mean() * images, z))
         scaled = similar / z.clone()
@@ -153,6 +174,11 @@ class Contrast(Adapter):
     def _remember(self, name: str, embedded: Tensor, index: Tensor) -> None:
         memory = self.get_buffer(f"{name}_memory")
         memory[index] = normalize(self.momentum * memory[index] + (1 - self.momentum) * embedded)
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Normalisation by the batch, in training as ever: an adapter is used in nothing else."""
+    return nn.BatchNorm2d(channels, track_running_stats=False)
 
 
 def _same_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from time import perf_counter
 import pandas as pd
 
 from benchmarks.output import record
-from benchmarks.output.command import Advance, progress
+from benchmarks.output.terminal import Advance, progress
 from benchmarks.scoring import engines
 from benchmarks.scoring.engines import Engine, Serial
 from search.distillation import runs, students, sweep
@@ -35,14 +35,17 @@ def distill(options: DistillOptions) -> None:
     teacher_epochs = 0 if taught else options.teacher_epochs or plan.recipe.epochs
     teacher_row = None
     epochs = teacher_epochs + plan.recipe.epochs * len(planned)
+    announce(conditions)
     with opened_engine(options, conditions, len(planned)) as engine, shown_progress(epochs, main) as advance:
         if not taught:
             plan, conditions, teacher_row = train_teacher(plan, conditions, teacher_epochs, engine, advance)
+            announce(conditions)
         rows = pd.DataFrame(sweep.perform(plan, planned, conditions, engine, advance, warn))
     if main:
         times = {"started": started.isoformat(), "seconds": perf_counter() - start}
         write(rows, conditions, options)
         content = {"command": sys.argv, "options": asdict(options), "data": conditions.data.digest, **times}
+        content |= {"normalisation": conditions.data.normalisation._asdict()}
         record.write_json({**content, **record.environment()}, conditions.out / "run.json")
         show(rows, teacher_row, conditions, options)
     check_all_done(rows)
@@ -56,6 +59,23 @@ def check_all_done(rows: pd.DataFrame) -> None:
         said = ", ".join(f"{count} of {len(rows)} runs {status}" for status, count in counts.items())
         advice = "lower --learning-rate" if "diverged" in counts else "the same command tries them again"
         raise ValueError(f"{said} ({failed['folder'].iloc[0]}): {advice}")
+
+
+def announce(conditions: Conditions) -> None:
+    """Say how good the teacher is on the test images, and warn of one that guesses."""
+    teacher, data = conditions.teacher, conditions.data
+    if teacher is None or not conditions.group.main:
+        return
+    inputs = teacher.normalisation.text
+    print(
+        f"  teacher {teacher.name}: {teacher.accuracy:.2f} % of {len(data.test.labels):,} test images; its inputs are "
+        f"normalised by {inputs}"
+    )
+    if teacher.guesses(data):
+        warn(
+            f"the teacher {teacher.name} is right on {teacher.accuracy:.2f} %, and guessing among {data.classes} "
+            "classes is as good: other images or classes than it was trained on, or --teacher-normalisation?"
+        )
 
 
 def train_teacher(

@@ -23,6 +23,7 @@ from torchvision import datasets, transforms
 from benchmarks.conditions.batches import DATASETS, channel_statistics, cifar, npz
 from benchmarks.conditions.drawing import generator
 from benchmarks.reading.limits import check_size
+from search.distillation.normalisation import Normalisation
 
 SIDES = (4, 1024)  # of images that networks are trained on
 MOST_CLASSES = 100_000
@@ -36,12 +37,16 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 
 class Batch(NamedTuple):
-    """Normalised images [N, 3, H, W], labels [N], their positions in the training set [N], and the step of the run."""
+    """Normalised images [N, 3, H, W], labels [N], their positions in the training set [N], the run's step and epoch.
+
+    Steps and epochs are counted from 0.
+    """
 
     images: Tensor
     labels: Tensor
     places: Tensor
     step: int
+    epoch: int = 0
 
 
 class Split(NamedTuple):
@@ -76,6 +81,12 @@ class Data:
             summary.update(str(tuple(part.shape)).encode() + part.cpu().numpy().tobytes())
         return summary.hexdigest()[:12]
 
+    @property
+    def normalisation(self) -> Normalisation:
+        """What `normalised` does, in torchvision's units."""
+        (*mean,), (*std,) = ((part.double().flatten() / 255).tolist() for part in (self.mean, self.deviation))
+        return Normalisation((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+
     def normalised(self, images: Tensor) -> Tensor:
         """uint8 images [N, 3, H, W] -> float32."""
         return (images.float() - self.mean) / self.deviation
@@ -95,7 +106,7 @@ class Data:
             part = slice(step * size, (step + 1) * size)
             places = order[part]
             images = self.normalised(crop(self.train.images[places], shift[part], mirrored[part]))
-            yield Batch(images, self.train.labels[places], places, epoch * self.steps(size) + step)
+            yield Batch(images, self.train.labels[places], places, epoch * self.steps(size) + step, epoch)
 
 
 def crop(images: Tensor, shift: Tensor, mirrored: Tensor) -> Tensor:

@@ -18,11 +18,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from analysis.pages.files import replacing
+from analysis.rows.files import replacing
 from search.distillation import checkpoint
 from search.distillation.group import ALONE, Group
 from search.distillation.images import Batch, Data, Split
-from search.distillation.methods import Objective
+from search.distillation.objective import Objective
 from search.distillation.students import Model
 
 FIELD_EPOCHS = 240  # RepDistiller's schedule: the rate falls tenfold at three of them
@@ -217,7 +217,7 @@ def part(batch: Batch, number: int, count: int) -> Batch:
     size, more = divmod(len(batch.labels), count)
     start = number * size + min(number, more)
     rows = slice(start, start + size + (number < more))
-    return Batch(batch.images[rows], batch.labels[rows], batch.places[rows], batch.step)
+    return batch._replace(images=batch.images[rows], labels=batch.labels[rows], places=batch.places[rows])
 
 
 def accuracy(model: Model, data: Data, split: Split, group: Group = ALONE) -> float:

@@ -1,45 +1,73 @@
-"""What a student is trained for: cross entropy and distillation losses with weights, as `kd:0.9,diswot` names them.
+"""What a student is trained for: cross entropy and distillation losses, as `kd(T=2):0.9,diswot` names them.
 
 The losses are those of proxies/formulas/, which the proxies negate. What is trained beside the student (FitNets'
-regressor, VID's predictors, CRD's embeddings and memory) is in adapters.py.
+regressor, ICKD's embedding, VID's predictors, CRD's embeddings and memory) is in adapters.py; the sum of it all for two
+networks in objective.py.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, cast
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import Tensor
 
 from proxies.formulas import losses, similarity
-from search.distillation.adapters import Adapter, Contrast, Information, Regressor
-from search.distillation.images import Batch, Data
-from search.distillation.students import Model, Seen
+from search.distillation.adapters import Adapter, Contrast, Embedding, Information, Regressor
+from search.distillation.images import Batch
+from search.distillation.students import Seen
 
-Loss = Callable[[Seen, Seen, Batch], Tensor]
+Values = Mapping[str, float]  # of a method's parameters, by their names
+Loss = Callable[[Seen, Seen, Batch, Values], Tensor]
+Pair = tuple[str, str]  # teacher and student, by name
+
+
+class Parameter(NamedTuple):
+    """What a user may set of a method: its usual value, the least and the most it may be, and whether it counts."""
+
+    usual: float
+    least: float = 0.0
+    most: float = inf
+    whole: bool = False
 
 
 @dataclass(frozen=True)
 class Method:
-    """A loss of student, teacher and batch, its usual weight, and where it comes from.
+    """A loss of student, teacher, batch and parameters, its usual weight, and where it comes from.
 
     `stages`: whether it reads the stages' maps; `equal`: which channels of student and teacher have to be as many.
     `alone`: whether one process has to see all images. `loss` may be the class of an adapter, which is then built for
-    the two networks.
+    the two networks, with the parameters by name. `pairs`: other usual values for a teacher and a student.
     """
 
     loss: Loss | type[Adapter]
     weight: float
     source: str
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
     stages: bool = False
-    equal: Literal["", "last map", "stages"] = ""
+    equal: Literal["", "stages"] = ""
     alone: bool = False
+    pairs: Mapping[Pair, Values] = field(default_factory=dict)
+
+    def usual(self, pair: Pair | None = None) -> dict[str, float]:
+        """The parameters' usual values, for a pair of networks where it is known."""
+        others = self.pairs.get(pair, {}) if pair else {}
+        return {name: others.get(name, parameter.usual) for name, parameter in self.parameters.items()}
 
 
-def _semantic(student: Seen, teacher: Seen, _: Batch) -> Tensor:
+def _dkd(student: Seen, teacher: Seen, batch: Batch, values: Values) -> Tensor:
+    """DKD times min(epoch / warmup, 1), the first epoch being 1, as its authors have it."""
+    loss = losses.dkd_loss(
+        student.logits, teacher.logits, batch.labels, values["alpha"], values["beta"], temperature=values["T"]
+    )
+    return min((batch.epoch + 1) / values["warmup"], 1.0) * loss
+
+
+def _semantic(student: Seen, teacher: Seen, _: Batch, __: Values) -> Tensor:
     """The article's L_Ms: M_s / K^2, the class activation maps compared as proxies/teacher.py does."""
     own, other = (
         similarity.gram(similarity.class_activation_maps(seen.features, seen.head)) for seen in (student, teacher)
@@ -47,42 +75,91 @@ def _semantic(student: Seen, teacher: Seen, _: Batch) -> Tensor:
     return similarity.gram_distance(own, other).mean() / own.shape[-1] ** 2
 
 
-def _relation(student: Seen, teacher: Seen, _: Batch) -> Tensor:
+def _relation(student: Seen, teacher: Seen, _: Batch, __: Values) -> Tensor:
     """The article's L_Mr: M_r / N^2."""
     own, other = (similarity.sample_gram(seen.features) for seen in (student, teacher))
     return similarity.gram_distance(own, other) / len(own) ** 2
 
 
-def _sp(student: Seen, teacher: Seen, _: Batch) -> Tensor:
+def _sp(student: Seen, teacher: Seen, _: Batch, __: Values) -> Tensor:
     return similarity.row_gram_distance(*(similarity.sample_gram(seen.features) for seen in (student, teacher)))
 
 
-def _at(student: Seen, teacher: Seen, _: Batch) -> Tensor:
-    pairs = zip(student.stages, teacher.stages, strict=True)
-    return torch.stack([losses.at_loss(*pair) for pair in pairs]).sum()
+def _over_stages(loss: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    """The sum of a loss over the stages' maps."""
 
+    def summed(student: Seen, teacher: Seen, _: Batch, __: Values) -> Tensor:
+        pairs = zip(student.stages, teacher.stages, strict=True)
+        return torch.stack([loss(*pair) for pair in pairs]).sum()
+
+    return summed
+
+
+LEAST_T = 0.01  # of temperatures, which logits are divided by
+SIZES = {"negatives": Parameter(16384, 1, whole=True), "size": Parameter(128, 1, 65536, whole=True)}
+
+# mdistiller's beta for its pairs; S0's candidates of three and five blocks a stage are resnet20 and resnet32
+DKD_PAIRS: dict[Pair, Values] = {
+    (teacher, student): {"beta": 2.0}
+    for teacher, students in {"resnet56": ("resnet20", "s0:333"), "resnet110": ("resnet32", "s0:555")}.items()
+    for student in students
+}
 
 # RepDistiller's weights where it has the method, else the article's; of cc it has another form, docs/distillation.md
 METHODS = {
-    "kd": Method(lambda s, t, _: losses.kd_loss(s.logits, t.logits), 0.9, "Hinton et al. 2015"),
-    "dkd": Method(lambda s, t, b: losses.dkd_loss(s.logits, t.logits, b.labels), 1.0, "Zhao et al., CVPR 2022"),
-    "dist": Method(lambda s, t, _: losses.dist_loss(s.logits, t.logits), 2.0, "Huang et al., NeurIPS 2022"),
-    "at": Method(_at, 1000.0, "Zagoruyko & Komodakis, ICLR 2017", stages=True),
+    "kd": Method(
+        lambda s, t, _, v: losses.kd_loss(s.logits, t.logits, v["T"]),
+        0.9,
+        "Hinton et al. 2015",
+        {"T": Parameter(4, LEAST_T)},
+    ),
+    "dkd": Method(
+        _dkd,
+        1.0,
+        "Zhao et al., CVPR 2022",
+        {"alpha": Parameter(1), "beta": Parameter(8), "T": Parameter(4, LEAST_T), "warmup": Parameter(20, 1)},
+        pairs=DKD_PAIRS,
+    ),
+    "dist": Method(
+        lambda s, t, _, v: losses.dist_loss(s.logits, t.logits, v["tau"]),
+        2.0,
+        "Huang et al., NeurIPS 2022",
+        {"tau": Parameter(4, LEAST_T)},
+    ),
+    "at": Method(_over_stages(losses.at_loss), 1000.0, "Zagoruyko & Komodakis, ICLR 2017", stages=True),
     "sp": Method(_sp, 3000.0, "Tung & Mori, ICCV 2019"),
-    "rkd": Method(lambda s, t, _: losses.rkd_loss(s.pooled, t.pooled), 1.0, "Park et al., CVPR 2019"),
-    "cc": Method(lambda s, t, _: losses.cc_loss(s.pooled, t.pooled), 0.02, "Peng et al., ICCV 2019"),
-    "pkt": Method(lambda s, t, _: losses.pkt_loss(s.pooled, t.pooled), 30000.0, "Passalis & Tefas, ECCV 2018"),
-    "nst": Method(lambda s, t, _: losses.nst_loss(s.features, t.features), 50.0, "Huang & Wang 2017"),
-    "ickd": Method(
-        lambda s, t, _: losses.ickd_loss(s.features, t.features), 2.5, "Liu et al., ICCV 2021", equal="last map"
+    "rkd": Method(
+        lambda s, t, _, v: losses.rkd_loss(s.pooled, t.pooled, v["distance"], v["angle"]),
+        1.0,
+        "Park et al., CVPR 2019",
+        {"distance": Parameter(25), "angle": Parameter(50)},
     ),
+    "cc": Method(
+        lambda s, t, _, v: losses.cc_loss(s.pooled, t.pooled, v["gamma"], int(v["order"])),
+        0.02,
+        "Peng et al., ICCV 2019",
+        {"gamma": Parameter(0.4), "order": Parameter(2, 1, 20, whole=True)},
+    ),
+    "pkt": Method(lambda s, t, _, __: losses.pkt_loss(s.pooled, t.pooled), 30000.0, "Passalis & Tefas, ECCV 2018"),
+    "nst": Method(_over_stages(losses.nst_loss), 50.0, "Huang & Wang 2017", stages=True),
+    "ickd": Method(Embedding, 2.5, "Liu et al., ICCV 2021"),
     "kdsvd": Method(
-        lambda s, t, _: losses.kdsvd_loss(s.stages, t.stages), 1.0, "Lee et al., ECCV 2018", True, "stages"
+        lambda s, t, _, __: losses.kdsvd_loss(s.stages, t.stages),
+        1.0,
+        "Lee et al., ECCV 2018",
+        stages=True,
+        equal="stages",
     ),
-    "cka": Method(lambda s, t, _: losses.cka_loss(s.stages, t.stages), 1.0, "RMI-NAS, 2022", stages=True),
+    "cka": Method(lambda s, t, _, __: losses.cka_loss(s.stages, t.stages), 1.0, "RMI-NAS, 2022", stages=True),
     "fitnets": Method(Regressor, 100.0, "Romero et al., ICLR 2015", stages=True),
-    "vid": Method(Information, 1.0, "Ahn et al., CVPR 2019", stages=True),
-    "crd": Method(Contrast, 0.8, "Tian et al., ICLR 2020", alone=True),
+    "vid": Method(Information, 1.0, "Ahn et al., CVPR 2019", {"variance": Parameter(5, 0.001)}, stages=True),
+    "crd": Method(
+        Contrast,
+        0.8,
+        "Tian et al., ICLR 2020",
+        {"tau": Parameter(0.07, LEAST_T), "momentum": Parameter(0.5, 0, 1), **SIZES},
+        alone=True,
+    ),
     "diswot_semantic": Method(_semantic, 1.0, "Dong, Li & Wei, CVPR 2023"),
     "diswot_relation": Method(_relation, 1.0, "Dong, Li & Wei, CVPR 2023"),
 }
@@ -90,114 +167,102 @@ METHODS = {
 CE = "ce"
 DISWOT = "diswot"
 DISWOT_TERMS = ("diswot_semantic", "diswot_relation")
+OUTSIDE = r"(?![^()]*\))"  # what is followed by no closing parenthesis stands in none
+PART = re.compile(r"\s*(?P<name>\w+)\s*(?:\((?P<values>[^()]*)\))?\s*(?::(?P<weight>.*))?")
 
 
-def parse(text: str) -> dict[str, float]:
-    """The terms of the loss and their weights that `kd:0.9,diswot` names.
+@dataclass(frozen=True)
+class Term:
+    """A part of the loss: how much it counts, and its method's parameters."""
 
-    Cross entropy counts 1, less what kd counts (RepDistiller's gamma = 1 - alpha), unless `ce:W` says otherwise.
-    `diswot` adds the article's semantic and relation terms; without kd beside it, it is the article's whole loss,
-    cross entropy + KL + both. Raises ValueError for what is no method or no weight.
+    weight: float
+    values: Values = field(default_factory=dict)
+
+
+Terms = dict[str, Term]
+
+
+def several(text: str) -> list[str]:
+    """The methods that `--method` names, which stand apart by blanks; blanks between parentheses are none."""
+    return re.split(rf"\s+{OUTSIDE}", text.strip()) if text.strip() else []
+
+
+def parse(text: str, pair: Pair | None = None) -> Terms:
+    """The terms of the loss that `kd(T=2):0.9,diswot` names, by method, cross entropy first.
+
+    Cross entropy counts 1, beside `kd` alone 1 less what kd counts (RepDistiller's recipe of plain KD), unless `ce:W`
+    says otherwise. `diswot` adds the article's semantic and relation terms; without kd beside it, it is the article's
+    whole loss, cross entropy + KL + both. Parameters that are not given have the values that are usual for the pair of
+    teacher and student. Raises ValueError for what is no method, no parameter or no weight.
     """
-    given: dict[str, float] = {}
-    for part in (part.strip() for part in text.split(",") if part.strip()):
-        name, colon, number = part.partition(":")
-        if name not in {*METHODS, CE, DISWOT}:
-            raise ValueError(f"no method is called {name!r}; there are: {', '.join([CE, DISWOT, *METHODS])}")
+    given: Terms = {}
+    for part in (part.strip() for part in re.split(f",{OUTSIDE}", text) if part.strip()):
+        name, term = _term(part, pair)
         if name in given:
             raise ValueError(f"--method {text}: {name} stands there twice")
-        usual = METHODS[name].weight if name in METHODS else 1.0
-        given[name] = _weight(number, part) if colon else usual
+        given[name] = term
     if not given:
         raise ValueError("--method names no method; ce is training without a teacher")
-    terms = {name: weight for name, weight in given.items() if name not in (CE, DISWOT)}
-    entropy = max(0.0, 1 - terms.get("kd", 0.0))
+    terms = {name: term for name, term in given.items() if name not in (CE, DISWOT)}
+    entropy = max(0.0, 1 - given["kd"].weight) if [*given] == ["kd"] else 1.0
     if DISWOT in given:
-        terms = {"kd": 1.0, **terms, **dict.fromkeys(DISWOT_TERMS, given[DISWOT])}
-    return {CE: given.get(CE, entropy), **terms}
+        added = dict.fromkeys(DISWOT_TERMS, Term(given[DISWOT].weight))
+        terms = {"kd": Term(1.0, METHODS["kd"].usual(pair)), **terms, **added}
+    return {CE: given.get(CE, Term(entropy)), **terms}
 
 
-def _weight(number: str, part: str) -> float:
-    try:
-        value = float(number)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
+def text_of(terms: Terms) -> str:
+    """The whole loss, every weight and parameter in it, as `parse` reads it."""
+    parts = []
+    for name, term in terms.items():
+        values = ",".join(f"{key}={value:.12g}" for key, value in term.values.items())
+        parts.append(f"{name}({values}):{term.weight:.12g}" if values else f"{name}:{term.weight:.12g}")
+    return ",".join(parts)
+
+
+def _term(part: str, pair: Pair | None) -> tuple[str, Term]:
+    """One part of a sum. Raises ValueError, saying what is allowed."""
+    found = PART.fullmatch(part)
+    if not found:
+        raise ValueError(f"--method {part}: write a method as NAME, NAME:WEIGHT or NAME(PARAMETER=NUMBER,...):WEIGHT")
+    name, inside, number = found["name"], found["values"], found["weight"]
+    if name not in {*METHODS, CE, DISWOT}:
+        raise ValueError(f"no method is called {name!r}; there are: {', '.join([CE, DISWOT, *METHODS])}")
+    method = METHODS.get(name)
+    weight = (method.weight if method else 1.0) if number is None else _weight(number, part)
+    usual = method.usual(pair) if method else {}
+    given = _values(name, inside, method.parameters if method else {}) if inside is not None else {}
+    return name, Term(weight, {**usual, **given})
+
+
+def _values(name: str, inside: str, parameters: Mapping[str, Parameter]) -> dict[str, float]:
+    """The values between a method's parentheses. Raises ValueError, naming all parameters that it has."""
+    known = ", ".join(f"{key}={parameter.usual:g}" for key, parameter in parameters.items()) or "none"
+    given: dict[str, float] = {}
+    for key, sign, number in (one.partition("=") for one in inside.split(",") if one.strip()):
+        key = key.strip()
+        if not sign or key not in parameters or key in given:
+            raise ValueError(f"--method {name}({inside}): {name} has these parameters, each once: {known}")
+        value, (_, least, most, whole) = _number(number), parameters[key]
+        if value is None or not least <= value <= most or (whole and value != int(value)):
+            kind = "a whole number" if whole else "a number"
+            upper = "" if most == inf else f" to {most:g}"
+            raise ValueError(f"--method {name}({inside}): {key} is {kind} from {least:g}{upper}")
+        given[key] = value
+    return given
+
+
+def _weight(text: str, part: str) -> float:
+    value = _number(text)
+    if value is None or value < 0:
         raise ValueError(f"--method {part}: a weight is a number from 0, as in kd:0.9")
     return value
 
 
-class Objective(nn.Module):
-    """The weighted sum of cross entropy and distillation terms, for one student, one teacher and one training set."""
-
-    def __init__(
-        self, terms: Mapping[str, float], student: Model, teacher: Model | None, data: Data, seed: int
-    ) -> None:
-        super().__init__()
-        self.terms = dict(terms)
-        self.teacher = teacher
-        self.stages = any(METHODS[name].stages for name in self.distilled)
-        self.adapters = nn.ModuleDict()
-        if not self.distilled:
-            return
-        if teacher is None:
-            raise ValueError(f"method {self.distilled[0]} needs a teacher")
-        own, other = glances(student, teacher, data, stages=self.stages)
-        for name in self.distilled:
-            check_fit(name, own, other)
-            loss = METHODS[name].loss
-            if isinstance(loss, type):
-                self.adapters[name] = loss(own, other, data.train.labels.cpu(), seed).to(own.head.device)
-
-    @property
-    def distilled(self) -> list[str]:
-        """The terms that need a teacher."""
-        return [name for name in self.terms if name != CE]
-
-    def forward(self, student: Seen, batch: Batch) -> Tensor:
-        """The loss of what a student shows on a batch, a scalar."""
-        total = self.terms[CE] * cross_entropy(student.logits, batch.labels)
-        if self.distilled:
-            teacher = self._teacher(batch.images)
-            for name in self.distilled:
-                loss = self.adapters[name] if name in self.adapters else METHODS[name].loss
-                total = total + self.terms[name] * cast(Loss, loss)(student, teacher, batch)
-        return total
-
-    def _teacher(self, images: Tensor) -> Seen:
-        assert self.teacher is not None
-        with torch.no_grad():
-            return self.teacher.look(images, stages=self.stages)
-
-
-def glances(student: Model, teacher: Model, data: Data, *, stages: bool) -> tuple[Seen, Seen]:
-    """What both networks show on two images: their shapes."""
-    few = data.normalised(data.test.images[:1].expand(2, -1, -1, -1))
-    with torch.no_grad():
-        own, other = (model.look(few, stages=stages) for model in (student, teacher))
-    return own, other
-
-
-def check_fit(name: str, student: Seen, teacher: Seen) -> None:
-    """Raises ValueError where a method can't compare two networks, naming methods that can."""
-    method = METHODS[name]
-    if student.logits.shape != teacher.logits.shape:
-        raise ValueError(f"the student has {student.logits.shape[1]} classes and the teacher {teacher.logits.shape[1]}")
-    if method.stages and len(student.stages) != len(teacher.stages):
-        free = ", ".join(other for other, one in METHODS.items() if not one.stages and not one.equal)
-        raise ValueError(
-            f"method {name} compares stages: the student has {len(student.stages)}, the teacher "
-            f"{len(teacher.stages)}; methods that need none: {free}"
-        )
-    own, other = ([m.shape[1] for m in _compared(method, seen)] for seen in (student, teacher))
-    if own != other:
-        free = ", ".join(key for key, one in METHODS.items() if not one.equal)
-        raise ValueError(
-            f"method {name} needs equal channels of the {method.equal}: the student has {own}, the teacher {other}; "
-            f"methods that don't: {free}"
-        )
-
-
-def _compared(method: Method, seen: Seen) -> list[Tensor]:
-    """The maps whose channels have to be as many."""
-    return {"": [], "last map": [seen.features], "stages": seen.stages}[method.equal]
+def _number(text: str) -> float | None:
+    """A finite number, None for any other text."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if isfinite(value) else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.output.command import option
-from benchmarks.scoring.engines import EngineOptions
+from benchmarks.output.options import EngineOptions
 
 PROG = "distill.py"
 
@@ -23,8 +23,13 @@ class NetworkOptions:
     )
     teacher: str = option("resnet20", "teacher; rank.py --list names them")
     teacher_weights: str | None = option(None, "its state dict; without one it is trained here first")
+    teacher_normalisation: str | None = option(
+        None, "its inputs: imagenet, or MEAN/STD of pixels from 0 to 1 [what stands beside its weights, or the data's]"
+    )
     train_teacher: str | None = option(None, "only train this network, for --teacher-weights, and end")
-    method: str = option("ce kd", "methods, separated by blanks, each a sum such as kd:0.9,diswot; --list names them")
+    method: str = option(
+        "ce kd", "methods, separated by blanks, each a sum such as 'kd(T=2):0.9,diswot'; --list names them"
+    )
 
 
 @dataclass

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks.conditions.batches import Batch as Noise
-from benchmarks.spaces.nasbench201 import NasBench201, parse_cell
+from benchmarks.spaces.cells import parse_cell
+from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.timing.plain import PlainCellNetwork, plain_state, with_weights
 from benchmarks.timing.tasks import LAYOUTS
 from search.distillation.images import Batch, Data, Split
 from search.distillation.loop import Recipe, Stepper
-from search.distillation.methods import Objective
+from search.distillation.methods import parse
+from search.distillation.objective import Objective
 from search.distillation.students import Model, Student, fresh, trained
 
 
@@ -47,7 +49,7 @@ def training_steps(arch: str, data: Data, seed: int) -> dict[str, Callable[[], o
         with_weights(network, state, torch.float32).to(memory_format=memory)
         images = data.normalised(data.train.images).contiguous(memory_format=memory)
         tasks[f"bare loop, {layout}"] = _bare(network, images, data.train.labels, recipe)
-    objective = Objective({"ce": 1.0}, model, None, data, seed)
+    objective = Objective(parse("ce"), model, None, data, seed)
     scaler = torch.amp.GradScaler(device.type, enabled=False)
     stepper = Stepper(model, objective, _sgd(model.parameters(), recipe), scaler, print)
     batches = (batch for epoch in count() for batch in data.epoch(len(data.train.labels), seed, epoch))

@@ -10,7 +10,7 @@ from benchmarks.conditions import teachers
 from benchmarks.output import record
 from benchmarks.output.options import LARGEST_BATCH, LARGEST_SEED, check_range
 from benchmarks.scoring import jobs
-from search.distillation import group, methods, protocol, runs, students
+from search.distillation import group, methods, normalisation, protocol, runs, students
 from search.distillation.images import SIDES
 from search.distillation.loop import FIELD_EPOCHS, Recipe
 from search.distillation.options import DistillOptions
@@ -29,6 +29,8 @@ def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
     distilled = any(run.distilled for run in planned)
     if options.teacher_weights and not distilled:
         raise ValueError(f"--teacher-weights {options.teacher_weights}: nothing here learns from a teacher")
+    if options.teacher_normalisation and not options.teacher_weights:
+        raise ValueError("--teacher-normalisation is of --teacher-weights, which is missing")
     check_tracker(options)
     plan = make_plan(options)
     processes = group.join(cpu=jobs.find_device(options.device).type == "cpu")
@@ -50,7 +52,7 @@ def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
 def planned_runs(options: DistillOptions) -> list[Run]:
     """Every student by every method with every seed, each once."""
     teachers.check_name(options.train_teacher or options.teacher)
-    chosen, ways = chosen_students(options), options.method.split()
+    chosen, ways = chosen_students(options), methods.several(options.method)
     if options.train_teacher:
         chosen, ways = [students.find(options.train_teacher)], [runs.VANILLA]
     for way in ways:
@@ -94,6 +96,7 @@ def make_plan(options: DistillOptions) -> Plan:
         recipe=recipe,
         teacher=options.teacher,
         teacher_weights=Path(options.teacher_weights) if options.teacher_weights else None,
+        teacher_normalisation=normalisation.parse(inputs) if (inputs := options.teacher_normalisation) else None,
         out=Path(options.out or f"runs/distill_{folder_name(Path(options.data).name)}"),
         init=options.init,
         precision=options.precision,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.pages import tables
-from analysis.pages.tables import number
 from analysis.pictures import curves, figures
-from benchmarks.output.command import show_table, typed
+from analysis.rows import tables
+from analysis.rows.tables import number
+from benchmarks.output.terminal import show_table, typed
 from search.distillation import runs
 from search.distillation.methods import CE, DISWOT, METHODS
 from search.distillation.options import DistillOptions
@@ -57,6 +57,7 @@ def show(
         f"  {len(conditions.data.train.labels):,} training and {len(conditions.data.test.labels):,} test images of "
         f"{conditions.data.resolution}x{conditions.data.resolution}; {recipe.epochs} epochs, batch "
         f"{recipe.batch_size}{over}; {seeds_text(options)}\n"
+        f"{losses_text(rows)}"
         "  best epoch: chosen on the test images, so no result\n"
         f"  written: {conditions.out}/runs.csv, {options.table or 'table.csv'}, seconds.csv, curves.png, curves.pdf, "
         f"run.json, a folder a run\n  again: {typed()}"
@@ -70,11 +71,19 @@ def seeds_text(options: DistillOptions) -> str:
     return f"seeds {options.seed} to {options.seed + options.seeds - 1}, mean ± sd"
 
 
+def losses_text(rows: pd.DataFrame) -> str:
+    """What each method minimises, a line each where it is the same for all its students."""
+    found = rows.groupby("method", sort=False)["loss"].unique()
+    return "".join(f"  {method}: {loss}\n" for method, losses in found.items() for loss in losses if loss != method)
+
+
 def show_methods() -> None:
     """Print what --method can name."""
     rows = [
-        [CE, "1 less kd's", "no teacher: cross entropy"],
-        [DISWOT, "1", "CE + KL + both diswot terms: the article's loss"],
+        [CE, "1; 1 - kd's beside kd alone", "", "no teacher: cross entropy"],
+        [DISWOT, "1", "", "CE + KL + both diswot terms: the article's loss"],
     ]
-    rows += [[name, f"{method.weight:g}", method.source] for name, method in METHODS.items()]
-    show_table(["method", "weight", "source"], rows, "methods", texts=3)
+    for name, method in METHODS.items():
+        values = ", ".join(f"{key}={parameter.usual:g}" for key, parameter in method.parameters.items())
+        rows.append([name, f"{method.weight:g}", values, method.source])
+    show_table(["method", "weight", "parameters", "source"], rows, "methods", texts=4)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,11 +19,13 @@ from benchmarks.conditions import teachers
 from benchmarks.conditions.drawing import Init
 from benchmarks.output import record
 from benchmarks.spaces.space import counted
-from search.distillation import methods
+from search.distillation import methods, normalisation, objective
 from search.distillation.group import ALONE, Group
 from search.distillation.images import Data
-from search.distillation.loop import Outcome, Recipe, Watch, accuracy, check_settings, train
-from search.distillation.methods import Objective
+from search.distillation.loop import WEIGHTS, Outcome, Recipe, Watch, accuracy, check_settings, train
+from search.distillation.methods import Terms
+from search.distillation.normalisation import Normalisation
+from search.distillation.objective import Objective
 from search.distillation.students import Model, Precision, Student
 
 Row = dict[str, object]  # of runs.csv
@@ -34,12 +37,19 @@ LONGEST_NAME = 60  # of a run's folder; of a longer name a digest stands at its 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained network that does not change, its test accuracy in percent, and a digest of its weights."""
+    """A trained network that does not change: its test accuracy in percent, its weights' digest, how inputs come."""
 
     name: str
     model: Model
     accuracy: float
     digest: str
+    normalisation: Normalisation
+
+    def guesses(self, data: Data) -> bool:
+        """Whether it is no better than chance: within three standard errors of what guessing would have right."""
+        chance = 1 / data.classes
+        error = math.sqrt(chance * (1 - chance) / len(data.test.labels))
+        return self.accuracy <= 100 * (chance + 3 * error)
 
 
 @dataclass(frozen=True)
@@ -82,11 +92,19 @@ def folder_name(text: str) -> str:
     return f"{name[:LONGEST_NAME]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def load_teacher(name: str, path: Path, data: Data, precision: Precision) -> Teacher:
-    """A teacher with trained weights. Raises ValueError naming the first thing in the file that does not fit."""
-    stack = Student(None, name).build(data.name, data.classes, data.resolution)
-    model = Model(stack, teachers.load(stack, path, data.train.labels.device), precision)
-    return Teacher(name, model, accuracy(model, data, data.test), teachers.digest(path)[:12])
+def load_teacher(
+    name: str, path: Path, data: Data, precision: Precision, normalised: Normalisation | None = None
+) -> Teacher:
+    """A teacher with trained weights, shown images normalised as it knows them.
+
+    That is by `normalised`, else by what the file beside its weights says, else as the students' are. Raises ValueError
+    naming the first thing in a file that does not fit.
+    """
+    stack, device = Student(None, name).build(data.name, data.classes, data.resolution), data.train.labels.device
+    wanted = normalised or normalisation.read(normalisation.beside(path)) or data.normalisation
+    retouch = normalisation.retouch(data.normalisation, wanted, device)
+    model = Model(stack, teachers.load(stack, path, device), precision, retouch)
+    return Teacher(name, model, accuracy(model, data, data.test), teachers.digest(path)[:12], wanted)
 
 
 def perform(run: Run, conditions: Conditions, watch: Watch) -> Row:
@@ -98,13 +116,23 @@ def perform(run: Run, conditions: Conditions, watch: Watch) -> Row:
     device = data.train.labels.device
     student = Model.fresh(stack, run.student.name, run.seed, conditions.init, device, conditions.precision)
     teacher = conditions.teacher.model if conditions.teacher and run.distilled else None
-    objective = Objective(methods.parse(run.method), student, teacher, data, run.seed)
+    loss = Objective(terms(run, conditions), student, teacher, data, run.seed)
     recipe = replace(conditions.recipe, seed=run.seed)
-    outcome = train(student, objective, data, recipe, folder, settings, watch, conditions.group)
+    outcome = train(student, loss, data, recipe, folder, settings, watch, conditions.group)
     if conditions.group.main:
-        content = {"settings": settings, "status": outcome.status, "history": outcome.history}
+        inputs = data.normalisation._asdict()
+        if outcome.status == "done":
+            about = {"network": run.student.name, "classes": data.classes, "resolution": data.resolution, **inputs}
+            record.write_json(about, normalisation.beside(folder / WEIGHTS))
+        content = {"settings": settings, "normalisation": inputs, "status": outcome.status, "history": outcome.history}
         record.write_json(content, folder / "outcome.json")
     return row(run, conditions, outcome)
+
+
+def terms(run: Run, conditions: Conditions) -> Terms:
+    """A run's loss, with every weight and parameter, the usual ones being those of its teacher and student."""
+    teacher = conditions.teacher.name if conditions.teacher else ""
+    return methods.parse(run.method, (teacher, run.student.name))
 
 
 def done(run: Run, conditions: Conditions) -> Row | None:
@@ -122,6 +150,7 @@ def row(run: Run, conditions: Conditions, outcome: Outcome) -> Row:
         "student": run.student.short,
         "found_by": run.student.found_by,
         "method": run.method,
+        "loss": methods.text_of(terms(run, conditions)),
         "seed": run.seed,
         "params": counted(run.student.build(data.name, data.classes, data.resolution)).params,
         "last": outcome.last,
@@ -137,8 +166,9 @@ def _settings(run: Run, conditions: Conditions) -> dict[str, object]:
     data, teacher = conditions.data, conditions.teacher if run.distilled else None
     return {
         "student": run.student.name,
-        "terms": methods.parse(run.method),
+        "loss": methods.text_of(terms(run, conditions)),
         "teacher": None if teacher is None else f"{teacher.name} {teacher.digest}",
+        "teacher's inputs": None if teacher is None else teacher.normalisation.text,
         "data": f"{data.name} {data.digest}",
         "resolution": data.resolution,
         **asdict(replace(conditions.recipe, seed=run.seed)),
@@ -160,9 +190,9 @@ def check_fits(planned: Sequence[Run], teacher: Student, conditions: Conditions)
         if not names:
             continue
         own = Model.fresh(student.build(*size), student.name, 0, conditions.init, device)
-        shown = methods.glances(own, other, data, stages=True)
+        shown = objective.glances(own, other, data, stages=True)
         for name in dict.fromkeys(names):
-            methods.check_fit(name, *shown)
+            objective.check_fit(name, *shown)
             if methods.METHODS[name].alone and conditions.group.size > 1:
                 raise ValueError(f"method {name} keeps a memory of all images, and one process has to see them all")
 

@@ -169,12 +169,22 @@ def trained(weights: Weights) -> list[Tensor]:
 
 
 class Model:
-    """A stack of one and its weights, trained in place; below float32 its passes run in mixed precision."""
+    """A stack of one and its weights, trained in place; below float32 its passes run in mixed precision.
 
-    def __init__(self, stack: Stack, weights: Weights, precision: Precision = "float32") -> None:
+    `retouch`: scale and shift [3, 1, 1] of the images that it is shown, where it wants another input normalisation.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        weights: Weights,
+        precision: Precision = "float32",
+        retouch: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
         self.stack = stack
         self.weights = weights
         self.precision = precision
+        self.retouch = retouch
 
     @classmethod
     def fresh(
@@ -201,7 +211,7 @@ class Model:
         norms = {
             layer: NormState(*(part.detach().clone() for part in norm)) for layer, norm in self.weights.norms.items()
         }
-        return Model(self.stack, Weights(copied.kernels, copied.bias, norms), self.precision)
+        return Model(self.stack, Weights(copied.kernels, copied.bias, norms), self.precision, self.retouch)
 
     def state_dict(self) -> dict[str, Tensor]:
         """As benchmarks/conditions/teachers.py loads it; the tensors share their memory with the network."""
@@ -215,6 +225,9 @@ class Model:
     def look(self, images: Tensor, *, training: bool = False, stages: bool = False) -> Seen:
         """Run it, in training by the batch's statistics, else by the running ones; mixed precision shows float32."""
         taps = Taps("stage") if stages else None
+        if self.retouch is not None:
+            scale, shift = self.retouch
+            images = images * scale + shift
         with torch.autocast(images.device.type, TYPES[self.precision], enabled=self.precision != "float32"):
             outputs = self.stack(images, self.weights, taps=taps, training=training)
         mixed = self.precision != "float32"

@@ -15,12 +15,13 @@ from threading import Event, Thread
 from typing import Any
 
 from benchmarks.conditions.drawing import Init
-from benchmarks.output.command import Advance
+from benchmarks.output.terminal import Advance
 from benchmarks.scoring import jobs
 from benchmarks.scoring.engines import ATTEMPTS, Engine, Lost
 from search.distillation import images, runs
 from search.distillation.group import ALONE, Group
 from search.distillation.loop import Epoch, Outcome, Recipe, Watch
+from search.distillation.normalisation import Normalisation
 from search.distillation.runs import Conditions, Row, Run
 from search.distillation.students import Precision
 
@@ -39,6 +40,7 @@ class Plan:
     recipe: Recipe
     teacher: str
     teacher_weights: Path | None
+    teacher_normalisation: Normalisation | None
     out: Path
     init: Init
     precision: Precision
@@ -57,7 +59,9 @@ class Plan:
     def taught(self, conditions: Conditions) -> Conditions:
         """The conditions with the plan's teacher. Raises ValueError where its weights don't fit."""
         assert self.teacher_weights is not None
-        teacher = runs.load_teacher(self.teacher, self.teacher_weights, conditions.data, self.precision)
+        teacher = runs.load_teacher(
+            self.teacher, self.teacher_weights, conditions.data, self.precision, self.teacher_normalisation
+        )
         return replace(conditions, teacher=teacher)
 
 

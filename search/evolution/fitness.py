@@ -7,8 +7,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 
+from analysis.rows.ties import to_be_ranked
 from benchmarks.scoring.scorer import Scorer
 from benchmarks.spaces import Size
 from proxies import Combination
@@ -20,6 +22,7 @@ class Fitness(ABC):
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}  # what each candidate costs; of a stored score: what it did cost
         self.spent = 0.0  # seconds in `evaluate`
+        self.undefined: dict[str, str] = {}  # by candidate, why a proxy is undefined for it
 
     def evaluate(self, archs: Sequence[str]) -> None:
         """Find the fitness of candidates that were not evaluated before."""
@@ -38,21 +41,26 @@ class Fitness(ABC):
 
 
 class ByProxy(Fitness):
-    """The score of the one proxy that the scorer has."""
+    """The score of the one proxy that the scorer has; where it ties with others so far, the lowest of theirs."""
 
     def __init__(self, scorer: Scorer) -> None:
         super().__init__()
         self._scorer = scorer
         self._scores: dict[str, float] = {}
+        self._ranked: dict[str, float] = {}
 
     def _evaluate(self, archs: Sequence[str]) -> None:
         for row in self._scorer.rows(archs):
-            self._scores[row.arch] = row.score if row.status == "ok" else -math.inf
+            self._scores[row.arch] = row.score if row.status == "ok" else math.nan
             self.seconds[row.arch] = row.seconds
+            if row.status == "undefined":
+                self.undefined[row.arch] = row.reason
+        scores = np.array(list(self._scores.values()))
+        self._ranked = dict(zip(self._scores, to_be_ranked(scores, ~np.isnan(scores)).tolist(), strict=True))
 
     def __call__(self, arch: str) -> float:
         """Its score."""
-        return self._scores[arch]
+        return self._ranked[arch]
 
 
 class ByCombination(Fitness):
@@ -68,8 +76,11 @@ class ByCombination(Fitness):
         for row in self._scorer.rows(archs):
             self._parts.setdefault(row.arch, []).append(row.score if row.status == "ok" else math.nan)
             self.seconds[row.arch] = self.seconds.get(row.arch, 0.0) + row.seconds
-        scores = torch.tensor(list(self._parts.values()), dtype=torch.float64).T
-        self._combined = dict(zip(self._parts, self._combination.combine(scores).tolist(), strict=True))
+            if row.status == "undefined":
+                self.undefined[row.arch] = f"{row.proxy}: {row.reason}"
+        scores = np.array(list(self._parts.values())).T
+        ranked = torch.from_numpy(to_be_ranked(scores, ~np.isnan(scores)))
+        self._combined = dict(zip(self._parts, self._combination.combine(ranked).tolist(), strict=True))
 
     def __call__(self, arch: str) -> float:
         """Its combined rank among all so far."""

@@ -13,10 +13,10 @@ point sums depend on the number of threads, and results must not depend on how m
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Literal
 
-from benchmarks.output.command import option
+import torch
+
+from benchmarks.output.options import EngineOptions
 from benchmarks.scoring.engines.cluster import Ray
 from benchmarks.scoring.engines.engine import ATTEMPTS, Engine, Lost, Serial
 from benchmarks.scoring.engines.process import keep_memory, one_thread
@@ -26,7 +26,6 @@ __all__ = [
     "ATTEMPTS",
     "TASKS_A_WORKER",
     "Engine",
-    "EngineOptions",
     "Lost",
     "Ray",
     "Serial",
@@ -38,18 +37,6 @@ __all__ = [
 
 AUTO_WORKERS = 16  # at most, by themselves
 TASKS_A_WORKER = 8  # fewer are done before another process has started
-
-
-@dataclass
-class EngineOptions:
-    """Who computes."""
-
-    workers: int | str = option("auto", "processes on this machine: auto (its cores, or its GPUs) or a number")
-    engine: Literal["local", "ray"] = option(
-        "local", "local, or ray: tasks on a Ray cluster (pip install '.[cluster]')"
-    )
-    address: str | None = option(None, "of the Ray cluster: auto, or HOST:PORT; without it one is started here")
-    gpus_per_task: float = option(1.0, "--engine ray on GPUs: share of one that a task takes; .25 lets four share it")
 
 
 def open_engine(options: EngineOptions, *, tasks: int, cuda: bool = False) -> Engine:
@@ -81,7 +68,5 @@ def _number(text: str) -> int:
 def _cores(cuda: bool) -> int:
     """GPUs, or processor cores that this process may use."""
     if cuda:
-        import torch
-
         return torch.cuda.device_count()
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

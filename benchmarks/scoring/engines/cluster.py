@@ -9,9 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import cloudpickle
+
 from benchmarks.scoring.engines.engine import ATTEMPTS, Engine, Lost, R, T
 from benchmarks.scoring.engines.process import settle
 
+TOKEN = "; if it asks for a token, set RAY_AUTH_MODE=token (docs/scaling.md)"
 QUEUED = 2  # tasks a place in the Ray cluster, so that none waits for the driver
 
 
@@ -32,7 +35,8 @@ class Ray(Engine):
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ValueError(f"--engine ray --address {address}: {' '.join(str(error).split()):.200}") from None
+            hint = "" if os.environ.get("RAY_AUTH_MODE") == "token" else TOKEN
+            raise ValueError(f"--engine ray --address {address}: {' '.join(str(error).split()):.200}{hint}") from None
         there = ray.cluster_resources()
         if gpus and not there.get("GPU"):
             self.close()
@@ -41,8 +45,6 @@ class Ray(Engine):
 
     def map(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[T, R | Lost]]:
         """See Engine."""
-        import cloudpickle
-
         ray = self._ray
         died = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError)
         if work is not self._work:

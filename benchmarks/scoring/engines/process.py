@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
+import torch
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def settle(number: int) -> None:
     """One thread, and a GPU of its own where there are several."""
-    import torch
-
     keep_memory()
     torch.set_num_threads(1)
     if torch.cuda.is_available():
@@ -36,8 +36,6 @@ def keep_memory() -> None:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch compute with one thread."""
-    import torch
-
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -15,6 +15,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, cast
 
+import cloudpickle
+
 from benchmarks.scoring.engines.engine import ATTEMPTS, Engine, Lost, R, T
 from benchmarks.scoring.engines.process import settle
 
@@ -25,8 +27,8 @@ class Workers(Engine):
     def __init__(self, count: int) -> None:
         methods = multiprocessing.get_all_start_methods()
         self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        if "forkserver" in methods:  # loads torch once, and forks before any thread is there
-            self._context.set_forkserver_preload(["torch", "numpy"])
+        if "forkserver" in methods:  # loads them once, and forks before any thread is there
+            self._context.set_forkserver_preload(["torch", "torchvision"])
         self._folder = tempfile.TemporaryDirectory(prefix="diswot-")
         self._work: object = None
         self._version = 0
@@ -80,8 +82,6 @@ class Workers(Engine):
 
     def _ship(self, work: object) -> Path:
         """The file from which workers read the work; the work that was shipped last is not shipped again."""
-        import cloudpickle
-
         if work is not self._work:
             self._work = work
             self._place(self._version).unlink(missing_ok=True)  # nobody is at it any more

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.pages.files import replacing
+from analysis.rows.files import replacing
 
 UNDEFINED = "n/a"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.pages.tables import UNDEFINED, read_csv
-from analysis.stats.bootstrap import Array
+from analysis.rows.tables import UNDEFINED, read_csv
+from analysis.rows.ties import to_be_ranked
 
 COLUMNS: dict[Hashable, str] = {
     "arch": "str",
@@ -47,9 +49,9 @@ class Run:
     proxies: list[str]
     seeds: list[int]
     archs: list[str]
-    scores: Array
+    scores: NDArray[np.float64]
     ok: NDArray[np.bool_]
-    truth: Array
+    truth: NDArray[np.float64]
 
     @property
     def options(self) -> dict[str, Any]:
@@ -58,9 +60,9 @@ class Run:
         return options
 
     @cached_property
-    def ranked(self) -> Array:
-        """Scores to be ranked, failed ones last: [P, S, n]."""
-        return np.where(self.ok, self.scores, -np.inf)
+    def ranked(self) -> NDArray[np.float64]:
+        """Scores to be ranked, ties made equal, failed ones last: [P, S, n]."""
+        return to_be_ranked(self.scores, self.ok)
 
     def of(self, archs: Sequence[str]) -> Run:
         """The same run over some of its candidates, in the order given."""
@@ -69,17 +71,28 @@ class Run:
         scores, ok = self.scores[:, :, chosen], self.ok[:, :, chosen]
         return replace(self, archs=list(archs), scores=scores, ok=ok, truth=self.truth[chosen])
 
-    def one(self, proxy: str) -> Array:
+    def one(self, proxy: str) -> NDArray[np.float64]:
         """What is ranked of one proxy: [S, n]."""
         return np.asarray(self.ranked[self.proxies.index(proxy)])
+
+
+def missing(folder: Path) -> list[str]:
+    """The files of a run that a folder lacks, or what is no folder."""
+    return [name for name in FILES if not (folder / name).is_file()]
+
+
+def subject(names: Sequence[str], asked: str) -> list[str]:
+    """Of some proxies those that a run is about: what its --proxy names first. None where it asks for all of them."""
+    first = re.match(r"[^,()]*(\([^()]*\))?", asked.replace(" ", ""))
+    pattern = first[0].rpartition("/")[2] if first else ""  # of a user's file tables have the last part
+    return [name for name in names if fnmatchcase(name, pattern)]
 
 
 def read(folder: str | Path) -> Run:
     """The run that a folder holds. Raises ValueError where it holds none, or one that does not fit together."""
     folder = Path(folder)
-    missing = [name for name in FILES if not (folder / name).is_file()]
-    if missing:
-        raise ValueError(f"{folder}: no {missing[0]}; the folder of a run of benchmarks/rank.py is expected")
+    if lacks := missing(folder):
+        raise ValueError(f"{folder}: no {lacks[0]}; the folder of a run of benchmarks/rank.py is expected")
     try:
         conditions = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         _check(conditions)

@@ -1,0 +1,115 @@
+"""The steps of analysis/ablate.py: score each setting, write rows and a figure, print.
+
+Scores come from the one scoring loop and its store, so that a second run scores nothing and a killed one goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import proxies as registry
+from analysis.pictures import charts, figures
+from analysis.rows import tables
+from analysis.rows.tables import number
+from analysis.rows.ties import to_be_ranked
+from analysis.stats.ablations import Scores
+from analysis.steps.ablation_settings import ABLATIONS, rows_of
+from analysis.steps.options import AblateOptions
+from benchmarks import spaces, truth
+from benchmarks.conditions.drawing import generator
+from benchmarks.output import record
+from benchmarks.output.options import check_range
+from benchmarks.output.terminal import progress, show_table, typed
+from benchmarks.scoring import scorer, selection
+from benchmarks.scoring.asked import scoring_job
+from benchmarks.scoring.cohorts import cohort
+from benchmarks.scoring.engines import Engine, open_engine
+from benchmarks.scoring.jobs import Job
+from benchmarks.scoring.store import Store
+from benchmarks.truth import Truth
+
+
+def ablate(options: AblateOptions) -> None:
+    """Run the ablations that are asked for, one after the other."""
+    check_range("seeds", options.seeds, 1, 1000)
+    out = Path(options.out)
+    record.check_writable(out)
+    names = list(ABLATIONS) if options.name == "all" else [options.name]
+    job, _ = prepare(options, "params")
+    path = Path(options.store) if options.store else out / "store.sqlite"
+    with open_engine(options, tasks=len(job), cuda=job.on_gpu) as engine, Store(path) as store:
+        for name in names:
+            run(name, options, store, engine, out)
+
+
+def run(name: str, options: AblateOptions, store: Store, engine: Engine, out: Path) -> None:
+    """One ablation: score, write, draw, print."""
+    ablation = ABLATIONS[name]
+    rows: list[dict[str, Any]] = []
+    for setting in ablation.settings(options):
+        chosen = replace(options, **setting.changes, seeds=setting.seeds or options.seeds)
+        job, known = prepare(chosen, options.proxy or ablation.proxies)
+        scores = scored(job, known, store, engine, f"{name}: {setting.label}")
+        conditions = {key: getattr(chosen, key) for key in ("space", "dataset", "target")}
+        conditions |= {**job.conditions.columns(job.source), "seed": chosen.seed, "truth_source": known.source}
+        found = rows_of(ablation, setting)(setting.label, scores, lambda: generator("bootstrap"))
+        rows += [{"ablation": name, **row, **conditions} for row in found]
+    table = pd.DataFrame(rows)
+    tables.write_csv(table, out / f"{name}.csv")
+    figure = charts.ablation(table, f"{name}: {options.space}, {options.dataset}, {options.target}")
+    figures.save_both(figure, out, name)
+    record.write_json({"command": sys.argv, "options": asdict(options), **record.environment()}, out / f"{name}.json")
+    show(table, f"{name}: {options.space} on {options.dataset}, {len(job.archs)} candidates")
+    print(f"  written: {out / name}.csv, .png, .pdf, .json\n  again: {typed()}")
+
+
+def prepare(options: AblateOptions, proxies: str) -> tuple[Job, Truth]:
+    """The job of one setting and its truth, checked before anything is scored."""
+    space = spaces.find(options.space)
+    table = truth.load(options.truth, space, options.dataset, options.target)
+    archs = selection.sampled(space, table, str(options.sample), options.seed)
+    seeds = range(options.seed, options.seed + options.seeds)
+    return scoring_job(options, space, archs, registry.select(proxies), seeds), table
+
+
+def scored(job: Job, known: Truth, store: Store, engine: Engine, text: str) -> Scores:
+    """The scores of a job as arrays."""
+    with progress(text, len(job)) as advance:
+        rows = scorer.score(job, store, advance, engine)
+    shape = (len(job.seeds), len(job.proxies), len(job.archs))
+    ok = np.array([row.status == "ok" for row in rows]).reshape(shape)
+    values = np.array([row.score for row in rows]).reshape(shape)
+    among = cohort(job.archs, job.space, job.conditions.dataset)
+    return Scores(
+        names=[proxy.name for proxy in job.proxies],
+        ranked=to_be_ranked(values, ok).transpose(1, 0, 2),
+        failed=[int(count) for count in (~ok).sum((0, 2))],
+        truth=np.array([known.accuracy[arch] for arch in job.archs]),
+        size=among.size,
+        clusters=among.clusters,
+    )
+
+
+def show(table: Any, title: str) -> None:
+    """Print a table: a row a setting and proxy."""
+    rows = [
+        [
+            row["setting"],
+            row["proxy"],
+            number(row["spearman"]) + ("" if row["seeds"] == 1 else f" ± {number(row['spearman_sd'])}"),
+            "n/a" if row["low"] != row["low"] else f"{number(row['low'])} to {number(row['high'])}",
+            number(row["partial_spearman"]),
+            number(row["band_spearman"]),
+            str(row["failed"]),
+        ]
+        for row in table.to_dict("records")
+    ]
+    headers: Sequence[str] = ["setting", "proxy", "spearman", "95 % interval", "given params", "in bands", "failed"]
+    show_table(headers, rows, title, texts=2)

@@ -1,0 +1,63 @@
+"""What others published: Spearman correlations of proxies with accuracy, their sources, and why ours may differ."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Published(NamedTuple):
+    """A published Spearman correlation on NAS-Bench-201, CIFAR-10."""
+
+    proxy: str
+    spearman: float
+    source: str
+    remark: str = ""
+
+
+ZCN = "zero-cost-nas, 15,625 cells, test accuracy, absolute value"
+FREEREA = "FreeREA's scores, 15,625 cells, test accuracy"
+NASLIB = "NASLib's scores, 491 cells, validation accuracy"
+
+PUBLISHED = (
+    Published("params", 0.753, FREEREA),
+    Published("naswot", 0.793, FREEREA, "-inf ranks last in both"),
+    Published(
+        "regions",
+        0.725,
+        FREEREA,
+        "64 images saturate the count, 1,000 small ones do not: see below",
+    ),
+    Published("synflow", 0.769, FREEREA),
+    Published("logsynflow", 0.826, FREEREA, "theirs: mean over three draws"),
+    Published("jacob_cov", 0.731, ZCN, "theirs: NaN left out; ours: NaN last"),
+    Published("snip", 0.596, ZCN, "within the choice of cells; images and batch move nothing: see below"),
+    Published("grad_norm", 0.594, ZCN, "within the choice of cells; images and batch move nothing: see below"),
+    Published("grasp", 0.514, ZCN, "within the choice of cells; no experiment of its own"),
+    Published("fisher", 0.488, NASLIB, "within the choice of cells; theirs: batch 32, no biases either"),
+    Published(
+        "fisher_biased",
+        0.360,
+        ZCN,
+        "the biases of the released network's cells, which explode where only zeros reach a convolution: see below",
+    ),
+    Published("epe_nas", 0.675, NASLIB, "within the choice of cells; theirs: batch 32, which moves little: see below"),
+    Published("plain", -0.167, NASLIB, "theirs: batch 32; no direction is established"),
+    Published("l2_norm", 0.681, NASLIB),
+    Published(
+        "macs",
+        0.663,
+        NASLIB,
+        "theirs: counts pooling, ReLU, norms (see below); on their cells params too has only .693",
+    ),
+    Published("conv_edges", 0.692, NASLIB, "counted from their cells"),
+    Published("meco", 0.89, "MeCo, abstract", "theirs: one image of 64 x 64 noise, maps of containers too"),
+    Published(
+        "swap",
+        0.90,
+        "SWAP, abstract, CIFAR-100",
+        "theirs: CIFAR-100, regularised by size: see below, with a strength of our guess",
+    ),
+    Published(
+        "az_nas", 0.913, "AZ-NAS, notebook; a user measured .75", "theirs: noise, Kaiming init, ranks over all cells"
+    ),
+)

@@ -1,0 +1,105 @@
+"""The steps of benchmarks/data.py: getting accuracy tables, bringing stores together, checking both."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks import truth
+from benchmarks.checking import doctor, golden
+from benchmarks.checking.doctor import Finding
+from benchmarks.output.naming import said
+from benchmarks.output.terminal import progress, show_table
+from benchmarks.scoring import jobs
+from benchmarks.scoring.store import Store
+from benchmarks.spaces import find
+from benchmarks.truth import embedded, imported, importing, official
+
+
+def fetch(dataset: str, source: str | None) -> None:
+    """Bring the official table of a data set into the cache."""
+    path = official.fetch(dataset, source)
+    print(f"{dataset}: {path}")
+
+
+def import_file(path: Path, trust_pickle: bool, any_digest: bool) -> None:
+    """Import a benchmark file, saying beforehand what it takes."""
+    if not path.exists():
+        raise ValueError(f"{path}: no such file")
+    needed, free = importing.memory_needed(path), doctor.free_memory()
+    print(
+        f"{path.name}: takes about {needed / 2**30:.1f} GiB of memory; {free / 2**30:.1f} GiB are free", file=sys.stderr
+    )
+    if needed > free:
+        print("warning: that is less than it takes; the system may end this program", file=sys.stderr)
+    if trust_pickle:
+        print(f"warning: --trust-pickle: whatever code is in {path.name} runs now, with your rights", file=sys.stderr)
+    folder = truth.cache_folder()
+    made = importing.install(path, folder, progress, trust_pickle=trust_pickle, any_digest=any_digest)
+    print(f"{folder / made.table}: {made.cells:,} cells of {made.source} (sha256 {made.source_sha256[:12]})")
+    print(said("use it with: python benchmarks/rank.py --truth nasbench201:x-valid"))
+
+
+def merge(stores: list[Path], into: Path) -> None:
+    """Take stores into one, each in one transaction, so that a killed merge can be run again."""
+    missing = [str(path) for path in stores if not path.is_file()]
+    if missing:
+        raise ValueError(f"no such store: {', '.join(missing)}; nothing was merged")
+    with Store(into) as store:
+        for path in stores:
+            found = store.absorb(path)
+            print(f"{path}: {found.total:,} scores, {found.new:,} of them new")
+            if found.differing:
+                print(f"  {found.differing:,} differ from those in {into}, which stay", file=sys.stderr)
+
+
+def show_tables() -> None:
+    """Print every table that --truth can name."""
+    space = len(find("nasbench201"))
+    rows = [
+        ["retrained", "cifar10", "vanilla", f"{space:,}", embedded.RETRAINED_SHA256[:12], "package analog-nasbench"],
+        ["published", "cifar100", "vanilla, distilled", "64", "", str(embedded.PUBLISHED_S0)],
+    ]
+    for dataset, digest in official.SHA256.items():
+        path = official.path_of(dataset)
+        here = path.is_file()
+        where = str(path) if here else official.how_to_fetch(dataset)
+        rows.append(["official", dataset, "test", f"{space:,}" if here else "", digest[:12], where])
+    show_table(
+        ["table", "data set", "splits", "cells", "sha256", "where"], [*rows, *_imported()], "accuracy tables", texts=6
+    )
+
+
+def _imported() -> list[list[str]]:
+    """Rows of the imported NAS-Bench-201 file, or one that says how to get it."""
+    folder = truth.cache_folder()
+    if not (folder / imported.NOTE).is_file():
+        return [["nasbench201", "all three", "", "", "", said("get it with: python benchmarks/data.py import FILE")]]
+    note = imported.installed(folder)
+    about = [f"{note.cells:,}", note.sha256[:12], str(folder / note.table)]
+    return [["nasbench201", dataset, ", ".join(splits), *about] for dataset, splits in imported.splits(folder).items()]
+
+
+def check() -> None:
+    """Verify every table. Raises ValueError after the last where one is damaged."""
+    _show(list(doctor.tables()), "accuracy tables, verified")
+
+
+def examine(store: Path, seconds: float, renew: bool) -> None:
+    """Look at everything, then compute golden scores. Raises ValueError where something is not sound."""
+    if renew:
+        golden.renew()
+    found = list(doctor.findings(store))
+    devices = {"cpu", jobs.find_device("auto").type}
+    found += [golden.self_test(torch.device(device), seconds) for device in sorted(devices)]
+    _show(found, "what this machine has")
+
+
+def _show(findings: list[Finding], title: str) -> None:
+    marks = {True: "ok", False: "NOT SOUND", None: ""}
+    show_table(["", "", ""], [[one.what, marks[one.sound], one.text] for one in findings], title, texts=3)
+    unsound = [one.what for one in findings if one.sound is False]
+    if unsound:
+        raise ValueError(f"not sound: {', '.join(unsound)}")

@@ -1,0 +1,234 @@
+"""The steps of benchmarks/rank.py: score what is not scored yet, rank, write, print."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import proxies
+from analysis.pictures import figures
+from analysis.rows.runs import subject
+from analysis.rows.tables import markdown, number, write_csv
+from benchmarks import spaces, truth
+from benchmarks.conditions import batches
+from benchmarks.output import record
+from benchmarks.output.naming import said
+from benchmarks.output.options import RankingOptions, check_range
+from benchmarks.output.terminal import progress, show_table, typed
+from benchmarks.ranking import summary
+from benchmarks.scoring import scorer, selection
+from benchmarks.scoring.asked import scoring_job
+from benchmarks.scoring.engines import open_engine
+from benchmarks.scoring.jobs import Job
+from benchmarks.scoring.scorer import Scorer
+from benchmarks.scoring.store import Score, Store
+from benchmarks.truth import Truth
+from proxies import Combination, Proxy
+
+LONGEST_NAME = 150  # of a run's folder; what is cut off is in the digest behind it
+MOST_SEEDS = 1000
+
+
+def rank(options: RankingOptions) -> None:
+    """Score what is not scored yet, rank, write, print."""
+    started = datetime.now(UTC)
+    start = time.perf_counter()
+    job, chosen, table = prepare(options)
+    out = Path(options.out) if options.out else Path("runs") / run_name(options, len(job.archs))
+    record.check_writable(out)
+    stand_ins = selection.stand_ins(job.space, job.archs) if options.unique else {arch: arch for arch in job.archs}
+    scored = list(dict.fromkeys(stand_ins.values()))
+    with opened_scorer(options, job, out) as opened:
+        if options.shard is not None:
+            score_shard(options, opened, scored)
+            return
+        with progress(f"scoring {job.space.name}", opened.size(scored)) as advance:
+            rows = scorer.shared(opened.rows(scored, advance), job, stand_ins)
+    combinations = [one for one in chosen if isinstance(one, Combination)]
+    rows += scorer.combined(rows, job, combinations)
+    if any(row.status == "undefined" for row in rows):
+        scorer.refuse_undefined(rows, [one.name for one in proxies.select(options.proxy)])
+    names = [one.name for one in chosen]
+    seconds = time.perf_counter() - start
+    notes = noted(options, combinations, job, len(scored))
+    if table is None:
+        leave_scores(rows, names, job, options, out, notes)
+    else:
+        leave_ranking(rows, names, job, table, options, out, notes)
+    times = {"started": started.isoformat(), "scoring_seconds": seconds, "seconds": time.perf_counter() - start}
+    record.write_json({**conditions(options, job, table), **times}, out / "run.json")
+
+
+def noted(options: RankingOptions, combinations: Sequence[Combination], job: Job, scored: int) -> list[str]:
+    """What has to be known of how the scores came about."""
+    notes = []
+    if options.unique:
+        notes.append(f"--unique: {scored:,} scored, each for all cells that compute its function")
+    if combinations:
+        names = ", ".join(one.name for one in combinations)
+        notes.append(f"combined by ranks over these {len(job.archs):,} candidates, and defined for them alone: {names}")
+    return notes
+
+
+def leave_ranking(
+    rows: list[Score],
+    names: list[str],
+    job: Job,
+    table: Truth,
+    options: RankingOptions,
+    out: Path,
+    notes: Sequence[str],
+) -> None:
+    """Rank the scores against accuracies; write and print."""
+    if table.vanilla:
+        rows, names = rows + summary.vanilla_rows(job, table), [*names, summary.VANILLA]
+    scores = summary.scores_table(rows, job, table)
+    rankings = summary.rankings(scores, names, job, options.target, table)
+    summary.write_tables(scores, rankings, out)
+    draw_figure(scores, rankings, job, options, out)
+    wanted = "the gain by distillation" if options.target == "gain" else f"{options.target} accuracy"
+    notes = [*summary.notes(job, options.target, table, scores), *notes]
+    files = "scores.csv, ranking.csv, seconds.csv, ranking.png, ranking.pdf, run.json"
+    show(summary.headline(rankings), f"rank correlation with {wanted}", notes, files, options, out)
+
+
+def leave_scores(
+    rows: list[Score], names: list[str], job: Job, options: RankingOptions, out: Path, notes: Sequence[str]
+) -> None:
+    """Write the scores, and print that there are no accuracies to rank them against."""
+    scores = summary.scores_table(rows, job, None)
+    write_csv(scores.drop(columns="seconds"), out / "scores.csv")
+    notes = [*summary.blind_notes(job, scores), *notes]
+    show(summary.blind_headline(scores, names), "scores", notes, "scores.csv, run.json", options, out)
+
+
+def prepare(options: RankingOptions) -> tuple[Job, list[Proxy | Combination], Truth | None]:
+    """Everything that the options name, checked before anything is scored; None for no accuracies."""
+    space = spaces.find(options.space)
+    batches.find_dataset(options.dataset)
+    chosen = proxies.select(f"{options.proxy},{options.baselines}")
+    if not chosen:
+        raise ValueError("--proxy names no proxy; --list shows them")
+    check_range("seeds", options.seeds, 1, MOST_SEEDS)
+    blind = options.truth == "none" or (
+        options.truth == "auto" and truth.lacking(space, options.dataset, options.target)
+    )
+    table = None if blind else truth.load(options.truth, space, options.dataset, options.target)
+    if options.archs is None:
+        archs = selection.sampled(space, table, str(options.sample), options.seed)
+    else:
+        archs = selection.listed(space, table, Path(options.archs))
+    seeds = range(options.seed, options.seed + options.seeds)
+    return scoring_job(options, space, archs, chosen, seeds), chosen, table
+
+
+@contextmanager
+def opened_scorer(options: RankingOptions, job: Job, out: Path) -> Iterator[Scorer]:
+    """A scorer over the run's store, and over the shard's own where there is one."""
+    part = shard(options.shard)
+    name = "store.sqlite" if options.shard is None else f"store-{part[0]}-of-{part[1]}.sqlite"
+    store = Path(options.store) if options.store else (out if options.out else out.parent) / name
+    with open_engine(options, tasks=len(job), cuda=job.on_gpu) as engine, Store(store) as opened:
+        yield Scorer(job, opened, engine)
+
+
+def shard(text: str | None) -> tuple[int, int]:
+    """--shard I/N as numbers. Raises ValueError for what is none."""
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text or "1/1")
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError(f"--shard {text}: I/N with I from 1 to N, such as 2/5")
+    return int(found[1]), int(found[2])
+
+
+def score_shard(options: RankingOptions, opened: Scorer, archs: Sequence[str]) -> None:
+    """Score a part, and say how the parts come together."""
+    part = shard(options.shard)
+    text = f"part {part[0]} of {part[1]}"
+    with progress(f"scoring {opened.job.space.name}, {text}", opened.size(archs, part)) as advance:
+        done = opened.fill(archs, advance, part)
+    print(f"{text}: {done:,} of {opened.size(archs):,} candidates scored, in {opened.store.path}")
+    print(said("when all parts are there: python benchmarks/data.py merge STORE... --into FILE"))
+    print("and the table: the same command with --store FILE and without --shard")
+
+
+def run_name(options: RankingOptions, candidates: int) -> str:
+    """The default folder's name: the main conditions, and a digest of the others where one is not at its default."""
+    cells = Path(options.archs).stem if options.archs else f"n{candidates}"
+    seeds = f"seed{options.seed}" + (f"x{options.seeds}" if options.seeds > 1 else "")
+    batch = f"{Path(options.batch).stem}{options.batch_size}"
+    named = [options.proxy, options.space, options.dataset, options.target, cells, seeds, batch]
+    named += [options.draw, options.init, options.teacher]
+    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "_".join(named))
+    more = ("baselines", "truth", "teacher_weights", "unique", "precision")
+    rest, usual = [getattr(options, name) for name in more], [getattr(RankingOptions, name) for name in more]
+    exact = [options.proxy, options.archs, options.batch, *rest]
+    plain = rest == usual and options.archs is None and not options.batch.endswith(".npz") and "*" not in options.proxy
+    plain = plain and len(name) <= LONGEST_NAME
+    exact += named
+    return name if plain else f"{name[:LONGEST_NAME]}_{hashlib.sha256(repr(exact).encode()).hexdigest()[:6]}"
+
+
+def conditions(options: RankingOptions, job: Job, table: Truth | None) -> dict[str, object]:
+    """What run.json says beside the times."""
+    c = job.conditions
+    digests = {seed: job.source.batch(c.batch_size, seed).digest for seed in job.seeds}
+    return {
+        "command": sys.argv,
+        "options": asdict(options),
+        "seeds": list(job.seeds),
+        "candidates": len(job.archs),
+        "proxies": [proxy.name for proxy in job.proxies],
+        "batch": {"source": job.source.name, "size": c.batch_size, "sha256": digests},
+        "teacher": {"name": c.teacher, "weights": c.weights()},
+        "draw": c.draw,
+        "init": c.init,
+        "truth_source": None if table is None else table.source,
+        "ceiling": None if table is None else table.ceiling,
+        "device": record.device_name(c.device),
+        **record.environment(),
+    }
+
+
+def draw_figure(
+    scores: pd.DataFrame, rankings: Sequence[Mapping[str, Any]], job: Job, options: RankingOptions, out: Path
+) -> None:
+    """ranking.png and ranking.pdf: a panel for each proxy, of the first seed's scores; of many the PDF has pages."""
+    first = scores[scores["seed"] == job.seeds[0]]
+    panels = {}
+    for row in rankings:
+        own = first[first["proxy"] == row["proxy"]]
+        remark = f"rho {number(row['spearman'])}" + (f", seed {job.seeds[0]} shown" if len(job.seeds) > 1 else "")
+        panels[row["proxy"]] = (own["score"].to_numpy(dtype=float), remark)
+    truth = own["truth"].to_numpy(dtype=float)
+    unit = "distillation gain, points" if options.target == "gain" else f"{options.target} accuracy, %"
+    label, about = f"{unit}, {options.dataset}", subject(list(panels), options.proxy)
+    figures.save_both(figures.score_against_truth(panels, truth, label, about), out, "ranking")
+
+
+def show(
+    headline: tuple[list[str], list[list[str]]],
+    what: str,
+    notes: Sequence[str],
+    files: str,
+    options: RankingOptions,
+    out: Path,
+) -> None:
+    """Print the table, what has to be known beside it, and where everything lies."""
+    headers, rows = headline
+    if options.markdown:
+        print(markdown(headers, rows, notes))
+    else:
+        show_table(headers, rows, f"{options.space} on {options.dataset}: {what}")
+        print("\n".join(f"  {note}" for note in notes))
+        print(f"  written: {out}/{files}")
+        print(f"  again: {typed()}")

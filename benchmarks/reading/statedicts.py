@@ -1,0 +1,74 @@
+"""State dicts in files of torch.save, in the layouts that training code leaves: tensors are taken, nothing is run.
+
+Known are a bare state dict, one under "model" or "state_dict" (RepDistiller, torchdistill), and a distiller's, which
+holds student, teacher and regressors as one (mdistiller). What is not built: an argparse.Namespace beside the state, in
+which these keep their options, is skipped; any other object is refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.reading.limits import check_size
+from benchmarks.reading.pickles import ADMITTED, MALFORMED, scan_torch, short
+
+WRAPPERS = ("state_dict", "model")
+DISTILLED = "module.student."  # mdistiller's prefix of the student, whose keys alone count where there are such
+PARALLEL = "module."  # DataParallel's
+SKIPPED = ("argparse.Namespace",)
+
+
+class Skipped:
+    """Stands in for an object that is not built: takes the place that a pickle gives it, and keeps nothing."""
+
+    def __setstate__(self, state: object) -> None:
+        """Drop what the object would have held."""
+
+
+def read(path: Path, device: torch.device, where: str) -> dict[str, Any]:
+    """The entries of the state dict in a file, by their names in the network.
+
+    `where` begins every error. Raises ValueError for what holds no state dict, or can't be loaded without running it.
+    """
+    content = _load(path, device, where)
+    for key in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict):
+        raise ValueError(f"{where}: holds a {type(content).__name__}, not a state dict")
+    state = {str(key): value for key, value in content.items()}
+    if any(key.startswith(DISTILLED) for key in state):
+        return {key.removeprefix(DISTILLED): value for key, value in state.items() if key.startswith(DISTILLED)}
+    return {key.removeprefix(PARALLEL): value for key, value in state.items()}
+
+
+def _load(path: Path, device: torch.device, where: str) -> object:
+    admitted: list[Any] = [(stand_in, name) for name, stand_in in ADMITTED.items() if name.startswith("numpy")]
+    admitted += [(Skipped, name) for name in SKIPPED]
+    try:
+        check_size(path, "weights")
+        scan_torch(path, weights=True)
+        with torch.serialization.safe_globals(admitted):
+            content: object = torch.load(path, map_location=device, weights_only=True)
+            return content
+    except OSError as error:
+        raise ValueError(f"{where}: {error.strerror or error}") from None
+    except MALFORMED as error:
+        raise ValueError(f"{where}: not a state dict that loads safely ({_reason(error, path)})") from None
+
+
+def _reason(error: BaseException, path: Path) -> str:
+    """Why a file is not loaded: which object it holds, where it is one, and what to do about it."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if found:
+        return (
+            f"it holds a {found[1][:100]}, and building that could run code; where it was made, save the plain state "
+            "dict: torch.save(model.state_dict(), FILE)"
+        )
+    if isinstance(error, (ValueError, RuntimeError)):  # others say a byte, or advise to load it unsafely
+        return short(error).removeprefix(f"{path}: ")
+    return "tensors alone are loaded, and it is no file of these"

@@ -1,0 +1,36 @@
+"""What a user chooses of a search. Light: nothing here imports torch or pandas, as --help has to be quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.output.command import option
+from benchmarks.output.options import EngineOptions, ScoringOptions
+
+LIMITS = ("max_params", "max_macs", "max_layers")
+
+
+@dataclass
+class SearchOptions(EngineOptions, ScoringOptions):
+    """Which searches, by what fitness, within which limits, and where they are left."""
+
+    proxy: str = option("diswot", "fitness: proxies or combinations as for rank.py; each is searched with")
+    strategy: str = option("evolution", "evolution, aging, local, random, exhaustive, nsga2; separated by commas")
+    oracle: bool = option(False, "the fitness is the accuracy table itself: the classic multi-trial search")
+    budget: int = option(200, "candidates to score in each search")
+    max_params: float | str | None = option(None, "most trainable scalars, such as 1M or 1e6")
+    max_macs: float | str | None = option(None, "most multiply-accumulates for one image")
+    max_layers: float | str | None = option(None, "most convolutions and linear layers")
+    seed: int = option(0, "seed of the search, and of its batch and weights")
+    seeds: int = option(1, "number of searches, counted up from --seed; tables give mean and spread")
+    same_draw: bool = option(False, "all searches under the batch and weights of --seed, not of their own seed")
+    population: int = option(50, "candidates in the population")
+    tournament: int = option(10, "how many of them a round draws")
+    top: int = option(5, "among how many of the best of these the parent is drawn (evolution)")
+    children: int = option(1, "children a round, scored together")
+    against: Literal["params", "macs"] = option("params", "what nsga2 weighs the fitness against")
+    alone: bool = option(False, "without random search and the largest candidate beside it")
+    out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
+    store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
+    markdown: bool = option(False, "print the table as Markdown")

@@ -1,0 +1,138 @@
+"""Which searches a command makes: everything that its options name, checked before anything is scored."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import proxies
+from benchmarks import spaces, truth
+from benchmarks.conditions import batches
+from benchmarks.output.naming import said
+from benchmarks.output.options import check_range
+from benchmarks.scoring.asked import scoring_job
+from benchmarks.scoring.jobs import Job
+from benchmarks.spaces import Space
+from benchmarks.truth import Truth
+from proxies import Combination, Proxy
+from search.evolution import searching, strategies
+from search.evolution.options import LIMITS, SearchOptions
+from search.evolution.searching import Limits, Search, Terrain
+from search.evolution.strategies import Settings
+
+ORACLE, SIZE = "oracle", "params (counted)"
+MOST_EVALUATIONS, MOST_SEEDS = 10_000_000, 10_000
+UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
+WITH_POPULATION = ("evolution", "aging", "nsga2")
+
+
+@dataclass
+class Run:
+    """A command's searches, and what they share."""
+
+    options: SearchOptions
+    space: Space
+    terrain: Terrain
+    settings: Settings
+    job: Job
+    truth: Truth | None
+    chosen: dict[str, Proxy | Combination]
+    scored: float = 0.0  # seconds spent on finding fitness
+    undefined: dict[str, str] = field(default_factory=dict)  # by proxy that no search can climb, why
+
+    @cached_property
+    def optimum(self) -> float:
+        """The best accuracy in the table among the candidates within the limits; NaN without a table."""
+        known = self.truth.accuracy if self.truth is not None else {}
+        return max((value for arch, value in known.items() if self.terrain.feasible(arch)), default=math.nan)
+
+
+def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
+    """What the searches share, and the searches. Raises ValueError for what can't be had."""
+    space = spaces.find(options.space)
+    dataset = batches.find_dataset(options.dataset)
+    chosen = {} if options.oracle else {one.name: one for one in proxies.select(options.proxy)}
+    if not chosen and not options.oracle:
+        raise ValueError(said("--proxy names no proxy; python benchmarks/rank.py --list shows them"))
+    sizes = limits(options)
+    options = replace(options, max_params=sizes.params, max_macs=sizes.macs, max_layers=sizes.layers)
+    names = named_strategies(options.strategy, space)
+    for name, least, most in (("budget", 1, MOST_EVALUATIONS), ("seeds", 1, MOST_SEEDS), ("population", 2, 10**6)):
+        check_range(name, getattr(options, name), least, most)
+    for name in ("tournament", "top", "children"):
+        check_range(name, getattr(options, name), 1, options.population)
+    terrain = searching.terrain(space, *dataset, sizes)
+    if set(names) & set(WITH_POPULATION):
+        check_population(options, terrain)
+    settings = Settings(options.population, options.tournament, options.top, options.children, options.against)
+    seeds = range(options.seed, options.seed + options.seeds)
+    job = scoring_job(options, space, (), list(chosen.values()), seeds)
+    run = Run(options, space, terrain, settings, job, known_truth(options, space), chosen)
+    return run, plan(names, [ORACLE] if options.oracle else list(chosen), run)
+
+
+def named_strategies(text: str, space: Space) -> list[str]:
+    """The strategies that --strategy names. Raises ValueError for what is none, and where a space can't be listed."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        strategies.find(name)
+        if name == "exhaustive" and not searching.can_list(space):
+            raise ValueError(f"--strategy exhaustive: {space.name} has {len(space):,} candidates, too many to list")
+    if not names:
+        raise ValueError(f"--strategy names none; there are: {', '.join(strategies.STRATEGIES)}")
+    return names
+
+
+def check_population(options: SearchOptions, terrain: Terrain) -> None:
+    """Raises ValueError where a population can't be filled."""
+    if terrain.allowed is not None and options.population > terrain.allowed:
+        allowed = f"{terrain.space.name} has {terrain.allowed} candidates allowed"
+        raise ValueError(f"--population {options.population}: {allowed}")
+    if options.budget < options.population:
+        raise ValueError(f"--budget {options.budget}: less than the population of {options.population}")
+
+
+def limits(options: SearchOptions) -> Limits:
+    """The constraints. Raises ValueError for a number that is none."""
+    return Limits(*(_limit(name, getattr(options, name)) for name in LIMITS))
+
+
+def _limit(name: str, value: float | str | None) -> float | None:
+    """A size, such as 1e6 or 1M."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]*\.?[0-9]+(?:e[0-9]+)?)([kMG]?)", str(value))
+    size = float(found[1]) * UNITS[found[2]] if found else math.nan
+    if not 0 < size < math.inf:
+        raise ValueError(f"--{name.replace('_', '-')} {value}: a positive number, such as 1e6, 1M or 800k")
+    return size
+
+
+def known_truth(options: SearchOptions, space: Space) -> Truth | None:
+    """The accuracies to judge by; None where --truth is auto and there are none here."""
+    try:
+        return truth.load(options.truth, space, options.dataset, options.target)
+    except ValueError:
+        if options.truth != "auto" or options.oracle or options.target not in truth.TARGETS:
+            raise
+        return None
+
+
+def plan(names: Sequence[str], fitnesses: Sequence[str], run: Run) -> list[Search]:
+    """The searches asked for; and beside each random search and the largest candidate, at as many evaluations.
+
+    Where a space is small enough to count, also the largest of all: counting takes less time than any proxy.
+    """
+    pairs = [(strategy, proxy) for strategy in names for proxy in fitnesses]
+    if not run.options.alone:
+        pairs += [("random", proxy) for proxy in fitnesses]
+        pairs += [(strategy, SIZE) for strategy in names if strategy != "exhaustive"]
+    searches = {
+        Search(strategy, proxy, seed, run.options.budget): None for strategy, proxy in pairs for seed in run.job.seeds
+    }
+    if not run.options.alone and run.terrain.allowed is not None:
+        searches[Search("exhaustive", SIZE, run.options.seed, run.terrain.allowed)] = None
+    return list(searches)

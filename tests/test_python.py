@@ -1,0 +1,147 @@
+"""From Python: what `diswot_bench` gives equals what the command writes, and bad input is one line."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import diswot_bench as db
+from benchmarks import rank
+from benchmarks.conditions import batches
+from tests.cases import MIXED
+
+OPTIONS = {"proxies": "diswot,params,vote(diswot,params)", "sample": 6, "batch_size": 4, "teacher": "resnet20"}
+
+
+@pytest.fixture(scope="module")
+def scores() -> pd.DataFrame:
+    return db.score(db.space("nasbench201"), **OPTIONS, progress=False)
+
+
+def test_scores_and_ranking_are_those_of_the_command(scores: pd.DataFrame, tmp_path: Path) -> None:
+    arguments = ["--proxy", OPTIONS["proxies"], "--baselines", "", "--sample", "6", "--batch-size", "4"]
+    assert rank.main([*arguments, "--teacher", "resnet20", "--device", "cpu", "--out", str(tmp_path)]) == 0
+    written = pd.read_csv(tmp_path / "scores.csv")
+    same = [column for column in written.columns if column in scores.columns]
+    assert same == ["space", "arch", "index", "proxy", "seed", "score", "status"]
+    by = ["proxy", "arch"]
+    pd.testing.assert_frame_equal(
+        scores[same].sort_values(by, ignore_index=True), written[same].sort_values(by, ignore_index=True)
+    )
+    table = db.rank(scores)
+    expected = pd.read_csv(tmp_path / "ranking.csv", na_values=["n/a"]).set_index("proxy")
+    for column, name in (("spearman", "spearman"), ("low", "spearman_low"), ("given params", "partial_spearman")):
+        np.testing.assert_allclose(table[column], expected[name])
+    assert list(table.index) == list(expected.index)
+    truth = written.drop_duplicates("arch").set_index("arch")["truth"]
+    pd.testing.assert_frame_equal(db.rank(scores, truth), table)
+
+
+def test_a_ranking_prints_whole(scores: pd.DataFrame) -> None:
+    text = repr(db.rank(scores))
+    assert text.splitlines()[0].split()[:4] == ["spearman", "low", "high", "kendall"]
+    assert "..." not in text
+    assert "n/a" in text.splitlines()[2 + list(db.rank(scores).index).index("params")]
+
+
+def test_images_at_hand_are_taken_as_they_are() -> None:
+    images, labels = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)), [0, 1, 2, 1]
+    once, again = (
+        db.score(db.space("nasbench201"), images, labels, archs=MIXED[:2], seed=3, proxies="grad_norm", progress=False)
+        for _ in range(2)
+    )
+    other = db.score(db.space("nasbench201"), 2 * images, labels, archs=MIXED[:2], proxies="grad_norm", progress=False)
+    pd.testing.assert_frame_equal(once.drop(columns="seconds"), again.drop(columns="seconds"))
+    assert (once["score"] != other["score"]).all()
+    assert list(once["arch"]) == MIXED[:2]
+    assert once["params"].gt(0).all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"images": torch.zeros(4, 3, 8, 8, dtype=torch.uint8)}, "images are uint8 [4, 3, 8, 8]; floats [N, C, H, W]"),
+        ({"images": torch.zeros(4, 1, 8, 8)}, "[N, 3, 8, 8] is expected"),
+        ({"images": torch.full((4, 3, 8, 8), math.nan)}, "images hold NaN"),
+        ({"images": torch.zeros(1, 3, 8, 8), "labels": [0]}, "2 is the least"),
+        ({"labels": None}, "images come with labels"),
+        ({"labels": [0, 1]}, "labels are int64 [2]; 4 integers are expected"),
+        ({"labels": [0.0, 1, 2, 3]}, "labels are float32 [4]; 4 integers are expected"),
+        ({"labels": [0, 1, 2, -1]}, "labels begin at -1"),
+        ({"labels": [0, 1, 2, 300], "dataset": "own:10x8"}, "labels run to 300; 0 to 9 is allowed"),
+        ({"proxies": "nix"}, "no proxy is called 'nix'"),
+        ({"proxies": ""}, "names no proxy"),
+        ({"archs": [15625]}, "outside 0..15624"),
+        ({"archs": [3, "3"]}, "stands there twice"),
+        ({"archs": []}, "names no candidate"),
+        ({"archs": None, "sample": 0}, "sample=0: 1 to 15625, auto or all"),
+        ({"init": "xavier"}, "init='xavier': there are kaiming, normal, default"),
+        ({"draw": "own"}, "draw='own': there are independent, common, shared"),
+        ({"teacher": "resnet1"}, "no teacher is called 'resnet1'"),
+        ({"dataset": "own:10"}, "or your own as NAME:CLASSESxRESOLUTION"),
+    ],
+)
+def test_bad_input_is_one_line(changed: dict[str, object], says: str) -> None:
+    given = {"images": torch.zeros(4, 3, 8, 8), "labels": [0, 1, 2, 3], "archs": [3], "teacher": "resnet20"}
+    with pytest.raises(ValueError, match=re.escape(says)) as error:
+        db.score(db.space("nasbench201"), **(given | changed), progress=False)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda s: (s.drop(columns="status"), None), "no column status"),
+        (lambda s: (s, {"a": 1.0}), "accuracy: none of"),
+        (lambda s: (s, dict.fromkeys(s["arch"], math.nan)), "is no number"),
+        (lambda s: (pd.concat([s, s]), None), "two rows of a candidate"),
+        (lambda s: (s, s.set_index("arch")["score"]), "stands there twice"),
+        (lambda s: (s.iloc[1:], None), "lacks rows of some candidates"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(change: object, says: str, scores: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match=says):
+        db.rank(*change(scores))  # type: ignore[operator]
+
+
+def test_failed_scores_rank_last() -> None:
+    table = pd.DataFrame({"space": "mine", "arch": list("abcd"), "proxy": "p", "seed": 0})
+    table["score"], table["status"] = [4.0, 3.0, 2.0, math.nan], ["ok"] * 3 + ["nan"]
+    found = db.rank(table, {"a": 4, "b": 3, "c": 2, "d": 1}).loc["p"]
+    assert found["spearman"] == 1
+    assert found["failed"] == 1
+    assert math.isnan(found["given params"])
+
+
+def test_proxies_are_listed() -> None:
+    assert {"diswot", "params", "az_nas"} <= set(db.proxies().index)
+
+
+def test_an_unknown_name_lists_those_there_are() -> None:
+    with pytest.raises(AttributeError, match="it has: proxies, rank, score, space"):
+        _ = db.scroe
+
+
+def test_a_users_own_module_of_a_rooms_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "benchmarks", type(sys)("benchmarks"))
+    monkeypatch.delitem(vars(db), "rank", raising=False)
+    with pytest.raises(ImportError, match="'benchmarks' is imported already"):
+        _ = db.rank
+
+
+@pytest.mark.parametrize(("name", "expected"), [("pets:37x64", (37, 64)), ("a.b-c:2x1", (2, 1))])
+def test_a_data_set_of_ones_own_is_named_by_classes_and_size(name: str, expected: tuple[int, int]) -> None:
+    assert batches.find_dataset(name) == expected
+
+
+@pytest.mark.parametrize("name", ["pets:1x64", "pets:37x0", "pets:37x64x3", ":37x64", "pets:37", "pets:-3x8"])
+def test_a_data_set_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="data set"):
+        batches.find_dataset(name)

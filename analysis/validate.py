@@ -20,6 +20,8 @@ class Options(ValidateOptions):
 
     experiments: bool = option(False, "instead, change one thing at a time where a published value differs")
     rounding: bool = option(False, "instead, hold every proxy's float32 scores against float64, on noise")
+    statistics: bool = option(False, "instead, simulate how often our intervals and tests are right; no network is run")
+    repeats: int = option(2000, "how often each line of --statistics is simulated")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,8 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
 
         if options.rounding:
             rounding_run.measure(options)
+        elif options.statistics:
+            validate_run.statistics(options, options.repeats)
+        elif options.experiments:
+            validate_run.experiment(options)
         else:
-            validate_run.experiment(options) if options.experiments else validate_run.validate(options)
+            validate_run.validate(options)
 
     return reported(PROG, run)
 

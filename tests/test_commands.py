@@ -28,8 +28,8 @@ QUICK = ["--sample", "12", "--batch-size", "4", "--teacher", "resnet20"]
 ANALYSIS = ("report", "compare", "ablate", "validate", "maps")
 SCORES = "space,arch,index,proxy,seed,score,status,reason,truth"
 RANKING = (
-    "proxy,space,dataset,target,truth_source,n,failed,spearman,spearman_low,spearman_high,kendall,top10_spearman,"
-    "top10_mean_truth,regret,partial_spearman"
+    "proxy,space,dataset,target,truth_source,n,failed,spearman,spearman_low,spearman_high,kendall,top_tenth_spearman,"
+    "top_10_truth,regret,given_size,given_size_low,given_size_high"
 )
 
 

@@ -53,8 +53,10 @@ def test_a_row_compares_the_same_cells() -> None:
     shown = row(Experiment("a", "turned", 0.5, ("a",)), before, after)
     assert shown[:6] == ["a", "turned", "4", "0.800", "-1.000", "-1.800"]
     assert shown[7] == "0.500"
-    same = row(Experiment("a", "nothing", 0.5, ("a",)), before, before)
-    assert same[5:7] == ["+0.000", "+0.000 to +0.000"], "equal scores on the same resamples never differ"
+    assert shown[6] == "n/a", "of fewer than eight cells"
+    more = table({"a": [1.0, 3.0, 2.0, 4.0, 6.0, 5.0, 8.0, 7.0]}, [float(number) for number in range(8)])
+    same = row(Experiment("a", "nothing", 0.5, ("a",)), more, more)
+    assert same[5:7] == ["+0.000", "+0.000 to +0.000"], "equal scores on the same cells never differ"
 
 
 def test_seeds_are_averaged_and_failures_rank_last() -> None:

@@ -38,7 +38,7 @@ def ablation_rows() -> pd.DataFrame:
 
 FIGURES = {
     "panels": lambda: next(figures.score_against_truth({"a": (NUMBERS, "rho")}, np.arange(4.0), "accuracy")),
-    "bars": lambda: charts.correlation_bars(NAMES, NUMBERS, NUMBERS - 0.1, NUMBERS + 0.1, NUMBERS / 2),
+    "bars": lambda: charts.correlation_bars(NAMES, NUMBERS, NUMBERS - 0.1, NUMBERS + 0.1, NUMBERS / 2, "given size"),
     "cost": lambda: charts.cost_against_quality(NAMES, np.array([1e-3, 1e-2, 1.0, 0.0]), NUMBERS),
     "apart": lambda: apart.critical_difference(NAMES, np.array([0.8, 0.5, 0.4, -0.3]), [(0, 1), (1, 2)]),
     "search": lambda: searches.curves(history(), 99.0),

@@ -394,7 +394,7 @@ def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A table of 300 cells with three seeds, written as an import writes it."""
     random = np.random.default_rng(0)
     rows = {}
-    for index in range(300):
+    for index in range(500):
         level = 50 + 40 * random.random()
         rows[index] = {
             f"cifar100:x-test:200:{seed}": level + random.normal() for seed in official.SEEDS[: 2 + index % 2]
@@ -411,14 +411,14 @@ def test_truth_selects_split_epochs_and_seed(many: Path) -> None:
     found = truth.load("nasbench201:x-test", SPACE, "cifar100", "vanilla")
     columns = [f"cifar100:x-test:200:{seed}" for seed in official.SEEDS]
     assert found.accuracy == pytest.approx(table[columns].mean(axis=1).to_dict())
-    assert "mean over seeds 777, 888, 999; 150 cells have 3, 150 cells have 2; table" in found.source
+    assert "mean over seeds 777, 888, 999; 250 cells have 3, 250 cells have 2; table" in found.source
     one = truth.load("nasbench201:x-test:200:999", SPACE, "cifar100", "vanilla")
     assert one.accuracy == truth.load("nasbench201:x-test:999", SPACE, "cifar100", "vanilla").accuracy
     assert one.accuracy == table[columns[2]].dropna().to_dict()
-    assert len(one.accuracy) == 150
-    assert "seed 999; 150 of 300 imported cells lack it; table" in one.source
+    assert len(one.accuracy) == 250
+    assert "seed 999; 250 of 500 imported cells lack it; table" in one.source
     short = truth.load("nasbench201:x-test:12", SPACE, "cifar100", "vanilla")
-    assert (len(short.accuracy), short.ceiling) == (300, None)
+    assert (len(short.accuracy), short.ceiling) == (500, None)
 
 
 def test_noise_between_seeds_is_the_ceiling(many: Path) -> None:
@@ -432,6 +432,16 @@ def test_noise_between_seeds_is_the_ceiling(many: Path) -> None:
     ceiling = truth.load("nasbench201:x-test", SPACE, "cifar100", "vanilla").ceiling
     assert ceiling == f"inside the top tenth one training seed's accuracy reaches {np.mean(found):.2f} of another's"
     assert 0.2 < np.mean(found) < 1
+
+
+def test_noise_between_seeds_is_that_of_the_mean(many: Path) -> None:
+    """Seeds differ by a deviation of 1: that of a mean of two or three cells' seeds is the root of 1/2 or 1/3 of it."""
+    noise = [
+        truth.load(f"nasbench201:x-test{more}", SPACE, "cifar100", "vanilla").noise for more in ("", ":777", ":12")
+    ]
+    assert noise[0] == pytest.approx(np.sqrt((1 / 2 + 1 / 3) / 2), rel=0.1)
+    assert noise[1] == pytest.approx(1, rel=0.1)
+    assert noise[2] is None
 
 
 @pytest.mark.parametrize(
@@ -495,4 +505,4 @@ def test_list_and_check_show_what_is_installed(many: Path, capsys: pytest.Captur
     assert "x-test:12, x-test:200" in printed
     assert imported.installed(many).sha256[:12] in printed
     assert data.main(["check"]) == 0
-    assert "300 cells of x.pth; names, accuracies and sizes agree" in capsys.readouterr().out
+    assert "500 cells of x.pth; names, accuracies and sizes agree" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from analysis.stats import ranking
+from analysis.stats.inference import Sample
 from benchmarks import spaces
 from benchmarks.scoring.store import Score, Store
 from proxies import Combination, registered, select
@@ -87,9 +88,7 @@ def test_the_top_is_the_mean_over_all_ways_to_break_ties(
 def test_a_ranking_of_failures_and_ties_is_that_of_the_worst_score(rows: list[tuple[float, float]]) -> None:
     scores, truth = (np.array([row[i] for row in rows], dtype=float) for i in (0, 1))
     ok = np.isfinite(scores)
-    found = ranking.rank(
-        scores[None], truth, truth * 0, list(range(len(rows))), ok=ok[None], random=np.random.default_rng(0)
-    )
+    found = ranking.rank(scores[None], Sample(truth), [truth * 0], ok=ok[None])
     assert (found.n, found.failed) == (len(rows), int((~ok).sum()))
     if ok.any():
         shown = np.where(ok, scores, -1.0)

@@ -30,14 +30,14 @@ def test_scores_and_ranking_are_those_of_the_command(scores: pd.DataFrame, tmp_p
     assert rank.main([*arguments, "--teacher", "resnet20", "--device", "cpu", "--out", str(tmp_path)]) == 0
     written = pd.read_csv(tmp_path / "scores.csv")
     same = [column for column in written.columns if column in scores.columns]
-    assert same == ["space", "arch", "index", "proxy", "seed", "score", "status"]
+    assert same == ["space", "arch", "index", "proxy", "seed", "score", "status", "reason"]
     by = ["proxy", "arch"]
     pd.testing.assert_frame_equal(
         scores[same].sort_values(by, ignore_index=True), written[same].sort_values(by, ignore_index=True)
     )
     table = db.rank(scores)
     expected = pd.read_csv(tmp_path / "ranking.csv", na_values=["n/a"]).set_index("proxy")
-    for column, name in (("spearman", "spearman"), ("low", "spearman_low"), ("given params", "partial_spearman")):
+    for column, name in (("spearman", "spearman"), ("low", "spearman_low"), ("given size", "given_size")):
         np.testing.assert_allclose(table[column], expected[name])
     assert list(table.index) == list(expected.index)
     truth = written.drop_duplicates("arch").set_index("arch")["truth"]
@@ -117,7 +117,7 @@ def test_failed_scores_rank_last() -> None:
     found = db.rank(table, {"a": 4, "b": 3, "c": 2, "d": 1}).loc["p"]
     assert found["spearman"] == 1
     assert found["failed"] == 1
-    assert math.isnan(found["given params"])
+    assert math.isnan(found["given size"])
 
 
 def test_proxies_are_listed() -> None:

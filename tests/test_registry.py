@@ -59,7 +59,7 @@ def test_selects_names_wildcards_and_all_in_order_and_once() -> None:
 def test_combinations_name_their_parts_in_full() -> None:
     (vote,) = select("vote( synflow , diswot_re*)")
     assert isinstance(vote, Combination)
-    assert vote.name == "vote(synflow,diswot_relation,diswot_released)"
+    assert vote.name == "vote(synflow,diswot_relation,diswot_released,diswot_released_first_image)"
     assert [proxy.name for proxy in parts([vote, *select("synflow,macs")])] == [*vote.parts, "macs"]
 
 

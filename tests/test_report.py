@@ -22,6 +22,8 @@ from analysis.pages import sections
 from analysis.pages.page import Picture
 from analysis.pictures import figures
 from analysis.rows import runs
+from analysis.stats.comparison import Ranked
+from analysis.stats.inference import Sample
 from analysis.steps import ablation_settings, maps_run
 from benchmarks import rank
 from benchmarks.scoring.store import Store
@@ -88,7 +90,7 @@ def test_codes_of_digits_and_the_vanilla_accuracy_are_read_as_they_are() -> None
     run = runs.read("s0")
     assert all(re.fullmatch("[1357]{3}", arch) for arch in run.archs)
     assert set(run.proxies) == {"params", "vanilla accuracy"}
-    assert report.main(["s0", "--resamples", "100"]) == 0
+    assert report.main(["s0"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -105,6 +107,8 @@ def test_codes_of_digits_and_the_vanilla_accuracy_are_read_as_they_are() -> None
         (lambda run: replaced(run / "run.json", '"seeds": [', '"seeds": [0, '), "run.json says no seeds"),
         (lambda run: replaced(run / "run.json", '"teacher": {', '"pupil": {'), "run.json says no teacher.name"),
         (lambda run: replaced(run / "ranking.csv", ",spearman,", ",rho,"), "no column spearman"),
+        (lambda run: replaced(run / "ranking.csv", ",given_size,", ",left,"), "no column given_size, given_params"),
+        (lambda run: replaced(run / "run.json", '"points": 0.25', '"points": "x"'), "run.json says of noise"),
         (lambda run: replaced(run / "ranking.csv", ",0.", ",zero."), "the column spearman holds what is no number"),
         (lambda run: replaced(run / "ranking.csv", ",0.", ",1e999"), "(holds infinities|what is no number)"),
         (lambda run: endless(run, "truth"), "a truth, or a score of status ok, is no number"),
@@ -126,6 +130,26 @@ def test_what_is_no_run_is_one_line(
     assert not Path("report.html").exists()
 
 
+def test_columns_of_earlier_runs_are_read(folders: tuple[str, str]) -> None:
+    old = copied(folders[0], "old")
+    table = pd.read_csv(old / "ranking.csv", na_values=["n/a"]).drop(columns=["given_size_low", "given_size_high"])
+    names = {
+        "top_tenth_spearman": "top10_spearman",
+        "top_10_truth": "top10_mean_truth",
+        "given_size": "partial_spearman",
+    }
+    table.rename(columns=names).to_csv(old / "ranking.csv", index=False)
+    conditions = json.loads((old / "run.json").read_text())
+    del conditions["noise"]
+    (old / "run.json").write_text(json.dumps(conditions))
+    new, read = runs.read(folders[0]), runs.read(old)
+    np.testing.assert_equal(read.ranking["given_params"].to_numpy(), new.ranking["given_size"].to_numpy())
+    np.testing.assert_equal(read.ranking["top_10_truth"].to_numpy(), new.ranking["top_10_truth"].to_numpy())
+    assert (read.noise[0], new.noise[0]) == (None, 0.25)
+    assert report.main(["old"]) == 0
+    assert "hollow: given params" in Path("report.html").read_text()
+
+
 def test_what_is_no_run_among_others_is_skipped_and_said(
     folders: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,7 +159,7 @@ def test_what_is_no_run_among_others_is_skipped_and_said(
     Path("search", "run.json").write_text("{}")
     (copied(folders[0], "half") / "ranking.csv").unlink()
     others = ["half", "search", "store.sqlite"]
-    assert report.main([others[0], folders[0], *others[1:], "--resamples", "100"]) == 0
+    assert report.main([others[0], folders[0], *others[1:]]) == 0
     assert "skipped, as they are no runs of benchmarks/rank.py: half, search, store.sqlite\n" in capsys.readouterr().out
     assert report.main(others) == 2
     assert "half: no ranking.csv" in capsys.readouterr().err
@@ -173,7 +197,7 @@ def test_the_pictures_of_the_best_keep_what_the_run_is_about(
         return Picture(title, "", wide)
 
     names = [name for name in run.proxies if name != "diswot"] + ["diswot"]
-    made = list(sections.pictures(run, names, run.ranked, [], draw))  # type: ignore[arg-type]
+    made = list(sections.pictures(run, names, run.ranked, Ranked.of(names, run.ranked, Sample(run.truth)), draw))  # type: ignore[arg-type]
     assert drawn == [[names[0], "diswot"]]
     assert "2 of 4 proxies, the best ones and the best that the run is about" in made[-1].title
 
@@ -266,8 +290,8 @@ def test_every_ablation_runs(capsys: pytest.CaptureFixture[str], monkeypatch: py
         **{"noise 4, mean of 1": 2, "noise 4, mean of 2": 1},
     }
     size = pd.read_csv("all/size.csv", na_values=["n/a"]).query("proxy == 'diswot_relation'").set_index("setting")
-    np.testing.assert_equal(size.loc["given params", "spearman"], size.loc["all", "partial_spearman"])
-    assert size["kendall"].notna().tolist() == [True, False, False], "of what still has size in it"
+    np.testing.assert_equal(size.loc["given size", "spearman"], size.loc["all", "given_size"])
+    assert size["kendall"].notna().tolist() == [True, False, False, False], "of what still has size in it"
     assert pd.read_csv("all/init.csv")["init"].unique().tolist() == ["kaiming", "normal", "default"]
     assert set(pd.read_csv("all/target.csv")["target"]) == {"vanilla", "distilled", "gain"}
 
@@ -306,7 +330,7 @@ def page(folders: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
     out = tmp_path_factory.mktemp("page") / "report.html"
     seen = str(out.parent / "maps")
     assert maps.main([*TINY, "--images", "2", "--out", seen]) == 0
-    more = ["--maps", seen, "--top", "3", "--resamples", "100", "--title", "<Runs & proxies>"]
+    more = ["--maps", seen, "--top", "3", "--title", "<Runs & proxies>"]
     assert report.main([*folders, "--out", str(out), *more]) == 0
     return out
 
@@ -314,7 +338,7 @@ def page(folders: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
 def test_the_page_holds_its_numbers_and_their_csv(page: Path, folders: tuple[str, str]) -> None:
     text = page.read_text()
     held = re.findall(r'download="([\w.]+)" href="data:text/csv;base64,([^"]+)"', text)
-    assert [name for name, _ in held] == [*["ranking.csv", "views.csv", "pairs.csv"] * 2, "between.csv"]
+    assert [name for name, _ in held] == [*["ranking.csv", "views.csv", "family.csv", "pairs.csv"] * 2, "between.csv"]
     assert base64.b64decode(held[0][1]) == Path(folders[0], "ranking.csv").read_bytes()
     lines = list(csv.reader(base64.b64decode(held[0][1]).decode().splitlines()))
     row = re.search(r'<td data-v="diswot" class="text">diswot</td><td data-v="([^"]+)">.*?"line" data-v="(\d+)"', text)
@@ -353,7 +377,7 @@ def test_what_the_page_cannot_show_is_one_line(
     Path("spoilt", "a.csv").write_text("ablation,setting,proxy,spearman,low,high\na,b,c,0.5,0.4,0.6\n")
     Path("spoilt", "history.csv").write_text("seed,step\n0,1\n")
     Path("spoilt", "best.csv").write_text("truth\n1\n")
-    assert report.main([folders[0], "--resamples", "100", *options]) == 2
+    assert report.main([folders[0], *options]) == 2
     assert re.fullmatch(rf"report\.py: error: .*{says}.*\n", capsys.readouterr().err)
 
 
@@ -370,7 +394,7 @@ def test_an_undefined_number_is_shown_as_such_and_sorted_last(page: Path) -> Non
 
 def test_a_page_over_ablations_and_its_pictures(folders: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert ablate.main(["size", *S0, "--proxy", "diswot", "--out", "done"]) == 0
-    assert report.main([folders[0], "--ablation", "done", "--figures", "pictures", "--resamples", "100"]) == 0
+    assert report.main([folders[0], "--ablation", "done", "--figures", "pictures"]) == 0
     assert "Ablation size: s0 on cifar100, distilled" in Path("report.html").read_text()
     assert {path.suffix for path in Path("pictures").iterdir()} == {".png", ".pdf"}
     assert report.main([folders[0], "--ablation", "pictures"]) == 2
@@ -384,7 +408,7 @@ def test_a_page_over_a_search(folders: tuple[str, str], capsys: pytest.CaptureFi
     for name in ("ranking.csv", "scores.csv"):  # one proxy: nothing to compare
         rows = pd.read_csv(alone / name)
         rows[rows["proxy"] == "naswot"].to_csv(alone / name, index=False)
-    assert report.main(["alone", "--search", "found", "--resamples", "100"]) == 0
+    assert report.main(["alone", "--search", "found"]) == 0
     text = Path("report.html").read_text()
     assert base64.b64encode(Path("found/best.csv").read_bytes()).decode() in text
     assert text.count("<img") == 4

@@ -12,6 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -69,6 +70,48 @@ def test_what_two_tables_say_of_each_other_is_what_their_ceilings_say(local_data
     assert f"{top_tenth_spearman(np.array(again), np.array(means)):.2f}" == str(accuracies.RETRAINED_OF_OFFICIAL)
     assert str(accuracies.OFFICIAL_OF_RETRAINED) in str(one.ceiling)
     assert str(accuracies.RETRAINED_OF_OFFICIAL) in str(other.ceiling)
+
+
+def cells_of_a_function(accuracy: dict[str, float]) -> float:
+    """Deviation among cells that compute one function, each trained by itself, above the lowest tenth of all cells."""
+    table = pd.DataFrame({"accuracy": accuracy, "function": {arch: SPACE.function_class(arch) for arch in accuracy}})
+    groups = table.groupby("function")["accuracy"].agg(["count", "mean", "var"])
+    chosen = groups[(groups["count"] > 1) & (groups["mean"] > table["accuracy"].quantile(0.1))]
+    freedom = chosen["count"] - 1
+    return float(np.sqrt((chosen["var"] * freedom).sum() / freedom.sum()))
+
+
+def test_the_noise_of_a_table_is_that_of_cells_of_one_function(local_data: Path) -> None:
+    assert embedded.retrained().noise == round(cells_of_a_function(embedded.retrained().accuracy), 2)
+    for dataset in official.SHA256:
+        official.fetch(dataset, str(local_data / "nats"))
+        found = official.read(dataset)
+        assert found.noise == round(cells_of_a_function(found.accuracy), 2), dataset
+
+
+@pytest.mark.parametrize("target", ["vanilla", "distilled", "gain"])
+def test_the_noise_of_s0_is_what_depths_and_their_pairs_leave(target: str) -> None:
+    """A factorial fit: 64 networks, 37 coefficients, 27 degrees of freedom left."""
+    found = embedded.published(target)
+    stages = [np.array([[arch[stage] == depth for depth in "357"] for arch in found.accuracy]) for stage in range(3)]
+    pairs = [(stages[i][:, :, None] * stages[j][:, None]).reshape(64, -1) for i, j in ((0, 1), (0, 2), (1, 2))]
+    design = np.column_stack([np.ones(64), *stages, *pairs]).astype(float)
+    accuracy = np.array(list(found.accuracy.values()))
+    left = accuracy - design @ np.linalg.lstsq(design, accuracy, rcond=None)[0]
+    assert found.noise == round(np.sqrt(left @ left / (64 - design.shape[1])), 2)
+
+
+def test_equal_gains_are_equal() -> None:
+    """61.88 - 60.00 and 70.13 - 68.25 differ in floating point; the table has two decimals, and so have its gains."""
+    gains = list(embedded.published("gain").accuracy.values())
+    assert len(set(gains)) == len({f"{gain:.2f}" for gain in gains}) == 54
+
+
+def test_the_noise_of_the_trial_is_pooled_over_its_cells() -> None:
+    """Variances are averaged, not deviations: .95 for kd, 1.82 for ce between two seeds; their means' are less."""
+    ce, kd, gain = (embedded.trial(target).noise for target in ("vanilla", "distilled", "gain"))
+    assert (round(ce * 2**0.5, 2), round(kd * 2**0.5, 2)) == (1.82, 0.95)
+    assert gain == pytest.approx(np.hypot(ce, kd))
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from analysis.rows.tables import UNDEFINED, number
 from analysis.stats import ranking
-from analysis.stats.bootstrap import Array
 from analysis.stats.comparison import Difference
+from analysis.stats.influence import Array
 
-DIGITS = {"regret": 2, "top10_mean_truth": 2, "p": 4, "p_holm": 4, "steiger_p": 4, "ms_per_arch": 1}
+DIGITS = {"regret": 2, "top_10_truth": 2, "p": 4, "p_holm": 4, "ms_per_arch": 1}
+
+CONSTANT = "a constant score"
 
 
 class Cell(NamedTuple):
@@ -77,27 +79,26 @@ def cell(value: Any, digits: int) -> Cell:
 
 
 def views(
-    names: Sequence[str], scores: Sequence[Array], truth: Array, size: Array, live: NDArray[np.bool_], top: int
+    names: Sequence[str], scores: Sequence[Array], truth: Array, live: NDArray[np.bool_], top: int
 ) -> pd.DataFrame:
-    """Views of the first `top`, correlations without disconnected candidates and within bands of size.
+    """Views of the first `top`, and correlations without disconnected candidates; last what a constant score gets.
 
-    scores P of [S, n], truth [n], size [n], and which candidates are connected [n]; means over seeds.
+    scores P of [S, n], truth [n], and which candidates are connected [n]; means over seeds.
     """
     measures = {
         f"precision_at_{top}": lambda x: ranking.precision(x, truth, top),
         f"ndcg_at_{top}": lambda x: ranking.ndcg(x, truth, top),
+        f"top_{top}_truth": lambda x: ranking.top_mean_truth(x, truth, top),
         f"regret_at_{top}": lambda x: ranking.regret(x, truth, top),
         "spearman": lambda x: ranking.spearman(x, truth),
         "spearman_in_top_tenth": lambda x: ranking.top_tenth_spearman(x, truth),
         "spearman_connected": lambda x: ranking.spearman(x[live], truth[live]),
         "kendall": lambda x: ranking.kendall(x, truth),
         "kendall_connected": lambda x: ranking.kendall(x[live], truth[live]),
-        "within_size_bands": lambda x: ranking.band_spearman(x, truth, size),
-        "given_params": lambda x: ranking.partial_spearman(x, truth, size),
     }
     rows = [
         {"proxy": name, **{key: np.mean([measure(x) for x in ranked]) for key, measure in measures.items()}}
-        for name, ranked in zip(names, scores, strict=True)
+        for name, ranked in zip([*names, CONSTANT], [*scores, np.zeros((1, len(truth)))], strict=True)
     ]
     return pd.DataFrame(rows)
 
@@ -105,17 +106,4 @@ def views(
 def pairs(found: Sequence[Difference]) -> pd.DataFrame:
     """A row per pair of proxies."""
     rows = [{**vars(pair), "verdict": f"{pair.winner} is ahead" if pair.winner else "not told apart"} for pair in found]
-    columns = [
-        "first",
-        "second",
-        "difference",
-        "low",
-        "high",
-        "p",
-        "p_holm",
-        "share",
-        "steiger_z",
-        "steiger_p",
-        "verdict",
-    ]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high", "p", "p_holm", "verdict"])

@@ -15,11 +15,11 @@ from analysis.pages.inline import Drawer
 from analysis.pages.page import Picture, Section, Table, table
 from analysis.pictures import apart, charts, figures, heatmaps, searches
 from analysis.rows import runs
-from analysis.rows.runs import MEASURED, Run
+from analysis.rows.runs import FORMERLY, MEASURED, Run, given
 from analysis.rows.tables import checked, read_csv
 from analysis.stats import comparison
-from analysis.stats.bootstrap import Array
-from analysis.stats.comparison import Difference
+from analysis.stats.comparison import Ranked
+from analysis.stats.influence import Array
 
 MAPS = {
     "maps": "Class activation maps of each image's own class, high where bright",
@@ -29,37 +29,37 @@ MAPS = {
 
 def ranking_table(run: Run) -> Table:
     """The run's own ranking.csv, its bytes as they are."""
-    shown = run.ranking[["proxy", *MEASURED]].copy()
+    fixed = given(run.ranking)
+    shown = run.ranking[["proxy", *MEASURED, fixed, f"{fixed}_low", f"{fixed}_high"]].copy()
     shown["ms_per_arch"] = 1000 * run.ranking["seconds_per_arch"]
     content = (run.folder / "ranking.csv").read_bytes()
     return table(shown, "Rank correlation with accuracy", "ranking.csv", content=content)
 
 
-def pictures(
-    run: Run, names: Sequence[str], scores: Array, found: Sequence[Difference], draw: Drawer
-) -> Iterator[Picture]:
-    """The pictures of a run."""
+def pictures(run: Run, names: Sequence[str], scores: Array, ranked: Ranked, draw: Drawer) -> Iterator[Picture]:
+    """The pictures of a run; `ranked` are its proxies, those that rank alike as one."""
     rows = run.ranking.set_index("proxy").loc[list(names)]
+    fixed = given(run.ranking)
     rho, low, high, partial, seconds = (
         rows[column].to_numpy(dtype=float)
-        for column in ("spearman", "spearman_low", "spearman_high", "partial_spearman", "seconds_per_arch")
+        for column in ("spearman", "spearman_low", "spearman_high", fixed, "seconds_per_arch")
     )
     folder = run.folder.name
-    bars = charts.correlation_bars(names, rho, low, high, partial)
-    yield draw(bars, f"{folder}-correlations", "Correlation with accuracy; hollow: given params")
+    held = fixed.replace("_", " ")
+    bars = charts.correlation_bars(names, rho, low, high, partial, held)
+    yield draw(bars, f"{folder}-correlations", f"Correlation with accuracy; hollow: {held}")
     yield draw(
         charts.cost_against_quality(names, seconds, rho), f"{folder}-cost", "Cost against correlation, Pareto front"
     )
     if len(names) > 1:
-        order = [int(number) for number in np.argsort(-rho, kind="stable") if np.isfinite(rho[number])]
-        best = [names[number] for number in order]
-        told = apart.critical_difference(best, rho[order], comparison.undecided(best, found))
-        text = "Proxies with a dot on one line are not told apart (Holm, 5 %)"
-        yield draw(told, f"{folder}-apart", text)
+        shown = [i for i, one in enumerate(ranked.found) if np.isfinite(one.value)]
+        best, values = [ranked.names[i] for i in shown], np.array([ranked.found[i].value for i in shown])
+        told = apart.critical_difference(best, values, comparison.undecided(best, ranked.pairs))
+        yield draw(
+            told, f"{folder}-apart", "Proxies with a dot on one line are not told apart (Holm over all pairs, 5 %)"
+        )
         among = heatmaps.proxy_matrix(names, comparison.correlations_among(scores), "Spearman", low=-1, high=1)
         yield draw(among, f"{folder}-among", "Rank correlation among proxies")
-        wins = heatmaps.proxy_matrix(names, comparison.wins(names, found), "share of resamples", low=0, high=1)
-        yield draw(wins, f"{folder}-wins", "How often the row's proxy is ahead of the column's")
     yield _scores(run, names, rho, draw)
 
 
@@ -81,21 +81,22 @@ def _scores(run: Run, names: Sequence[str], rho: Array, draw: Drawer) -> Picture
 def of_ablations(folder: Path, draw: Drawer) -> list[Section]:
     """A section for each ablation in a folder and those inside it. Raises ValueError where there is none."""
     needed = {"ablation", "setting", "proxy", "spearman", "low", "high"}
-    columns = ["setting", "proxy", "n", "seeds", "spearman", "spearman_sd", "low", "high"]
-    columns += ["partial_spearman", "band_spearman", "failed"]
+    columns = ["setting", "proxy", "n", "seeds", "failed", "spearman", "spearman_sd", "low", "high"]
+    left = ["given_size", "given_size_low", "given_size_high", "given_params"]  # the last of earlier tables
     texts = ["setting", "proxy", "space", "dataset", "target", "batch", "truth_source"]
     sections = []
     for path in sorted(folder.rglob("*.csv")):
-        frame = read_csv(path)
+        frame = read_csv(path).rename(columns=FORMERLY)
         if not needed <= set(frame.columns):
             continue
-        frame = checked(frame, path, columns[2:], texts)
+        shown = [*columns, *(name for name in left if name in frame.columns)]
+        frame = checked(frame, path, shown[2:], texts)
         first = frame.iloc[0]
         targets = ", ".join(frame["target"].unique())
         title = f"Ablation {path.stem}: {first['space']} on {first['dataset']}, {targets}"
         name = "-".join(["ablation", *path.relative_to(folder).with_suffix("").parts])
         figure = draw(charts.ablation(frame, title), name, title, wide=True)
-        held = table(frame[columns], "Settings", path.name, content=path.read_bytes())
+        held = table(frame[shown], "Settings", path.name, content=path.read_bytes())
         batches = ", ".join(frame["batch"].unique())
         truths = "; ".join(frame["truth_source"].unique())
         notes = [f"{path.relative_to(folder)}: {batches}; truth: {truths}"]

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.pictures.figures import ACCENT, COLUMN, GREY, POINT, style
-from analysis.stats.bootstrap import Array
+from analysis.stats.influence import Array
 
 ROW, LINE = 0.19, 0.16  # inches that a proxy takes, and a line
 

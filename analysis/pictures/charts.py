@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from analysis.pictures.figures import ACCENT, COLOURS, COLUMN, GREY, POINT, style
-from analysis.stats.bootstrap import Array
+from analysis.stats.influence import Array
 
 STEP = 0.1  # inches between the dots of an ablation
 
 
-def correlation_bars(names: Sequence[str], rho: Array, low: Array, high: Array, partial: Array) -> Figure:
-    """Correlations [P] with their intervals, and what is left of them given size (hollow); the first on top."""
+def correlation_bars(names: Sequence[str], rho: Array, low: Array, high: Array, partial: Array, held: str) -> Figure:
+    """Correlations [P] with their intervals, and what is left of them with size held (hollow); the first on top."""
     with style():
         figure = Figure(figsize=(COLUMN, 0.8 + 0.19 * len(names)), layout="constrained")
         axis = figure.subplots()
         place = -np.arange(len(names), dtype=float)
         axis.barh(place, rho, color=POINT, alpha=0.35, height=0.7)
         axis.hlines(place, low, high, color=POINT, linewidth=1.5)
-        axis.plot(partial, place, "o", markersize=4, mfc="white", color=ACCENT, label="given params")
+        axis.plot(partial, place, "o", markersize=4, mfc="white", color=ACCENT, label=held)
         axis.set_yticks(place, list(names), fontsize=8)
         axis.set_ylim(place[-1] - 0.7, 0.7)
         axis.axvline(0, color="black", linewidth=0.8)

@@ -18,7 +18,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from analysis.rows.files import replacing
-from analysis.stats.bootstrap import Array
+from analysis.stats.influence import Array
 
 COLUMN = 3.4  # inches, of a two-column page
 PANELS = 12  # proxies on a page

@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from analysis.pictures.figures import COLUMN, DENSITY, style
-from analysis.stats.bootstrap import Array
+from analysis.stats.influence import Array
 
 NUMBERED = 20  # classes up to this many are named in a relation matrix
 ANNOTATED = 16  # matrices up to this size show their numbers

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.rows.tables import UNDEFINED, read_csv
+from analysis.rows.tables import UNDEFINED, checked, read_csv
 from analysis.rows.ties import to_be_ranked
 
 COLUMNS: dict[Hashable, str] = {
@@ -31,8 +31,14 @@ OUTPUT_ONLY = {"out", "store", "markdown", "list", "explain", "download", "stack
 OUTPUT_ONLY |= {"address", "gpus_per_task"}  # options that change no score
 CONDITIONS = ("seeds", "candidates", "batch", "teacher", "truth_source", "device", "versions", "commit", "dirty")
 SAID = {"options": ("space", "dataset", "target"), "batch": ("source", "size"), "teacher": ("name", "weights")}
-MEASURED = ["spearman", "spearman_sd", "spearman_low", "spearman_high", "kendall", "top10_spearman"]
-MEASURED += ["top10_mean_truth", "regret", "partial_spearman", "failed"]
+MEASURED = ["spearman", "spearman_sd", "spearman_low", "spearman_high", "kendall", "top_tenth_spearman"]
+MEASURED += ["top_10_truth", "regret", "failed"]
+GIVEN = ("given_size", "given_params", "given_macs")  # what was held fixed, with its interval beside it
+FORMERLY = {  # columns of earlier runs
+    "top10_spearman": "top_tenth_spearman",
+    "top10_mean_truth": "top_10_truth",
+    "partial_spearman": "given_params",
+}
 FILES = ("run.json", "ranking.csv", "seconds.csv", "scores.csv")
 
 
@@ -58,6 +64,12 @@ class Run:
         """The options that the run was started with."""
         options: dict[str, Any] = self.conditions["options"]
         return options
+
+    @property
+    def noise(self) -> tuple[float | None, str]:
+        """Deviation of an accuracy over trainings in points, None where it is unknown, and how it is known."""
+        said = self.conditions.get("noise") or {}
+        return said.get("points"), str(said.get("from", ""))
 
     @cached_property
     def ranked(self) -> NDArray[np.float64]:
@@ -96,7 +108,8 @@ def read(folder: str | Path) -> Run:
     try:
         conditions = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         _check(conditions)
-        ranking = read_csv(folder / "ranking.csv", MEASURED, ["proxy"])
+        ranking = with_names_of_today(read_csv(folder / "ranking.csv"))
+        ranking = checked(ranking, folder / "ranking.csv", MEASURED, ["proxy"])
         seconds = read_csv(folder / "seconds.csv", ["seconds_per_arch"], ["proxy"])
         ranking = ranking.merge(seconds, on="proxy", how="left", validate="one_to_one")
         rows = pd.read_csv(folder / "scores.csv", usecols=list(COLUMNS), na_values=[UNDEFINED], dtype=COLUMNS)
@@ -123,6 +136,24 @@ def read(folder: str | Path) -> Run:
     return Run(folder, conditions, ranking, proxies, seeds, archs, scores, ok, truth)
 
 
+def with_names_of_today(ranking: pd.DataFrame) -> pd.DataFrame:
+    """A ranking.csv under the names that columns have now; earlier runs have no interval of what is left of size."""
+    ranking = ranking.rename(columns=FORMERLY)
+    fixed = given(ranking)
+    for bound in (f"{fixed}_low", f"{fixed}_high"):
+        if bound not in ranking.columns:
+            ranking[bound] = np.nan
+    return ranking
+
+
+def given(ranking: pd.DataFrame) -> str:
+    """The column of what was held fixed. Raises ValueError where there is none."""
+    found = next((name for name in GIVEN if name in ranking.columns), None)
+    if found is None:
+        raise ValueError(f"no column {', '.join(GIVEN[:-1])} or {GIVEN[-1]}")
+    return found
+
+
 def _check(conditions: Any) -> None:
     """Raises ValueError where a run.json lacks what every run says of itself."""
     if not isinstance(conditions, dict):
@@ -135,6 +166,11 @@ def _check(conditions: Any) -> None:
     for name in ("draw", "init", "truth_source", "device"):
         if not isinstance(conditions.get(name), str):
             raise ValueError(f"run.json says no {name}")
+    noise = conditions.get("noise") or {}
+    if not isinstance(noise, dict) or not isinstance(points := noise.get("points"), float | int | None):
+        raise ValueError("run.json says of noise what is no number")
+    if points is not None and not 0 <= points < np.inf:
+        raise ValueError("run.json says of noise what is no deviation")
     seeds = conditions.get("seeds")
     if not isinstance(seeds, list) or {type(seed) for seed in seeds} != {int} or len(seeds) > len(set(seeds)):
         raise ValueError("run.json says no seeds")

@@ -1,85 +1,79 @@
-"""What becomes of the scores of one ablation's setting: rows with n, seeds, correlation and interval.
+"""What becomes of the scores of one ablation's setting: rows with n, seeds, correlations and their intervals.
 
-Arrays in, rows out; analysis/ablate.py scores. A `generator` gives equal random generators each time it is called.
+Arrays in, rows out; analysis/ablate.py scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from analysis.stats import bootstrap, ranking
-from analysis.stats.bootstrap import Array
 from analysis.stats.comparison import mean_ranks
+from analysis.stats.inference import Sample, interval, measured
+from analysis.stats.influence import Array
+from analysis.stats.ranking import kendall
 
-BANDS = 4
-WITH_SIZE = ("kendall", "partial_spearman", "band_spearman")  # columns of a row whose correlation still has size in it
+WITH_SIZE = ("kendall", "given_size", "given_size_low", "given_size_high")  # of a row whose correlation has size in it
 Rows = list[dict[str, Any]]
-Generator = Callable[[], np.random.Generator]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores [P, S, n] of one setting, failed ones -inf, with what they are held against: truth [n], size [n]."""
+    """Scores [P, S, n] of one setting, failed ones -inf, and what they are held against; sizes by name, [n] each."""
 
     names: list[str]
     ranked: Array
     failed: list[int]
-    truth: Array
-    size: Array
-    clusters: Sequence[object]
+    sample: Sample
+    sizes: dict[str, Array]
 
 
-def correlated(label: str, scores: Scores, generator: Generator) -> Rows:
-    """A row per proxy: correlation, interval, and what is left of it without size."""
-    truth, size, rows = scores.truth, scores.size, []
+def correlated(label: str, scores: Scores) -> Rows:
+    """A row per proxy: correlation, and what is left of it without size."""
+    rows, sizes = [], list(scores.sizes.values())
     for name, ranked, failed in zip(scores.names, scores.ranked, scores.failed, strict=True):
-        rhos = np.array([ranking.spearman(row, truth) for row in ranked])
-        low, high = ranking.bootstrap_interval(ranked, truth, scores.clusters, generator())
-        row = {"setting": label, "proxy": name, "n": len(truth), "failed": failed, "seeds": len(rhos)}
-        row |= {"spearman": rhos.mean(), "spearman_sd": spread(rhos), "low": low, "high": high}
-        row |= {"kendall": np.mean([ranking.kendall(row, truth) for row in ranked])}
-        row |= {"partial_spearman": np.mean([ranking.partial_spearman(row, truth, size) for row in ranked])}
+        row = {"setting": label, "proxy": name, "n": ranked.shape[1], "failed": failed, "seeds": len(ranked)}
+        row |= _numbers(ranked, scores.sample, [])
+        row["kendall"] = np.mean([kendall(one, scores.sample.truth) for one in ranked])
+        left = _numbers(ranked, scores.sample, sizes)
         rows.append(
-            row | {"band_spearman": np.mean([ranking.band_spearman(row, truth, size, BANDS) for row in ranked])}
+            {**row, "given_size": left["spearman"], "given_size_low": left["low"], "given_size_high": left["high"]}
         )
     return rows
 
 
-def averaged(label: str, scores: Scores, generator: Generator, *, counts: Sequence[int]) -> Rows:
+def averaged(label: str, scores: Scores, *, counts: Sequence[int]) -> Rows:
     """Rows for ranks averaged over groups of so many seeds; the seeds of such a row are its groups."""
     rows = []
     for count in counts:
         groups = np.split(scores.ranked, scores.ranked.shape[1] // count, axis=1)
         means = np.stack([mean_ranks(group) for group in groups], axis=1)
-        rows += correlated(f"{label}, mean of {count}", replace(scores, ranked=means), generator)
+        rows += correlated(f"{label}, mean of {count}", replace(scores, ranked=means))
     return rows
 
 
-def without_size(scores: Scores, generator: Generator) -> Rows:
-    """For each proxy, what there is, what is left given params, and inside bands of equal size."""
-    truth, size, clusters, rows = scores.truth, scores.size, scores.clusters, []
-    for row, ranked in zip(correlated("all", scores, generator), scores.ranked, strict=True):
-        partial = np.array([ranking.partial_spearman(one, truth, size) for one in ranked])
-        inside = np.array([ranking.band_spearman(one, truth, size, BANDS) for one in ranked])
-        bands = ranking.size_bands(size, BANDS)
-        left = [
-            ("given params", partial, bootstrap.partial_resamples(ranked, truth, size, clusters, generator)),
-            (
-                f"within {BANDS} bands of size",
-                inside,
-                bootstrap.band_resamples(ranked, truth, bands, clusters, generator()),
-            ),
-        ]
+def without_size(scores: Scores) -> Rows:
+    """For each proxy, what there is, and what is left given each measure of size, and given all of them."""
+    held = {f"given {name}": [values] for name, values in scores.sizes.items()}
+    held["given size"] = list(scores.sizes.values())
+    rows = []
+    for row, ranked in zip(correlated("all", scores), scores.ranked, strict=True):
         rows.append(row)
-        for label, found, resampled in left:
-            low, high = bootstrap.percentile_interval(resampled.mean(axis=1))
-            numbers = {"spearman": found.mean(), "spearman_sd": spread(found), "low": low, "high": high}
-            rows.append({**row, "setting": label, **numbers, **dict.fromkeys(WITH_SIZE, np.nan)})
+        for label, sizes in held.items():
+            rows.append(
+                {**row, "setting": label, **_numbers(ranked, scores.sample, sizes), **dict.fromkeys(WITH_SIZE, np.nan)}
+            )
     return rows
+
+
+def _numbers(ranked: Array, sample: Sample, given: Sequence[Array]) -> dict[str, float]:
+    """Correlation, its deviation over seeds and its interval, of scores [S, n]; the ranks of `given` held fixed."""
+    found = measured(ranked, sample, given)
+    value, low, high, _ = interval(found, sample, len(given))
+    return {"spearman": value, "spearman_sd": spread(found.values), "low": low, "high": high}
 
 
 def spread(values: Array) -> float:

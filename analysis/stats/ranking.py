@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from analysis.rows.ties import to_be_ranked
-from analysis.stats.bootstrap import RESAMPLES, Array, percentile_interval, spearman_resamples
+from analysis.stats.inference import Sample, interval, measured
+from analysis.stats.influence import Array, centred_ranks, contributions, left_of
 
-TOP = 10  # candidates that top10_mean_truth looks at
+TOP = 10  # candidates that top_10_truth looks at
+FEWEST_IN_TENTH = 20  # for a correlation inside it: among fewer, training alone decides
 
 
 @dataclass(frozen=True)
@@ -32,63 +34,57 @@ class Ranking:
     spearman_low: float
     spearman_high: float
     kendall: float
-    top10_spearman: float
-    top10_mean_truth: float
+    top_tenth_spearman: float
+    top_10_truth: float
     regret: float
-    partial_spearman: float
+    given: float
+    given_low: float
+    given_high: float
     seeds: int
     spearman_sd: float
 
 
-def rank(
-    scores: Array,
-    truth: Array,
-    size: Array,
-    clusters: Sequence[object],
-    *,
-    ok: NDArray[np.bool_],
-    whole_space: bool = False,
-    random: np.random.Generator,
-) -> Ranking:
+def rank(scores: Array, sample: Sample, given: Sequence[Array], *, ok: NDArray[np.bool_]) -> Ranking:
     """Rank n candidates by the scores of S seeds.
 
-    scores [S, n], truth [n], size [n] (parameters, held fixed in the partial correlation), clusters [n] (candidates
-    with an equal key are resampled together), ok [S, n]: scores that failed rank last, tied. The interval is for the
-    mean over seeds of Spearman's rho: a percentile bootstrap over clusters; none where the whole space was scored.
-    Raises ValueError where lengths differ.
+    scores [S, n], ok [S, n]: scores that failed, +inf and -inf among them, rank last, tied. `given` are the variables
+    [n] held fixed in the partial correlation. What the intervals are about: analysis/stats/inference.py. Raises
+    ValueError where lengths differ.
     """
-    scores, truth, size = np.atleast_2d(scores), np.asarray(truth), np.asarray(size)
-    if not scores.shape[1] == len(truth) == len(size) == len(clusters) or scores.shape != ok.shape:
-        raise ValueError(
-            f"lengths differ: scores {scores.shape}, ok {ok.shape}, truth {truth.shape}, size {size.shape}"
-        )
+    scores, truth = np.atleast_2d(scores), sample.truth
+    if {scores.shape[1], *map(len, given)} != {len(truth)} or scores.shape != ok.shape:
+        sizes = ", ".join(str(len(one)) for one in given)
+        raise ValueError(f"lengths differ: scores {scores.shape}, ok {ok.shape}, truth {truth.shape}, given {sizes}")
     if not ok.any():  # nothing was predicted, and a proxy without scores has no favourite either
         return undefined(len(truth), len(scores))
     ranked = to_be_ranked(scores, ok)
-    rhos = np.array([spearman(row, truth) for row in ranked])
-    low = high = np.nan
-    if not whole_space:
-        low, high = bootstrap_interval(ranked, truth, clusters, random)
+    whole, left = measured(ranked, sample), measured(ranked, sample, given)
+    (rho, low, high, _), (partial, partial_low, partial_high, _) = (
+        interval(whole, sample),
+        interval(left, sample, len(given)),
+    )
     return Ranking(
         n=len(truth),
         failed=int((~ok).sum()),
-        spearman=float(rhos.mean()),
+        spearman=rho,
         spearman_low=low,
         spearman_high=high,
         kendall=_mean(kendall(row, truth) for row in ranked),
-        top10_spearman=_mean(top_tenth_spearman(row, truth) for row in ranked),
-        top10_mean_truth=_mean(top_mean_truth(row, truth, TOP) for row in ranked),
+        top_tenth_spearman=_mean(top_tenth_spearman(row, truth) for row in ranked),
+        top_10_truth=_mean(top_mean_truth(row, truth, TOP) for row in ranked),
         regret=_mean(regret(row, truth) for row in ranked),
-        partial_spearman=_mean(partial_spearman(row, truth, size) for row in ranked),
+        given=partial,
+        given_low=partial_low,
+        given_high=partial_high,
         seeds=len(scores),
-        spearman_sd=float(rhos.std(ddof=1)) if len(rhos) > 1 else np.nan,
+        spearman_sd=float(whole.values.std(ddof=1)) if len(scores) > 1 else np.nan,
     )
 
 
 def undefined(n: int, seeds: int) -> Ranking:
     """The ranking of a proxy that failed for all n candidates under all seeds."""
     nan = np.nan
-    return Ranking(n, n * seeds, nan, nan, nan, nan, nan, nan, nan, nan, seeds, nan)
+    return Ranking(n, n * seeds, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, seeds, nan)
 
 
 def spearman(x: Array, y: Array) -> float:
@@ -103,38 +99,30 @@ def kendall(x: Array, y: Array) -> float:
     return float(stats.kendalltau(stats.rankdata(x), y, variant="b").statistic)
 
 
-def partial_spearman(x: Array, y: Array, given: Array) -> float:
-    """Spearman of x and y with the ranks of a third variable held fixed; NaN where that one determines x or y."""
-    xy, xz, yz = spearman(x, y), spearman(x, given), spearman(y, given)
-    left = (1 - xz**2) * (1 - yz**2)
-    return float((xy - xz * yz) / np.sqrt(left)) if left > 1e-12 else np.nan
+def partial_spearman(x: Array, y: Array, *given: Array) -> float:
+    """Spearman of x and y with the ranks of other variables held fixed; NaN where they determine x or y."""
+    return float(contributions(x, y, given).value) if len(x) > 1 else np.nan
+
+
+def explained(x: Array, *given: Array) -> float:
+    """How far the ranks of x follow those of others: the multiple correlation, 0 to 1; NaN where x is constant."""
+    ranks = centred_ranks(np.stack([x, x, *given]))
+    left = (left_of(ranks) @ ranks)[0]
+    spread = ranks[0] @ ranks[0]
+    return float(np.sqrt(max(1 - left @ left / spread, 0.0))) if spread > 0 else np.nan
+
+
+def tenth(truth: Array) -> NDArray[np.bool_]:
+    """Which candidates are among the best n // 10 by truth, those that tie with the last of them too; at least one."""
+    return np.asarray(truth >= np.sort(truth)[-max(1, len(truth) // 10)])
 
 
 def top_tenth_spearman(x: Array, truth: Array) -> float:
-    """Spearman among the best tenth of the candidates by truth (at least 2; ties with the last of them come along)."""
-    if len(truth) < 2:
+    """Spearman among the best tenth of the candidates by truth; NaN where fewer than 20 make a tenth."""
+    if len(truth) // 10 < FEWEST_IN_TENTH:
         return np.nan
-    best = truth >= np.sort(truth)[-max(2, round(len(truth) / 10))]
+    best = tenth(truth)
     return spearman(x[best], truth[best])
-
-
-def band_spearman(x: Array, truth: Array, size: Array, bands: int = 4) -> float:
-    """Spearman among candidates of about equal size: the mean over bands of size, weighted by their candidates.
-
-    Bands hold about equally many; candidates of equal size share one. A band in which the correlation is undefined is
-    left out; NaN where none is left.
-    """
-    band = size_bands(size, bands)
-    members = [band == number for number in np.unique(band)]
-    found = np.array([spearman(x[inside], truth[inside]) for inside in members])
-    weights = np.array([inside.sum() for inside in members])
-    defined = ~np.isnan(found)
-    return float(np.average(found[defined], weights=weights[defined])) if defined.any() else np.nan
-
-
-def size_bands(size: Array, bands: int) -> NDArray[np.intp]:
-    """The band, from 0, of each size: bands hold about equally many, and equal sizes share one. [n] -> [n]."""
-    return np.asarray(bands * (stats.rankdata(size, "min").astype(np.intp) - 1) // max(len(size), 1))
 
 
 def top_mean_truth(x: Array, truth: Array, k: int) -> float:
@@ -190,18 +178,6 @@ def _top(x: Array, k: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_], int]:
     edge = np.sort(x)[-k]
     above = x > edge
     return above, x == edge, k - int(above.sum())
-
-
-def bootstrap_interval(
-    scores: Array,
-    truth: Array,
-    clusters: Sequence[object],
-    random: np.random.Generator,
-    *,
-    resamples: int = RESAMPLES,
-) -> tuple[float, float]:
-    """Percentile interval of the mean over seeds of Spearman's rho, by a bootstrap over clusters; scores [S, n]."""
-    return percentile_interval(spearman_resamples(scores, truth, clusters, random, resamples=resamples).mean(axis=1))
 
 
 def _pearson(x: Array, y: Array) -> float:

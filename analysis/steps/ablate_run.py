@@ -6,7 +6,6 @@ Scores come from the one scoring loop and its store, so that a second run scores
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ import pandas as pd
 import proxies as registry
 from analysis.pictures import charts, figures
 from analysis.rows import tables
-from analysis.rows.tables import number
+from analysis.rows.tables import interval, number
 from analysis.rows.ties import to_be_ranked
 from analysis.stats.ablations import Scores
+from analysis.stats.inference import Sample, about
 from analysis.steps.ablation_settings import ABLATIONS, rows_of
 from analysis.steps.options import AblateOptions
 from benchmarks import spaces, truth
@@ -58,8 +58,9 @@ def run(name: str, options: AblateOptions, store: Store, engine: Engine, out: Pa
         job, known = prepare(chosen, options.proxy or ablation.proxies)
         scores = scored(job, known, store, engine, f"{name}: {setting.label}")
         conditions = {key: getattr(chosen, key) for key in ("space", "dataset", "target")}
+        said = about(scores.sample, len(job.seeds), known.noise_from)
         conditions |= {**job.conditions.columns(job.source), "seed": chosen.seed, "truth_source": known.source}
-        found = rows_of(ablation, setting)(setting.label, scores, lambda: generator("bootstrap"))
+        found = rows_of(ablation, setting)(setting.label, scores)
         rows += [{"ablation": name, **row, **conditions} for row in found]
     table = pd.DataFrame(rows)
     tables.write_csv(table, out / f"{name}.csv")
@@ -67,6 +68,7 @@ def run(name: str, options: AblateOptions, store: Store, engine: Engine, out: Pa
     figures.save_both(figure, out, name)
     record.write_json({"command": sys.argv, "options": asdict(options), **record.environment()}, out / f"{name}.json")
     show(table, f"{name}: {options.space} on {options.dataset}, {len(job.archs)} candidates")
+    print(f"  interval: {said}")
     print(f"  written: {out / name}.csv, .png, .pdf, .json\n  again: {typed()}")
 
 
@@ -86,14 +88,14 @@ def scored(job: Job, known: Truth, store: Store, engine: Engine, text: str) -> S
     shape = (len(job.seeds), len(job.proxies), len(job.archs))
     ok = np.array([row.status == "ok" for row in rows]).reshape(shape)
     values = np.array([row.score for row in rows]).reshape(shape)
+    accuracies = np.array([known.accuracy[arch] for arch in job.archs])
     among = cohort(job.archs, job.space, job.conditions.dataset)
     return Scores(
         names=[proxy.name for proxy in job.proxies],
         ranked=to_be_ranked(values, ok).transpose(1, 0, 2),
         failed=[int(count) for count in (~ok).sum((0, 2))],
-        truth=np.array([known.accuracy[arch] for arch in job.archs]),
-        size=among.size,
-        clusters=among.clusters,
+        sample=Sample(accuracies, among.share, known.noise, generator("retraining", known.source)),
+        sizes=among.sizes,
     )
 
 
@@ -104,12 +106,12 @@ def show(table: Any, title: str) -> None:
             row["setting"],
             row["proxy"],
             number(row["spearman"]) + ("" if row["seeds"] == 1 else f" ± {number(row['spearman_sd'])}"),
-            "n/a" if row["low"] != row["low"] else f"{number(row['low'])} to {number(row['high'])}",
-            number(row["partial_spearman"]),
-            number(row["band_spearman"]),
+            interval(row["low"], row["high"]),
+            number(row["given_size"]),
+            interval(row["given_size_low"], row["given_size_high"]),
             str(row["failed"]),
         ]
         for row in table.to_dict("records")
     ]
-    headers: Sequence[str] = ["setting", "proxy", "spearman", "95 % interval", "given params", "in bands", "failed"]
+    headers = ["setting", "proxy", "spearman", "95 % interval", "given size", "95 % interval", "failed"]
     show_table(headers, rows, title, texts=2)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.stats import ablations
-from analysis.stats.ablations import Generator, Rows, Scores
+from analysis.stats.ablations import Rows, Scores
 from analysis.steps.options import AblateOptions
 from analysis.validation import controls
 from benchmarks import spaces, truth
@@ -40,10 +40,10 @@ class Ablation:
 
     settings: Callable[[AblateOptions], list[Setting]]
     proxies: str
-    rows: Callable[[str, Scores, Generator], Rows] | None = None  # by default a row per proxy
+    rows: Callable[[str, Scores], Rows] | None = None  # by default a row per proxy
 
 
-def rows_of(ablation: Ablation, setting: Setting) -> Callable[[str, Scores, Generator], Rows]:
+def rows_of(ablation: Ablation, setting: Setting) -> Callable[[str, Scores], Rows]:
     """What makes a setting's scores into rows."""
     if ablation.rows is not None:
         return ablation.rows
@@ -52,9 +52,9 @@ def rows_of(ablation: Ablation, setting: Setting) -> Callable[[str, Scores, Gene
     return ablations.correlated
 
 
-def without_size(label: str, scores: Scores, generator: Generator) -> Rows:
+def without_size(label: str, scores: Scores) -> Rows:
     """Rows with and without size."""
-    return ablations.without_size(scores, generator)
+    return ablations.without_size(scores)
 
 
 def as_asked(options: AblateOptions) -> list[Setting]:
@@ -123,5 +123,5 @@ ABLATIONS = {
     "teacher": Ablation(teachers, FORMS),
     "batch": Ablation(batches, FORMS),
     "target": Ablation(targets, f"{FORMS},{LOSSES},{SIZES}"),
-    "size": Ablation(as_asked, f"{FORMS},{LOSSES}", without_size),
+    "size": Ablation(as_asked, f"{FORMS},{LOSSES},{SIZES}", without_size),
 }

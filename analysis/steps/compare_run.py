@@ -13,36 +13,37 @@ from analysis.rows import runs, tables
 from analysis.rows.runs import Run
 from analysis.rows.tables import interval, markdown, number
 from analysis.stats import comparison
-from analysis.stats.comparison import NOISE, common_archs
+from analysis.stats.comparison import common_archs
+from analysis.stats.inference import about
 from analysis.stats.ranking import spearman, top_tenth_spearman
 from analysis.steps.options import CompareOptions
+from analysis.steps.samples import sample_of
 from benchmarks import spaces, truth
-from benchmarks.conditions.drawing import generator
 from benchmarks.output.terminal import show_table
-from benchmarks.scoring.cohorts import cohort
+from benchmarks.spaces import Space
 
 
 def compare(options: CompareOptions) -> None:
     """Read, compare, print."""
     a, b = runs.read(options.run_a), runs.read(options.run_b)
-    table = correlations(a, b, options.space)
+    space = spaces.recorded(a.options["space"], f"{a.folder}/run.json", options.space)
+    table = correlations(a, b, space)
     if options.out:
         tables.write_csv(table, Path(options.out))
     changed = runs.changed(a, b) or [("nothing", "", "")]
     show(["condition", "A", "B"], changed, f"A: {a.folder}; B: {b.folder}", options, texts=3)
     headers = ["proxy", "equal scores", "rho of scores", "A", "B", "B - A", "95 % interval", "p (Holm)", "verdict"]
     show(headers, [row(one) for one in table.to_dict("records")], "scores, and Spearman with accuracy", options)
-    print("\n".join(f"  {note}" for note in [*notes(a, b, int(table["n"].iloc[0])), *ceilings(a, b, options)]))
+    print("\n".join(f"  {note}" for note in [*notes(a, b, space), *ceilings(a, b, options)]))
 
 
-def correlations(a: Run, b: Run, named: str | None = None) -> pd.DataFrame:
+def correlations(a: Run, b: Run, space: Space) -> pd.DataFrame:
     """The table of comparison.between over the candidates in common. Raises ValueError where there are none."""
     common = common_archs(a, b)
     if not common or not set(a.proxies) & set(b.proxies):
         raise ValueError(f"{a.folder} and {b.folder} have no candidates or no proxies in common")
-    space = spaces.recorded(a.options["space"], f"{a.folder}/run.json", named)
-    known = cohort(common, space, a.options["dataset"])
-    return comparison.between(a.of(common), b.of(common), known.clusters, lambda: generator("bootstrap"))
+    both = a.of(common), b.of(common)
+    return comparison.between(*both, *(sample_of(run, space) for run in both))
 
 
 def row(one: Mapping[Any, Any]) -> list[str]:
@@ -53,14 +54,16 @@ def row(one: Mapping[Any, Any]) -> list[str]:
     return [one["proxy"], equal, *numbers, *shift, number(one["p_holm"]), one["verdict"]]
 
 
-def notes(a: Run, b: Run, n: int) -> list[str]:
+def notes(a: Run, b: Run, space: Space) -> list[str]:
     """What has to be known beside the table."""
+    common = common_archs(a, b)
+    seeds = min(len(a.seeds), len(b.seeds))
     lines = [
-        f"{n:,} candidates in common, of {len(a.archs):,} in A and {len(b.archs):,} in B",
-        NOISE,
+        f"{len(common):,} candidates in common, of {len(a.archs):,} in A and {len(b.archs):,} in B",
+        f"interval: {about(sample_of(a.of(common), space), seeds, a.noise[1])}; Holm over proxies",
     ]
-    if len(a.seeds) == 1 or len(b.seeds) == 1:
-        lines.append("another seed of weights and batch is not in it: --seeds of benchmarks/rank.py shows its spread")
+    if seeds == 1:
+        lines.append("what another draw does: --seeds of benchmarks/rank.py, in both runs")
     return lines
 
 

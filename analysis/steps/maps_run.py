@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.pictures import figures, heatmaps
-from analysis.stats.bootstrap import Array
+from analysis.stats.influence import Array
 from analysis.steps.options import MapsOptions
 from benchmarks import spaces, truth
 from benchmarks.output import record

@@ -37,7 +37,6 @@ class ReportOptions:
     ceiling: str = option("auto", CEILING)
     figures: str | None = option(None, "also write the pictures to this folder, as PNG and PDF")
     title: str = option("Proxies against measured accuracy", "the page's title")
-    resamples: int = option(1000, "bootstrap resamples of the comparisons between proxies")
     space: str | None = option(None, OWN_SPACE)
 
 

@@ -17,11 +17,12 @@ from analysis.rows import runs
 from analysis.rows.files import replacing
 from analysis.rows.runs import Run, digest
 from analysis.stats import comparison
-from analysis.stats.bootstrap import Array
-from analysis.stats.comparison import NOISE, common_archs
+from analysis.stats.comparison import Ranked, common_archs
+from analysis.stats.inference import Sample, about
+from analysis.stats.influence import Array
 from analysis.steps.options import ReportOptions
+from analysis.steps.samples import references, sample_of
 from benchmarks import spaces, truth
-from benchmarks.conditions.drawing import generator
 from benchmarks.output import record
 from benchmarks.output.terminal import typed
 from benchmarks.scoring.cohorts import Cohort, cohort
@@ -32,8 +33,6 @@ TEMPLATE = Path(pages.__file__).with_name("report.html.j2")
 
 def report(options: ReportOptions) -> None:
     """Read, analyse, draw, write."""
-    if options.resamples < 100:
-        raise ValueError(f"--resamples {options.resamples}: 100 is the least")
     if options.top < 1:
         raise ValueError(f"--top {options.top}: 1 is the least")
     skipped = no_runs(options.runs)
@@ -75,20 +74,21 @@ def of_run(run: Run, options: ReportOptions, draw: Drawer) -> Section:
     known = cohort(run.archs, space, run.options["dataset"])
     seen = [number for number, ok in enumerate(run.ok) if ok.any()]
     names, scores = [run.proxies[number] for number in seen], run.ranked[seen]
-    found = comparison.differences(
-        names, scores, run.truth, known.clusters, generator("bootstrap"), resamples=options.resamples
-    )
+    ranked = Ranked.of(names, scores, sample_of(run, space))
+    family, found = references(run), ranked.pairs
+    against = f"{' and '.join(family) or 'nothing'}: the family that Holm's correction is over."
     again, source = another_training(run, options.ceiling, space)
-    top = views([*names, *again], [*scores, *again.values()], run.truth, known.size, known.connected, options.top)
+    top = views([*names, *again], [*scores, *again.values()], run.truth, known.connected, options.top)
     return Section(
         title=f"{run.options['space']} on {run.options['dataset']}, {run.options['target']}: {run.folder.name}",
-        notes=[*notes(run, known, options), *source],
+        notes=[*notes(run, known, ranked.sample), *source],
         tables=[
             ranking_table(run),
-            table(top, f"Views of the top {options.top}, and without size", "views.csv"),
-            table(pairs(found), "Proxies against each other", "pairs.csv", f"{len(found)} pairs, better one first."),
+            table(top, f"Views of the top {options.top}", "views.csv"),
+            table(pairs(ranked.against(family)), "Ahead or not", "family.csv", f"Every proxy against {against}"),
+            table(pairs(found), "Appendix: all pairs", "pairs.csv", f"{len(found)}, better one first; Holm over all."),
         ],
-        pictures=list(pictures(run, names, scores, found, draw)),
+        pictures=list(pictures(run, names, scores, ranked, draw)),
         conditions=conditions(run.conditions),
     )
 
@@ -104,7 +104,7 @@ def another_training(run: Run, name: str, space: Space) -> tuple[dict[str, Array
     return {truth.CEILING: np.array([[found.accuracy[arch] for arch in run.archs]])}, [note]
 
 
-def notes(run: Run, known: Cohort, options: ReportOptions) -> list[str]:
+def notes(run: Run, known: Cohort, sample: Sample) -> list[str]:
     """What has to be known beside the numbers of a run."""
     batch, c = run.conditions["batch"], run.conditions
     lines = [
@@ -113,11 +113,11 @@ def notes(run: Run, known: Cohort, options: ReportOptions) -> list[str]:
         f"teacher {c['teacher']['name']}, weights {c['teacher']['weights']}; {c['device']}; "
         f"{run.options.get('precision', 'float32')}",
         f"made from scores.csv, sha256 {digest(run.folder / 'scores.csv')}",
-        f"pairs: {options.resamples:,} paired resamples of candidates, those of equal function together; Holm over all "
-        "pairs; Steiger's test takes candidates for independent",
+        f"interval: {about(sample, len(run.seeds), run.noise[1])}",
+        "pairs: interval and p are of one error; proxies that rank alike count once",
     ]
-    if known.whole:
-        lines.append("the whole space: rankings have no interval; pairs read it as a sample of more such candidates")
+    if not np.isnan(reached := sample.ceiling()):
+        lines.append(f"ceiling: a perfect predictor would reach {reached:.2f} with accuracies as noisy as these")
     if not known.connected.all():
         lines.append(f"{(~known.connected).sum()} candidates do not connect input and output: see spearman_connected")
     if c.get("ceiling"):
@@ -138,10 +138,12 @@ def of_pair(a: Run, b: Run, named: str | None) -> Section:
     """What changed from one run to another."""
     common = comparison.common_archs(a, b)
     space = spaces.recorded(a.options["space"], f"{a.folder}/run.json", named)
-    known = cohort(common, space, a.options["dataset"])
-    frame = comparison.between(a.of(common), b.of(common), known.clusters, lambda: generator("bootstrap"))
+    both = a.of(common), b.of(common)
+    samples = [sample_of(run, space) for run in both]
+    frame = comparison.between(*both, *samples)
     changed = [f"{name}: {left or 'none'} in A, {right or 'none'} in B" for name, left, right in runs.changed(a, b)]
-    notes = [f"{len(common):,} candidates in common, of {len(a.archs):,} in A and {len(b.archs):,} in B", NOISE]
+    notes = [f"{len(common):,} candidates in common, of {len(a.archs):,} in A and {len(b.archs):,} in B"]
+    notes.append(f"interval: {about(samples[0], min(len(a.seeds), len(b.seeds)), a.noise[1])}; Holm over proxies")
     title = f"A {a.folder.name}, B {b.folder.name}"
     made = table(frame, "What changed", "between.csv", f"{title}.")
     return Section(f"Between runs: {title}", [*(changed or ["the same conditions"]), *notes], [made])

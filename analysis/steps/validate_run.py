@@ -18,10 +18,12 @@ import pandas as pd
 import benchmarks
 from analysis.rows.tables import interval, markdown, number
 from analysis.steps.options import ValidateOptions
-from analysis.validation import variants
+from analysis.validation import coverage, variants
 from analysis.validation.experiments import CELLS, EXPERIMENTS, HEADERS, NOTES, VALIDATED, Run, row
 from analysis.validation.published import PUBLISHED, Published
-from benchmarks.output.terminal import show_table
+from benchmarks.conditions.drawing import generator
+from benchmarks.output.options import check_range
+from benchmarks.output.terminal import progress, show_table
 from benchmarks.truth.official import path_of
 
 RANK = Path(str(benchmarks.__file__)).with_name("rank.py")
@@ -56,6 +58,28 @@ def experiment(options: ValidateOptions) -> None:
     }
     rows = [row(one, found[VALIDATED], found[one.run]) for one in EXPERIMENTS]
     show(options, "Experiments", "What makes a correlation differ", HEADERS, rows, NOTES)
+
+
+def statistics(options: ValidateOptions, repeats: int) -> None:
+    """Simulate how often intervals cover and tests find, and print the percentages; * marks what is not as promised."""
+    check_range("repeats", repeats, 100, 1_000_000)
+    lines = coverage.rows()
+    with progress("simulating", len(lines)) as advance:
+        rows = []
+        for line in lines:
+            found = line.filled(repeats, generator("coverage", line.text))
+            marked = [f"{number(one, 1)}{'*' if line.outside(one, repeats) else ''}" for one in found]
+            rows.append([line.text, *marked])
+            advance(1)
+    headers = ["", *(f"rho {rho:g}" for rho in coverage.RHOS)]
+    show(
+        options,
+        "Statistics",
+        "Intervals that cover, tests that find what is not there, %",
+        headers,
+        rows,
+        coverage.NOTES,
+    )
 
 
 def scores(options: ValidateOptions, run: Run, names: Sequence[str], out: Path) -> pd.DataFrame:

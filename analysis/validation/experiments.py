@@ -14,12 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.rows.tables import interval, number
-from analysis.stats.bootstrap import percentile_interval, spearman_resamples
+from analysis.stats.inference import Estimate, Sample, apart, difference, measured
 from analysis.stats.ranking import spearman
 
 Formula = Callable[[pd.DataFrame], "pd.Series[float]"]
 CELLS = 200
-RESAMPLES = 1000
 VARIANTS = "variants.py"  # beside this file
 POSITIONS = 5 * (16 * 32**2 + 32 * 16**2 + 64 * 8**2)  # channels times positions that an edge gives, over 15 cells
 
@@ -103,7 +102,7 @@ HEADERS = ["proxy", "change", "cells", "as validated", "changed", "difference", 
 NOTES = [
     f"as validated: on the first {CELLS} of the validated cells",
     "regularised by size: by the parameters, mu that of the largest cell, sigma its square, a guess and not fitted",
-    "interval: of the difference, 1,000 resamples of the cells, the same for both where both saw the same cells",
+    "interval: of the difference, for the choice of cells, which is the same for both where both saw the same cells",
 ]
 
 
@@ -119,11 +118,11 @@ def row(one: Experiment, validated: pd.DataFrame, changed: pd.DataFrame) -> list
     before = by_cell(validated)[one.proxy]
     columns = by_cell(changed)[[column(name) for name in one.scored]]
     after = columns.iloc[:, 0] if one.formula is None else one.formula(columns)
-    pairs = [_with_truth(before, validated), _with_truth(after, changed)]
-    rhos = [spearman(*pair.T) for pair in pairs]
-    low, high = _interval(*pairs, paired=before.index.equals(after.index))
-    shift = [number(rhos[1] - rhos[0], sign="+"), interval(low, high, sign="+")]
-    return [one.proxy, one.change, f"{len(after):,}", number(rhos[0]), number(rhos[1]), *shift, number(one.published)]
+    ours, theirs = (_with_truth(*pair) for pair in ((before, validated), (after, changed)))
+    moved = _moved(ours, theirs, paired=before.index.equals(after.index))
+    rhos = [number(float(spearman(*pair.T))) for pair in (ours, theirs)]
+    shift = [number(moved.value, sign="+"), interval(moved.low, moved.high, sign="+")]
+    return [one.proxy, one.change, f"{len(after):,}", *rhos, *shift, number(one.published)]
 
 
 def column(name: str) -> str:
@@ -137,12 +136,8 @@ def _with_truth(scores: pd.Series, table: pd.DataFrame) -> NDArray[np.float64]:
     return np.column_stack([scores.to_numpy(dtype=float), truth.loc[scores.index].to_numpy(dtype=float)])
 
 
-def _interval(a: NDArray[np.float64], b: NDArray[np.float64], *, paired: bool) -> tuple[float, float]:
-    """Percentile interval of how much the correlation in b exceeds that in a, both [n, 2]; equal draws where paired."""
-    before, after = (
-        spearman_resamples(
-            rows[None, :, 0], rows[:, 1], range(len(rows)), np.random.default_rng(seed), resamples=RESAMPLES
-        )
-        for rows, seed in ((a, 0), (b, 0 if paired else 1))
-    )
-    return percentile_interval((after - before)[:, 0])
+def _moved(a: NDArray[np.float64], b: NDArray[np.float64], *, paired: bool) -> Estimate:
+    """How much the correlation in b exceeds that in a, both [n, 2]: score, accuracy; `paired`: of the same cells."""
+    before, after = (Sample(rows[:, 1]) for rows in (a, b))
+    first, second = measured(a[None, :, 0], before), measured(b[None, :, 0], after)
+    return difference(second, first, before) if paired else apart(second, first, after, before)

@@ -65,6 +65,7 @@ class RankingOptions(EngineOptions, ScoringOptions):
     out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
     store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
     shard: str | None = option(None, "I/N: score only the I-th of N parts, for `data.py merge`; no table is made")
+    given: Literal["size", "params", "macs"] = option("size", "what the partial correlation holds fixed; size is both")
     unique: bool = option(False, "score each class of cells that compute one function once, its first cell for all")
     markdown: bool = option(False, "print the table as Markdown")
 

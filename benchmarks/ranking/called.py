@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.stats import ranking
+from analysis.stats.inference import Sample
 from benchmarks import spaces, truth
 from benchmarks.conditions.drawing import generator
-from benchmarks.spaces import Space
+from benchmarks.truth import Truth
 
 COLUMNS = {  # of what the statistics say: what people read above it
     "spearman": "spearman",
@@ -19,10 +20,12 @@ COLUMNS = {  # of what the statistics say: what people read above it
     "spearman_low": "low",
     "spearman_high": "high",
     "kendall": "kendall",
-    "top10_spearman": "top tenth",
-    "top10_mean_truth": "top-10 truth",
+    "top_tenth_spearman": "top tenth",
+    "top_10_truth": "top-10 truth",
     "regret": "regret",
-    "partial_spearman": "given params",
+    "given": "given size",
+    "given_low": "given low",
+    "given_high": "given high",
     "failed": "failed",
 }
 NEEDED = ("space", "arch", "proxy", "seed", "score", "status")
@@ -52,8 +55,8 @@ def rank(
     """The table of rank.py over what `score` gave: a row a proxy, the best correlation first.
 
     `accuracy` gives each candidate's accuracy by its arch; without it the table that `truth` names for `dataset` and
-    `target` is taken, as on the command line. The columns are those of rank.py, its interval as `low` and `high` (none
-    where the whole of a space was scored), `sd` the spread over seeds where there are several.
+    `target` is taken, as on the command line. The columns are those of rank.py, its intervals as `low` and `high`,
+    `given low` and `given high`, `sd` the spread over seeds where there are several.
 
     Raises ValueError where a column or an accuracy is missing.
     """
@@ -62,10 +65,13 @@ def rank(
         raise ValueError(f"scores: no column {missing[0]}; what diswot_bench.score gives is expected")
     archs = list(dict.fromkeys(scores["arch"]))
     names = scores["space"].unique()
-    known = accuracies(archs, names, accuracy, truth, dataset, target)
+    found = accuracies(names, accuracy, truth, dataset, target)
     space = spaces.SPACES[names[0]]() if len(names) == 1 and names[0] in spaces.SPACES else None
+    share = 0.0 if space is None else len(archs) / len(space)
+    sample = Sample(_values(archs, found.accuracy), share, found.noise, generator("retraining", found.source))
+    sizes = _sizes(scores, archs)
     rows = {
-        name: _ranked(own.assign(ok=own["status"].eq("ok")), known, archs, _sizes(scores, archs), space)
+        name: _ranked(own.assign(ok=own["status"].eq("ok")), sample, archs, sizes)
         for name, own in scores.groupby("proxy", sort=False, observed=True)
     }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("proxy")
@@ -76,21 +82,20 @@ def rank(
 
 
 def accuracies(
-    archs: list[str],
-    names: np.ndarray,
-    accuracy: Mapping[str, float] | pd.Series | None,
-    table: str,
-    dataset: str,
-    target: str,
-) -> np.ndarray:
-    """Each candidate's accuracy [n]. Raises ValueError where one is missing or no number."""
+    names: np.ndarray, accuracy: Mapping[str, float] | pd.Series | None, table: str, dataset: str, target: str
+) -> Truth:
+    """The accuracies that were given, or those of a named table. Raises ValueError where there are none."""
     if accuracy is None:
         if len(names) != 1:
             raise ValueError("scores are of several spaces: give their accuracies by arch")
-        found = truth.load(table, spaces.find(str(names[0])), dataset, target)
-        accuracy = found.accuracy
+        return truth.load(table, spaces.find(str(names[0])), dataset, target)
     if isinstance(accuracy, pd.Series) and not accuracy.index.is_unique:
         raise ValueError(f"accuracy: {accuracy.index[accuracy.index.duplicated()][0]} stands there twice")
+    return Truth({str(arch): float(value) for arch, value in accuracy.items()}, "given")
+
+
+def _values(archs: list[str], accuracy: Mapping[str, float]) -> np.ndarray:
+    """Each candidate's accuracy [n]. Raises ValueError where one is missing or no number."""
     missing = [arch for arch in archs if arch not in accuracy]
     if missing:
         raise ValueError(f"accuracy: none of {missing[0]} ({len(missing)} such candidates)")
@@ -100,20 +105,13 @@ def accuracies(
     return values
 
 
-def _ranked(
-    own: pd.DataFrame, known: np.ndarray, archs: list[str], sizes: np.ndarray, space: Space | None
-) -> dict[str, object]:
+def _ranked(own: pd.DataFrame, sample: Sample, archs: list[str], sizes: list[np.ndarray]) -> dict[str, object]:
     """One proxy's rows against the accuracies: what people read, by its title."""
-    found = ranking.rank(
-        _table(own, "score", archs),
-        known,
-        sizes,
-        archs if space is None else [space.function_class(arch) for arch in archs],
-        ok=_table(own, "ok", archs).astype(bool),
-        whole_space=space is not None and len(archs) == len(space),
-        random=generator("bootstrap"),
-    )
-    return {title: asdict(found)[key] for key, title in COLUMNS.items()}
+    ok = _table(own, "ok", archs).astype(bool)
+    found = asdict(ranking.rank(_table(own, "score", archs), sample, sizes, ok=ok))
+    if not sizes:
+        found |= dict.fromkeys(("given", "given_low", "given_high"), np.nan)
+    return {title: found[key] for key, title in COLUMNS.items()}
 
 
 def _table(own: pd.DataFrame, column: str, archs: list[str]) -> np.ndarray:
@@ -127,8 +125,7 @@ def _table(own: pd.DataFrame, column: str, archs: list[str]) -> np.ndarray:
     return wide.to_numpy()
 
 
-def _sizes(scores: pd.DataFrame, archs: list[str]) -> np.ndarray:
-    """Numbers of parameters [n]; NaN where the table does not have them."""
-    if "params" not in scores.columns:
-        return np.full(len(archs), np.nan)
-    return scores.drop_duplicates("arch").set_index("arch")["params"].reindex(archs).to_numpy(float)
+def _sizes(scores: pd.DataFrame, archs: list[str]) -> list[np.ndarray]:
+    """Numbers of parameters [n] and of multiply-accumulates [n], as far as the table has them."""
+    first = scores.drop_duplicates("arch").set_index("arch").reindex(archs)
+    return [first[name].to_numpy(float) for name in ("params", "macs") if name in scores.columns]

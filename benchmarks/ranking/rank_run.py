@@ -93,11 +93,11 @@ def leave_ranking(
     if table.vanilla:
         rows, names = rows + summary.vanilla_rows(job, table), [*names, summary.VANILLA]
     scores = summary.scores_table(rows, job, table)
-    rankings = summary.rankings(scores, names, job, options.target, table)
+    rankings = summary.rankings(scores, names, job, options.target, table, options.given)
     summary.write_tables(scores, rankings, out)
     draw_figure(scores, rankings, job, options, out)
     wanted = "the gain by distillation" if options.target == "gain" else f"{options.target} accuracy"
-    notes = [*summary.notes(job, options.target, table, scores), *notes]
+    notes = [*summary.notes(job, options.target, table, scores, options.given), *notes]
     files = "scores.csv, ranking.csv, seconds.csv, ranking.png, ranking.pdf, run.json"
     show(summary.headline(rankings), f"rank correlation with {wanted}", notes, files, options, out)
 
@@ -169,7 +169,7 @@ def run_name(options: RankingOptions, candidates: int) -> str:
     named = [options.proxy, options.space, options.dataset, options.target, cells, seeds, batch]
     named += [options.draw, options.init, options.teacher]
     name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "_".join(named))
-    more = ("baselines", "truth", "teacher_weights", "unique", "precision")
+    more = ("baselines", "truth", "teacher_weights", "unique", "precision", "given")
     rest, usual = [getattr(options, name) for name in more], [getattr(RankingOptions, name) for name in more]
     exact = [options.proxy, options.archs, options.batch, *rest]
     plain = rest == usual and options.archs is None and not options.batch.endswith(".npz") and "*" not in options.proxy
@@ -194,6 +194,7 @@ def conditions(options: RankingOptions, job: Job, table: Truth | None) -> dict[s
         "init": c.init,
         "truth_source": None if table is None else table.source,
         "ceiling": None if table is None else table.ceiling,
+        "noise": None if table is None else {"points": table.noise, "from": table.noise_from},
         "device": record.device_name(c.device),
         **record.environment(),
     }

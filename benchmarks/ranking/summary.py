@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.rows.tables import interval, number, write_csv
 from analysis.rows.ties import all_tied
-from analysis.stats import ranking
+from analysis.stats import inference, ranking
+from analysis.stats.inference import Sample
 from benchmarks.conditions.drawing import generator
 from benchmarks.scoring.cohorts import cohort
 from benchmarks.scoring.jobs import Job
@@ -20,6 +22,9 @@ from benchmarks.scoring.store import Score
 from benchmarks.truth import Truth
 
 VANILLA = "vanilla accuracy"
+GIVEN = ("size", "params", "macs")  # what --given can hold fixed; size is both
+NEARLY = 0.95  # correlation with size from which on a partial correlation says little
+DRAWS = {"s0": (0.01, 0.18)}  # by how much rho differed between draws: docs/ablations/metrics.csv
 
 
 def scores_table(rows: Iterable[Score], job: Job, truth: Truth | None) -> pd.DataFrame:
@@ -47,10 +52,19 @@ def vanilla_rows(job: Job, truth: Truth) -> list[Score]:
     ]
 
 
-def rankings(scores: pd.DataFrame, names: Sequence[str], job: Job, target: str, truth: Truth) -> list[dict[str, Any]]:
-    """A row per proxy, best correlation first; undefined correlations last."""
+def sample_of(job: Job, truth: Truth) -> Sample:
+    """The job's candidates as a sample of their space."""
     accuracy = np.array([truth.accuracy[arch] for arch in job.archs])
-    known = cohort(job.archs, job.space, job.conditions.dataset)
+    share = len(job.archs) / len(job.space)
+    return Sample(accuracy, share, truth.noise, generator("retraining", truth.source))
+
+
+def rankings(
+    scores: pd.DataFrame, names: Sequence[str], job: Job, target: str, truth: Truth, given: str = "size"
+) -> list[dict[str, Any]]:
+    """A row per proxy, best correlation first; undefined correlations last. `given` is what is held fixed."""
+    sample, sizes = sample_of(job, truth), cohort(job.archs, job.space, job.conditions.dataset).sizes
+    fixed = [values for name, values in sizes.items() if given in ("size", name)]
     shape = (len(job.seeds), len(job.archs))
     conditions = {"space": job.space.name, "dataset": job.conditions.dataset, "target": target}
     conditions["truth_source"] = truth.source
@@ -59,17 +73,14 @@ def rankings(scores: pd.DataFrame, names: Sequence[str], job: Job, target: str, 
     for name in names:
         own = scores[scores["proxy"] == name]
         ok = own["status"].eq("ok").to_numpy()
-        ranked = ranking.rank(
-            own["score"].to_numpy(dtype=float).reshape(shape),
-            accuracy,
-            known.size,
-            known.clusters,
-            ok=ok.reshape(shape),
-            whole_space=known.whole,
-            random=generator("bootstrap"),
-        )
-        numbers = asdict(ranked)
+        values = own["score"].to_numpy(dtype=float).reshape(shape)
+        numbers = {
+            key.replace("given", f"given_{given}"): value
+            for key, value in asdict(ranking.rank(values, sample, fixed, ok=ok.reshape(shape))).items()
+        }
         last = {key: numbers.pop(key) for key in ("seeds", "spearman_sd")}
+        if name == VANILLA and target == "gain":  # both move together when candidates are trained anew
+            numbers |= {key: np.nan for key in numbers if key.endswith(("_low", "_high"))}
         cost = float(np.median(own["seconds"].to_numpy()[ok])) if ok.any() else np.nan
         rows.append({"proxy": name, **conditions, **numbers, "seconds_per_arch": cost, **last, **stated})
     return sorted(rows, key=lambda row: (np.isnan(row["spearman"]), -row["spearman"]))
@@ -77,45 +88,51 @@ def rankings(scores: pd.DataFrame, names: Sequence[str], job: Job, target: str, 
 
 def headline(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """The rankings as people read them: headers and rows of text."""
-    headers = ["proxy", "spearman", "95 % interval", "kendall", "top tenth", "top-10 truth", "regret", "given params"]
-    return [*headers, "failed", "ms/arch"], [_headline_row(row) for row in rows]
+    given = next(name for name in GIVEN if f"given_{name}" in rows[0])
+    headers = ["proxy", "spearman", "95 % interval", "kendall", "top tenth", "top-10 truth", "regret"]
+    headers += [f"given {given}", "95 % interval", "failed", "ms/arch"]
+    return headers, [_headline_row(row, given) for row in rows]
 
 
-def _headline_row(row: Mapping[str, Any]) -> list[str]:
+def _headline_row(row: Mapping[str, Any], given: str) -> list[str]:
     spread = f" ± {number(row['spearman_sd'])}" if row["seeds"] > 1 else ""
     return [
         row["proxy"],
         number(row["spearman"]) + spread,
         interval(row["spearman_low"], row["spearman_high"]),
         number(row["kendall"]),
-        number(row["top10_spearman"]),
-        number(row["top10_mean_truth"], 2),
+        number(row["top_tenth_spearman"]),
+        number(row["top_10_truth"], 2),
         number(row["regret"], 2),
-        number(row["partial_spearman"]),
+        number(row[f"given_{given}"]),
+        interval(row[f"given_{given}_low"], row[f"given_{given}_high"]),
         str(row["failed"]),
         number(1000 * row["seconds_per_arch"], 1),
     ]
 
 
-def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame) -> list[str]:
+def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame, given: str = "size") -> list[str]:
     """What a reader has to know beside the table, a line each."""
     c = job.conditions
-    size = len(job.archs)
+    seeds: Sequence[int] = job.seeds
+    size, sample = len(job.archs), sample_of(job, truth)
+    interval_of = inference.about(sample, len(seeds), truth.noise_from)
+    if job.space.name in DRAWS and len(seeds) == 1:
+        low, high = DRAWS[job.space.name]
+        interval_of += f" (over three draws rho differed by {low:.2f} to {high:.2f} there)"
     lines = [
         f"truth: {truth.source}; target {target}; {size:,} of {len(job.space):,} candidates of {job.space.name}",
         f"batch: {c.batch_size} x {job.source.name}; {_seeds(job)}; {c.told()}",
+        f"interval: {interval_of}",
+        *_ceiling(sample, truth),
+        *_nothing_known(sample.truth),
+        *_held_fixed(scores, job, given),
     ]
-    if size == len(job.space):
-        lines.append("interval: none, the whole space was scored")
-    else:
-        lines.append("interval: percentile bootstrap, candidates of equal function resampled together")
+    lines += [f"{name}: n/a, its scores are equal or differ by rounding alone" for name in _tied(scores)]
     if truth.vanilla:
         lines.append(f"{VANILLA}: not a proxy, the measured accuracy without distillation; it costs a training each")
     if target == "gain":
-        lines.append("gain: distilled - vanilla accuracy of single trainings, so it carries the noise of both")
-    if truth.ceiling is not None:
-        lines.append(f"ceiling: {truth.ceiling}")
-    lines += [f"{name}: n/a, its scores are equal or differ by rounding alone" for name in _tied(scores)]
+        lines += _gain(job, truth)
     return lines + failures(scores)
 
 
@@ -147,12 +164,14 @@ def blind_notes(job: Job, scores: pd.DataFrame) -> list[str]:
 
 
 def failures(scores: pd.DataFrame) -> list[str]:
-    """How many scores failed and how, and why what is undefined is."""
-    failed = scores.loc[scores["status"].ne("ok"), "status"].value_counts()
-    if not len(failed):
+    """How many scores failed and how, an infinity with its sign, and why what is undefined is."""
+    failed = scores[scores["status"].ne("ok")]
+    signs = np.where(failed["score"].eq(np.inf), "+", np.where(failed["score"].eq(-np.inf), "-", ""))
+    counted = pd.Series(signs, failed.index, dtype=object).add(failed["status"].astype(str)).value_counts()
+    if not len(counted):
         return []
-    counted = ", ".join(f"{count} {status}" for status, count in failed.items())
-    return [f"failed scores rank last: {counted}", *reasons(scores)]
+    told = ", ".join(f"{count} {status}" for status, count in counted.items())
+    return [f"failed scores rank last, tied, whatever the sign of an infinity: {told}", *reasons(scores)]
 
 
 def reasons(scores: pd.DataFrame) -> list[str]:
@@ -163,6 +182,59 @@ def reasons(scores: pd.DataFrame) -> list[str]:
         if len(why):
             usual = why.value_counts().index[0]
             lines.append(f"{proxy} is undefined for {len(why):,} of {len(own):,}: {usual}")
+    return lines
+
+
+def _ceiling(sample: Sample, truth: Truth) -> list[str]:
+    """What a perfect predictor would reach, where that is known."""
+    reached = sample.ceiling()
+    known = [] if truth.ceiling is None else [truth.ceiling]
+    if not np.isnan(reached):
+        known.insert(0, f"a perfect predictor would reach {reached:.2f} with accuracies as noisy as these")
+    return [f"ceiling: {'; '.join(known)}"] if known else []
+
+
+def _nothing_known(truth: NDArray[np.float64]) -> list[str]:
+    """What a score would get that says nothing."""
+    if not len(truth):
+        return []
+    constant = np.zeros(len(truth))
+    top, lost = ranking.top_mean_truth(constant, truth, ranking.TOP), ranking.regret(constant, truth)
+    return [f"a constant score: top-10 truth {number(top, 2)}, regret {number(lost, 2)}"]
+
+
+def _held_fixed(scores: pd.DataFrame, job: Job, given: str) -> list[str]:
+    """What given size means, and of which proxies it says little."""
+    sizes = cohort(job.archs, job.space, job.conditions.dataset).sizes
+    fixed = [values for name, values in sizes.items() if given in ("size", name)]
+    held = "parameters and multiply-accumulates" if given == "size" else given
+    lines = [f"given {given}: the ranks of {held} held fixed"]
+    first = scores[scores["seed"].eq(job.seeds[0]) & scores["status"].eq("ok")]
+    nearly = [
+        str(name)
+        for name, own in first.groupby("proxy", sort=False)
+        if len(own) == len(job.archs) and NEARLY < ranking.explained(own["score"].to_numpy(float), *fixed) < 1 - 1e-9
+    ]
+    if nearly:
+        lines.append(f"nearly size itself ({NEARLY} or more), so what is left is biased towards 0: {', '.join(nearly)}")
+    return lines
+
+
+def _gain(job: Job, truth: Truth) -> list[str]:
+    """What has to be known of a gain, and of its correlation with what it was taken from."""
+    lines = ["gain: distilled - vanilla accuracy of single trainings, so it carries the noise of both"]
+    if truth.vanilla:
+        gain, vanilla = (np.array([table[arch] for arch in job.archs]) for table in (truth.accuracy, truth.vanilla))
+        sizes = list(cohort(job.archs, job.space, job.conditions.dataset).sizes.values())
+        middle = vanilla + gain / 2
+        found = [
+            number(value) for value in (ranking.spearman(middle, gain), ranking.partial_spearman(middle, gain, *sizes))
+        ]
+        lines.append(
+            f"{VANILLA}: its noise is in the gain with the other sign, which pulls its row down: no interval; "
+            "the mean of both accuracies, which is free of that where both are as noisy (Oldham 1962), has "
+            f"{found[0]}, given size {found[1]}"
+        )
     return lines
 
 

@@ -150,7 +150,8 @@ def frame(rows: Sequence[Score], job: Job, names: Sequence[str]) -> pd.DataFrame
     table = pd.DataFrame(list(rows), columns=Score._fields)
     table = table[table["proxy"].isin(names)].reset_index(drop=True)
     classes, resolution = job.source.dataset
-    sizes = {arch: job.space.count(arch, classes, resolution).params for arch in job.archs}
+    sizes = {arch: job.space.count(arch, classes, resolution) for arch in job.archs}
     table.insert(2, "index", table["arch"].map({arch: job.space.index(arch) for arch in job.archs}))
-    table.insert(3, "params", table["arch"].map(sizes))
+    for place, name in enumerate(("params", "macs"), 3):
+        table.insert(place, name, table["arch"].map({arch: getattr(size, name) for arch, size in sizes.items()}))
     return table

@@ -1,4 +1,4 @@
-"""What a space knows of scored candidates beside their scores: size, which are one function, which are connected."""
+"""What a space knows of scored candidates beside their scores: their size, and which are connected."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ from benchmarks.spaces import Space
 
 @dataclass(frozen=True)
 class Cohort:
-    """n candidates: params [n]; a key that equal functions share [n]; whether the output sees the input [n].
+    """n candidates: params [n], macs [n]; whether the output sees the input [n]; what share of the space they are."""
 
-    `whole` where they are all of their space.
-    """
-
-    size: NDArray[np.float64]
-    clusters: list[str]
+    params: NDArray[np.float64]
+    macs: NDArray[np.float64]
     connected: NDArray[np.bool_]
-    whole: bool
+    share: float
+
+    @property
+    def sizes(self) -> dict[str, NDArray[np.float64]]:
+        """Both measures of size, by the name of the proxy that counts them."""
+        return {"params": self.params, "macs": self.macs}
 
 
 def cohort(archs: Sequence[str], space: Space, dataset: str) -> Cohort:
     """Candidates of a space, counted for a data set. Raises ValueError for an unknown data set."""
     known = batches.find_dataset(dataset)
+    counted = [space.count(arch, known.classes, known.resolution) for arch in archs]
     return Cohort(
-        size=np.array([space.count(arch, known.classes, known.resolution).params for arch in archs], dtype=float),
-        clusters=[space.function_class(arch) for arch in archs],
+        params=np.array([size.params for size in counted], dtype=float),
+        macs=np.array([size.macs for size in counted], dtype=float),
         connected=np.array([space.connected(arch) for arch in archs], dtype=bool),
-        whole=len(archs) == len(space),
+        share=len(archs) / len(space),
     )

@@ -12,6 +12,13 @@ TARGETS: tuple[Target, ...] = get_args(Target)
 # What one training seed's accuracy reaches as a predictor of another's inside the space's top tenth (Spearman).
 SEED_CEILING = {"cifar10": 0.66, "cifar100": 0.79, "ImageNet16-120": 0.85}
 
+# By what an accuracy differs from that of another training of the same candidate (points), and how that is known.
+CELLS_OF_A_FUNCTION = "cells that compute one function, each trained by itself"
+FIT = "what a fit by the depths of the three stages and their pairs leaves"
+OFFICIAL_NOISE = {"cifar10": 0.21, "cifar100": 0.43, "ImageNet16-120": 0.64}  # above the lowest tenth of all cells
+RETRAINED_NOISE = 0.25
+PUBLISHED_NOISE: dict[str, float] = {"vanilla": 0.37, "distilled": 0.25, "gain": 0.43}
+
 # The same between the two tables of CIFAR-10: the official means as predictor of the retraining, and the other way.
 RETRAINED = "analog-nasbench"
 OFFICIAL_OF_RETRAINED, RETRAINED_OF_OFFICIAL = 0.79, 0.76
@@ -22,14 +29,17 @@ class Truth:
     """Accuracies in percent by canonical arch (of the target gain: points), and where they come from.
 
     `vanilla` holds the accuracies without distillation where the target is another and the table has them: a predictor
-    that costs a training, ranked beside the proxies. `ceiling` says what other trainings of the same candidates predict
-    inside the top tenth, where that is known.
+    that costs a training, ranked beside the proxies. `noise` is the deviation in points of one accuracy over trainings,
+    and `noise_from` says how that is known; None where it is not. `ceiling` says what other trainings of the same
+    candidates predict inside the top tenth, where that is known.
     """
 
     accuracy: dict[str, float]
     source: str
     vanilla: dict[str, float] = field(default_factory=dict)
     ceiling: str | None = None
+    noise: float | None = None
+    noise_from: str = ""
 
 
 def between_seeds(reached: float) -> str:

@@ -11,9 +11,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.resnet import S0
-from benchmarks.truth.accuracies import OFFICIAL_OF_RETRAINED, RETRAINED, SEED_CEILING, Truth, between_seeds
+from benchmarks.truth.accuracies import (
+    CELLS_OF_A_FUNCTION,
+    FIT,
+    OFFICIAL_OF_RETRAINED,
+    PUBLISHED_NOISE,
+    RETRAINED,
+    RETRAINED_NOISE,
+    SEED_CEILING,
+    Truth,
+    between_seeds,
+)
 from benchmarks.truth.ownfile import from_csv
 
 RETRAINED_SHA256 = "85f3435b877aa2d36268d55ce07f6ff6d73643d17a840f1941745da5eb80db32"
@@ -31,7 +43,8 @@ def retrained() -> Truth:
     accuracy = {NasBench201().from_tuple(cell): value.baseline_accuracy for cell, value in _analog_table().items()}
     source = f"retrained ({RETRAINED} baseline_accuracy, CIFAR-10, one training each)"
     means = f", the official mean over seeds {OFFICIAL_OF_RETRAINED} of this one"
-    return Truth(accuracy, source, ceiling=between_seeds(SEED_CEILING["cifar10"]) + means)
+    ceiling = between_seeds(SEED_CEILING["cifar10"]) + means
+    return Truth(accuracy, source, ceiling=ceiling, noise=RETRAINED_NOISE, noise_from=CELLS_OF_A_FUNCTION)
 
 
 def published(target: str) -> Truth:
@@ -40,13 +53,19 @@ def published(target: str) -> Truth:
     source = (
         f"published ({target}; DisWOT's authors, one training each, CIFAR-100; lilujunai/DisWOT-CVPR2023, exps/s1-gt)"
     )
-    return replace(table, source=source)
+    return replace(table, source=source, noise=PUBLISHED_NOISE[target], noise_from=FIT)
 
 
 def trial(target: str) -> Truth:
     """Our own small table of distilled accuracies, by search/distill.py; see docs/distilled_truth.md."""
     protocol = json.loads(TRIAL.with_suffix(".json").read_text(encoding="utf-8"))
-    return replace(from_csv(TRIAL, NasBench201(), target), source=f"trial ({target}; {protocol['summary']})")
+    deviations = pd.read_csv(TRIAL)[["ce sd", "kd sd"]]
+    ce, kd = (
+        float(value) for value in (deviations**2).mean() / 2
+    )  # variances of a mean of two seeds, pooled over cells
+    noise = {"vanilla": ce, "distilled": kd, "gain": ce + kd}[target] ** 0.5
+    source = f"trial ({target}; {protocol['summary']})"
+    return replace(from_csv(TRIAL, NasBench201(), target), source=source, noise=noise, noise_from="two seeds a cell")
 
 
 class _Record:

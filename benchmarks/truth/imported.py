@@ -22,7 +22,7 @@ from benchmarks.spaces.nasbench201 import NasBench201
 
 NOTE = "nasbench201.json"  # names the table that is installed, and says where it came from
 LARGEST_NOTE = 1 << 16
-FEWEST_SHARED = 20  # cells trained with both seeds, for their noise to say anything
+FEWEST_SHARED = 10 * ranking.FEWEST_IN_TENTH  # cells trained with both seeds, for their noise to say anything
 SPLITS = ("x-valid", "x-test", "ori-test")
 
 # By data set of --dataset and split: what the benchmark calls the data set that the network was trained on.
@@ -47,11 +47,15 @@ class Installed:
 
 @dataclass(frozen=True)
 class Column:
-    """Accuracies in percent by arch, where they come from, and what another seed reaches in the top tenth (or NaN)."""
+    """Accuracies in percent by arch, where they come from, and how noisy trainings are.
+
+    `ceiling` is what another seed reaches in the top tenth (or NaN), `noise` an accuracy's deviation over trainings.
+    """
 
     accuracy: dict[str, float]
     source: str
     ceiling: float
+    noise: float | None
 
 
 def tables(folder: Path) -> list[Path]:
@@ -177,7 +181,22 @@ def select(name: str, dataset: str, folder: Path) -> Column:
     source = (
         f"NAS-Bench-201 ({note.source}; {dataset} {split}, {epochs} epochs, {over}; table sha256 {note.sha256[:12]})"
     )
-    return Column({str(arch): float(value) for arch, value in accuracy.items()}, source, noise_ceiling(table[seeds]))
+    found = {str(arch): float(value) for arch, value in accuracy.items()}
+    return Column(found, source, noise_ceiling(table[seeds]), noise_of(table[seeds], table[chosen]))
+
+
+def noise_of(accuracies: pd.DataFrame, chosen: pd.DataFrame) -> float | None:
+    """Deviation over trainings of the mean of the chosen seeds, pooled over cells with several; None without any.
+
+    accuracies, chosen [cells, seeds], NaN where a cell was not trained with a seed.
+    """
+    trained = accuracies.count(axis=1)
+    freedom = (trained - 1).clip(lower=0)
+    if not freedom.sum():
+        return None
+    variance = float((accuracies.var(axis=1) * freedom).sum() / freedom.sum())
+    seeds = chosen.count(axis=1)
+    return math.sqrt(variance * float((1 / seeds[seeds > 0]).mean()))
 
 
 def _how_many(accuracies: pd.DataFrame) -> str:

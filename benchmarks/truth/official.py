@@ -12,7 +12,15 @@ import pooch
 
 from benchmarks.output.naming import said
 from benchmarks.spaces.nasbench201 import NasBench201
-from benchmarks.truth.accuracies import RETRAINED, RETRAINED_OF_OFFICIAL, SEED_CEILING, Truth, between_seeds
+from benchmarks.truth.accuracies import (
+    CELLS_OF_A_FUNCTION,
+    OFFICIAL_NOISE,
+    RETRAINED,
+    RETRAINED_OF_OFFICIAL,
+    SEED_CEILING,
+    Truth,
+    between_seeds,
+)
 
 FREEREA = "https://raw.githubusercontent.com/NiccoloCavagnero/FreeREA/9c2a726cd3adf526c43ae52a515a8fc5ea927fe7/"
 SHA256 = {
@@ -49,7 +57,8 @@ def read(dataset: str) -> Truth:
     table = {space.arch(int(index)): float(value) for index, value in accuracy.items()}  # type: ignore[call-overload]
     source = f"official ({dataset} test accuracy, 200 epochs, mean over seeds)"
     again = f", the retraining of {RETRAINED} {RETRAINED_OF_OFFICIAL} of this mean" if dataset == "cifar10" else ""
-    return Truth(table, source, ceiling=between_seeds(SEED_CEILING[dataset]) + again)
+    ceiling = between_seeds(SEED_CEILING[dataset]) + again
+    return Truth(table, source, ceiling=ceiling, noise=OFFICIAL_NOISE[dataset], noise_from=CELLS_OF_A_FUNCTION)
 
 
 def fetch(dataset: str, source: str | None = None) -> Path:

@@ -50,7 +50,8 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
     source = f"{name} (column {values[0]}, sha256 {digest})"
     vanilla = {arch: row["vanilla"] for arch, row in found.items() if target != "vanilla" and "vanilla" in row}
     if target == "gain":
-        gain = {arch: row["distilled"] - row["vanilla"] for arch, row in found.items()}
+        digits = max(_digits(row[columns.index(value)]) for _, row in rows for value in values)
+        gain = {arch: round(row["distilled"] - row["vanilla"], digits) for arch, row in found.items()}
         return Truth(gain, f"{name} (distilled - vanilla, sha256 {digest})", vanilla)
     return Truth({arch: row[values[0]] for arch, row in found.items()}, source, vanilla)
 
@@ -75,6 +76,13 @@ def _csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     except (csv.Error, ValueError) as error:
         raise ValueError(f"--truth {path}: no CSV table ({error})") from None
     return (lines[0][1], lines[1:]) if lines else ([], [])
+
+
+def _digits(text: str) -> int:
+    """How many decimals a number is written with; differences are rounded to those, so that equal ones are equal."""
+    point, _, exponent = text.lower().partition("e")
+    shift = int(exponent) if exponent.lstrip("+-").isdecimal() else 0
+    return max(len(point.partition(".")[2]) - shift, 0)
 
 
 def _number(text: str, where: str) -> float:

@@ -121,7 +121,7 @@ def from_import(name: str, space: Space, dataset: str, target: str) -> Truth:
         raise ValueError(f"--truth {name}: has vanilla accuracies of nasbench201, not {target} ones of {space.name}")
     column = imported.select(name, dataset, cache_folder())
     ceiling = None if math.isnan(column.ceiling) else between_seeds(column.ceiling)
-    return Truth(column.accuracy, column.source, ceiling=ceiling)
+    return Truth(column.accuracy, column.source, {}, ceiling, column.noise, "the seeds of each cell")
 
 
 TABLES = {

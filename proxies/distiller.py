@@ -18,8 +18,7 @@ def _stages(probe: Probe) -> tuple[list[Tensor], list[Tensor]]:
     """What the stages of student and teacher give, in float64. Raises Undefined where they have not as many."""
     student, teacher = probe.stages, probe.teacher.stages
     if len(student) != len(teacher):
-        counts = f"the network has {len(student)}, the teacher {len(teacher)}; a module's can be named with stages="
-        raise Undefined(f"stages are compared one by one: {counts}")
+        raise Undefined(f"stages are compared one by one: the network has {len(student)}, the teacher {len(teacher)}")
     return [maps.double() for maps in student], [maps.double() for maps in teacher]
 
 

@@ -19,6 +19,7 @@ def naswot(probe: Probe) -> Tensor:
     where K is singular. Every ReLU that anything but zero arrives at counts, whether or not it leads to the output.
     The authors' code counts those on a path to the output alone, and the ReLU of an edge twice: its hook takes every
     class with ReLU in its name. FreeREA and ZenNAS also count those that only zeros reach, where all images agree.
+    In a module GELU, SiLU and the like count by the sign of what they get, gates (sigmoid, tanh, softmax) do not.
     """
     sign, logarithm = torch.linalg.slogdet(probe.agreement.kernel)
     return torch.where(sign > 0, logarithm, -torch.inf)

@@ -9,15 +9,16 @@ from __future__ import annotations
 from torch import Tensor
 
 from proxies.formulas import losses, similarity
+from proxies.probing.network import Undefined
 from proxies.probing.probe import Probe
 from proxies.registry import proxy
 
 
 def _stages(probe: Probe) -> tuple[list[Tensor], list[Tensor]]:
-    """What the stages of student and teacher give, in float64. Raises ValueError where they have not as many."""
+    """What the stages of student and teacher give, in float64. Raises Undefined where they have not as many."""
     student, teacher = probe.stages, probe.teacher.stages
     if len(student) != len(teacher):
-        raise ValueError(f"stages are compared one by one: the network has {len(student)}, the teacher {len(teacher)}")
+        raise Undefined(f"stages are compared one by one: the network has {len(student)}, the teacher {len(teacher)}")
     return [maps.double() for maps in student], [maps.double() for maps in teacher]
 
 

@@ -34,9 +34,10 @@ def synflow(probe: Probe) -> Tensor:
 
     All weights are replaced by their absolute values and batch normalisation is taken out everywhere, in float64: the
     scores of NAS-Bench-201 run from 0 to about 1e67. Reads no images and no labels. A cell without a path from input to
-    output scores exactly 0. The raw sum, not its logarithm (ranks are the same).
+    output scores exactly 0. The raw sum, not its logarithm (ranks are the same). Other normalisations have no running
+    statistics and stay: LayerNorm, GroupNorm; behind them dR/dw can be negative.
     """
-    return probe.total(probe.flows, lambda layer: (layer.weight * layer.gradient).flatten(1).sum(1))
+    return probe.total(probe.flows, lambda layer: (layer.weight * layer.gradient).abs().flatten(1).sum(1))
 
 
 @proxy(source="Lee et al., ICLR 2019; as a proxy Abdelfattah et al., ICLR 2021")
@@ -114,8 +115,9 @@ def logsynflow(probe: Probe) -> Tensor:
     """Synaptic flow with damped gradients: sum over weights of |w log(1 + dR/dw)|, higher better.
 
     Absolute weights, an image of ones, no normalisation, float64, as in synflow. One draw; the authors average three.
+    Behind a LayerNorm, where dR/dw can be negative, its size is taken.
     """
-    return probe.total(probe.flows, lambda layer: (layer.weight * layer.gradient.log1p()).flatten(1).sum(1))
+    return probe.total(probe.flows, lambda layer: (layer.weight * layer.gradient.abs().log1p()).flatten(1).sum(1))
 
 
 @proxy(source="Zhang & Jia, ICLR 2022")

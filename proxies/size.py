@@ -22,7 +22,8 @@ def params(probe: Probe) -> Tensor:
 def macs(probe: Probe) -> Tensor:
     """Multiply-accumulates of convolutions and the head for one image, plus the head's bias additions, higher better.
 
-    Normalisation, pooling and activations are left out, as in the NAS-Bench-201 API's FLOPs.
+    Normalisation, pooling and activations are left out, as in the NAS-Bench-201 API's FLOPs. In a module attention's
+    products of two activations count as well.
     """
     return probe.size(lambda layer: layer.macs)
 
@@ -33,7 +34,7 @@ def conv_edges(probe: Probe) -> Tensor:
 
     On NAS-Bench-201 that is 15 for each edge with a convolution, plus 7: its rank is that of the convolution edges.
     """
-    return probe.size(lambda layer: int(not layer.is_norm and not layer.is_head))
+    return probe.size(lambda layer: int(layer.is_conv))
 
 
 @proxy(source="Abdelfattah et al., ICLR 2021")

@@ -30,6 +30,7 @@ PASSES = {
     "few_relus": "a forward pass over the first 16 images",
     "maps": "a forward pass over the first image",
     "perturbed": "two forward passes over noise, weights of unit deviation",
+    "class_gradients": "a forward pass, and a step back through the head for each class",
     "sensitivities": "a backward pass for each class, no normalisation",
 }
 

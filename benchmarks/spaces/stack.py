@@ -8,8 +8,9 @@ back. One candidate is the same text and costs no more than a plain module: no c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -190,6 +191,11 @@ class Stack(ABC):
     not depend on the neighbours of a candidate.
     """
 
+    linear_head = True
+    average_head = True
+    twice_alone = False
+    lacks: Mapping[str, str] = MappingProxyType({})
+
     def __init__(self, candidates: int, classes: int, resolution: int) -> None:
         self.candidates = candidates
         self.classes = classes
@@ -226,11 +232,12 @@ class Stack(ABC):
     def norm(self, role: str, channels: int, size: int, *, members: tuple[int, ...] | None = None) -> Layer:
         """Declare a batch normalisation."""
         who = self.everyone if members is None else members
-        return self._declare(Layer(role, "batch_norm", (channels,), who, size * size))
+        return self._declare(Layer(role, "batch_norm", (channels,), who, size * size, kind="norm", biases=channels))
 
     def linear(self, role: str, channels: int) -> Layer:
         """Declare the classifier."""
-        return self._declare(Layer(role, "linear", (self.classes, channels), self.everyone))
+        shape = (self.classes, channels)
+        return self._declare(Layer(role, "linear", shape, self.everyone, biases=self.classes, is_head=True))
 
     def _declare(self, layer: Layer) -> Layer:
         self.layers.append(layer)

@@ -127,7 +127,7 @@ class PlainBlock(nn.Module):
             self.conv3 = nn.Conv2d(middle, out, 1, bias=False)
             self.bn3 = nn.BatchNorm2d(out)
         self.basic = basic
-        self.downsample: nn.Module = nn.Identity()
+        self.downsample: nn.Module | None = None
         if stride != 1 or c_in != out:
             shortcut = nn.Conv2d(c_in, out, 1, stride, bias=False)
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(out))
@@ -137,7 +137,7 @@ class PlainBlock(nn.Module):
         inner = self.bn2(self.conv2(self.bn1(self.conv1(x)).relu()))
         if not self.basic:
             inner = self.bn3(self.conv3(inner.relu()))
-        out: Tensor = (inner + self.downsample(x)).relu()
+        out: Tensor = (inner + (x if self.downsample is None else self.downsample(x))).relu()
         return out
 
 
@@ -149,23 +149,25 @@ class PlainResNet(nn.Module):
         c, kernel = plan.stem, plan.stem_kernel
         self.conv1 = nn.Conv2d(3, c, kernel, plan.stem_stride, kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(c)
-        self.pool = nn.MaxPool2d(3, 2, 1) if plan.pool else nn.Identity()
+        self.pool = nn.MaxPool2d(3, 2, 1) if plan.pool else None
         self.stages = len(depths)
         for number, (stage, depth) in enumerate(zip(plan.stages, depths, strict=True), 1):
             later = [PlainBlock(stage.out, stage, 1) for _ in range(depth - 1)]
             self.add_module(f"layer{number}", nn.Sequential(PlainBlock(c, stage, stage.stride), *later))
             c = stage.out
-        self.last: nn.Module = nn.Identity()
+        self.last: nn.Module | None = None
         if plan.last:
             self.last = nn.Sequential(nn.Conv2d(c, plan.last, 1, bias=False), nn.BatchNorm2d(plan.last), nn.ReLU())
         self.fc = nn.Linear(plan.last or c, classes)
 
     def features(self, images: Tensor) -> Tensor:
         """images [N, 3, H, W] -> [N, C, h, w]."""
-        x = self.pool(self.bn1(self.conv1(images)).relu())
+        x = self.bn1(self.conv1(images)).relu()
+        if self.pool is not None:
+            x = self.pool(x)
         for number in range(1, self.stages + 1):
             x = self.get_submodule(f"layer{number}")(x)
-        out: Tensor = self.last(x)
+        out: Tensor = x if self.last is None else self.last(x)
         return out
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,24 +1,31 @@
 """What a Probe needs to know of a stack of networks: its layers, its weights, and how to run it.
 
-The networks themselves are built in benchmarks/; this file is the contract between the two rooms.
+Stacks are built in benchmarks/spaces; any nn.Module is put behind the same contract by proxies/probing/module.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
-from typing import NamedTuple, Protocol
+from math import isqrt, prod
+from typing import Literal, NamedTuple, Protocol
 
 from torch import Tensor
 
 
+class Undefined(ValueError):  # noqa: N818, a state of a score, not a fault
+    """A proxy has no value for a network that lacks something; the message says what, and which option names it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer of a stack: a convolution, the linear head or a normalisation, in those candidates that have it.
+    """One layer of a stack, in those candidates that have it.
 
-    `shape` is that of one candidate's weight: (C_out, C_in, k, k), (K, C) or (C,); `members` are the positions in the
-    stack of the candidates that have the layer, ascending; `positions` the number of output positions H*W.
+    By kind: kernel, a convolution or a linear layer; norm, a normalisation; product, attention's product of two
+    activations, which has no weight; parameter, what is neither (a token, the weight of a layer that never runs).
+    `shape` is that of one candidate's weight: (C_out, C_in, k, k), (K, C), (C,) or (); `biases` the trainable scalars
+    beside it; `members` the positions in the stack of the candidates that have the layer, ascending; `positions` the
+    number of output positions H*W, and of a product its multiply-accumulates.
     """
 
     role: str
@@ -27,30 +34,31 @@ class Layer:
     members: tuple[int, ...]
     positions: int = 1
     stride: int = 1
+    kind: Literal["kernel", "norm", "product", "parameter"] = "kernel"
+    biases: int = 0
+    is_head: bool = False
 
     @property
     def is_norm(self) -> bool:
         """Whether this is a normalisation, whose parameters no proxy counts as weights."""
-        return len(self.shape) == 1
+        return self.kind == "norm"
 
     @property
-    def is_head(self) -> bool:
-        """Whether this is the linear classifier, the only layer with a bias."""
-        return len(self.shape) == 2
+    def is_conv(self) -> bool:
+        """Whether this is a convolution that is not the head."""
+        return self.kind == "kernel" and len(self.shape) > 2 and not self.is_head
 
     @property
     def parameters(self) -> int:
-        """Trainable scalars of one candidate's layer: weight, bias of the head, scale and shift of a normalisation."""
-        if self.is_norm:
-            return 2 * self.shape[0]
-        return prod(self.shape) + (self.shape[0] if self.is_head else 0)
+        """Trainable scalars of one candidate's layer: weight and biases, scale and shift of a normalisation."""
+        return 0 if self.kind == "product" else prod(self.shape) + self.biases
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one image, bias additions of the head included; 0 for a normalisation."""
-        if self.is_norm:
+        if self.kind in ("norm", "parameter"):
             return 0
-        return prod(self.shape) * self.positions + (self.shape[0] if self.is_head else 0)
+        return prod(self.shape) * self.positions + (self.biases if self.is_head else 0)
 
 
 class NormState(NamedTuple):
@@ -67,37 +75,96 @@ class Weights:
     """The weights of a stack: per layer [a, *layer.shape] for its a members; the head's bias [A, K].
 
     `norms` is empty for networks at initialisation, whose normalisations use batch statistics, scale 1 and shift 0.
+    `others` are a module's parameters that are no kernels, by name: biases, scales, tokens.
     """
 
     kernels: dict[Layer, Tensor]
     bias: Tensor
     norms: dict[Layer, NormState] = field(default_factory=dict)
+    others: dict[str, Tensor] = field(default_factory=dict)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Weights:
-        """The same weights with `change` applied to every kernel and to the bias."""
-        return Weights({layer: change(w) for layer, w in self.kernels.items()}, change(self.bias), self.norms)
+        """The same weights with `change` applied to every kernel, to the bias and to the others."""
+        kernels = {layer: change(w) for layer, w in self.kernels.items()}
+        return Weights(kernels, change(self.bias), self.norms, {name: change(w) for name, w in self.others.items()})
+
+    def leaves(self) -> Weights:
+        """The same weights as leaves of a graph: gradients can be asked for by kernels and bias."""
+        kernels = {layer: w.detach().requires_grad_() for layer, w in self.kernels.items()}
+        return Weights(kernels, self.bias.detach().requires_grad_(), self.norms, self.others)
 
     def double(self) -> Weights:
         """All of it in float64."""
         norms = {layer: NormState(*(value.double() for value in state)) for layer, state in self.norms.items()}
         exact = self.map(lambda w: w.double())
-        return Weights(exact.kernels, exact.bias, norms)
+        return Weights(exact.kernels, exact.bias, norms, exact.others)
 
 
 class Outputs(NamedTuple):
-    """features [A, N, C, H, W] (the map that global average pooling sees), pooled [A, N, C], logits [A, N, K]."""
+    """features [A, N, C, H, W] (the last map), pooled [A, N, C] (what the head gets), logits [A, N, K].
+
+    In a stack, pooled is the global average of the features; a module's head may get something else of other width.
+    """
 
     features: Tensor
     pooled: Tensor
     logits: Tensor
 
 
+class Layout(NamedTuple):
+    """Where a module's tensor has its images and channels: the two axes, and how many images there are.
+
+    Where an image has several rows on its axis, as windows of attention have, they follow each other; `woven`: the
+    images take turns instead. `grid`: tokens are shown as a square map, one that stands before them (a cls token) left
+    out.
+    """
+
+    images: int
+    channels: int
+    woven: bool
+    batch: int
+    grid: bool = False
+
+    def arrange(self, x: Tensor) -> Tensor:
+        """As [1, N, C, H, W]; all positions in H, W = 1, where they are no map of one row an image."""
+        first = x.movedim((self.images, self.channels), (0, 1))
+        rows = (
+            first.unflatten(0, (-1, self.batch)).transpose(0, 1) if self.woven else first.unflatten(0, (self.batch, -1))
+        )
+        split: Tensor = rows.transpose(1, 2)  # [N, C, rows, ...]
+        if split.ndim == 5 and split.shape[2] == 1:
+            return split.squeeze(2)[None]
+        return split.flatten(2)[None, ..., None]
+
+    def rows(self, x: Tensor) -> tuple[int, list[list[int]]]:
+        """The axis of the images, and by image its places on it."""
+        each = x.shape[self.images] // self.batch
+        if self.woven:
+            return self.images, [list(range(image, x.shape[self.images], self.batch)) for image in range(self.batch)]
+        return self.images, [list(range(image * each, (image + 1) * each)) for image in range(self.batch)]
+
+    def map(self, x: Tensor) -> Tensor:
+        """As [1, N, C, H, W], tokens on their grid."""
+        arranged = self.arrange(x)
+        positions: int = arranged.shape[3]
+        if not self.grid or arranged.shape[4] > 1:
+            return arranged
+        for extra in (0, 1):
+            side = isqrt(positions - extra)
+            if side > 1 and side * side == positions - extra:
+                tokens = arranged[:, :, :, extra:, 0]
+                return tokens.reshape(*tokens.shape[:3], side, side)
+        return arranged
+
+
 class Tap(NamedTuple):
-    """What a pass shows at one place, for the a members that come by: `value` [N, a*C, H, W].
+    """What a pass shows at one place, for the a members that come by: `value` [N, a*C, H, W], or as `layout` says.
 
     By kind: conv, a convolution's output before normalisation, and its input as `before`; norm, what a normalisation
     gets; relu, what a ReLU gets; map, what any operation gives; block, what the stem or a block gives, and gets as
-    `before`; stage, what a stage gives. `times`: how many equal operations of each member share the value.
+    `before`; stage, what a stage gives; and of a module alone features, the last map. In a module linear layers and the
+    head are tapped as convolutions are, and other activations as ReLUs. `times`: how many equal operations of each
+    member share the value. `again`: a module's layer as a function of an input and a weight, without its bias.
     """
 
     kind: str
@@ -106,10 +173,16 @@ class Tap(NamedTuple):
     before: Tensor | None = None
     layer: Layer | None = None
     times: tuple[int, ...] | None = None
+    layout: Layout | None = None
+    again: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    def arrange(self, x: Tensor) -> Tensor:
+        """A tensor of the value's shape, such as a gradient by it, as [a, N, C, H, W]."""
+        return by_member(x, len(self.members)) if self.layout is None else self.layout.arrange(x)
 
     def stacked(self) -> Tensor:
         """The value as [a, N, C, H, W]."""
-        return by_member(self.value, len(self.members))
+        return self.arrange(self.value) if self.layout is None else self.layout.map(self.value)
 
 
 def by_member(x: Tensor, members: int) -> Tensor:
@@ -140,9 +213,19 @@ class Taps:
 
 
 class Network(Protocol):
-    """A candidates run together. Calling it touches nothing but its arguments."""
+    """A candidates run together. Calling it touches nothing but its arguments.
+
+    linear_head: the logits are the head's weight times `pooled`, plus a bias; average_head: and `pooled` is the average
+    of the features over their positions, or one of them. What follows from these has a closed form. twice_alone: it has
+    another form for gradients that are differentiated again. lacks: by kind of tap, features and head among
+    them, why the network has none.
+    """
 
     candidates: int
+    linear_head: bool
+    average_head: bool
+    twice_alone: bool
+    lacks: Mapping[str, str]
 
     @property
     def layers(self) -> Sequence[Layer]:
@@ -150,7 +233,7 @@ class Network(Protocol):
 
     @property
     def head(self) -> Layer:
-        """The linear classifier."""
+        """The classifier. Raises Undefined where none is found."""
 
     def __call__(
         self, images: Tensor, weights: Weights, *, batch_norm: bool = True, taps: Taps | None = None
@@ -159,4 +242,5 @@ class Network(Protocol):
 
         Without batch_norm normalisations do nothing. With taps, operations that the input reaches are run although the
         output does not depend on them; operations that get nothing but structural zeros are run for `zero` taps alone.
+        The kind `twice` is no tap: it asks a network that is twice_alone for the form that can be differentiated twice.
         """

@@ -65,7 +65,7 @@ class OwnPasses(Passes):
         Float32 errs by a quarter for a deep cell: what a ReLU rounds to the other side of 0 moves all that follows.
         """
         exact = self._exact(slice(None))
-        forward = exact._forward(NEEDS["gradients"])
+        forward = exact._run(NEEDS["gradients"] | ({"twice"} if self.network.twice_alone else set()))
         first = exact._backward(forward, again=True).by_weight
         product = torch.stack([(g.detach() * g).sum() for g in first]).sum()
         return exact._measured(exact._back(product, list(forward.kernels.values())))
@@ -103,15 +103,19 @@ class OwnPasses(Passes):
         A share is what an image's own activations contribute to one backward pass: batch statistics mix the images, so
         it is not the gradient of that image's logit.
         """
-        taps = Taps("conv")
+        head, taps = self.network.head, Taps("conv")
         outputs = self.network(self.images.clone().requires_grad_(), self.weights, taps=taps)
         labels = self.labels[None, :, None].expand(len(outputs.logits), -1, 1)
         total = outputs.logits.gather(2, labels).sum()
         gradients = self._back(total, [tap.value for tap in taps.found])
-        shares = [_by_image(tap, gradient) for tap, gradient in zip(taps.found, gradients, strict=True)]
+        pairs = list(zip(taps.found, gradients, strict=True))
+        shares = [_by_image(tap, gradient) for tap, gradient in pairs]
+        own = [tap.arrange(gradient).flatten(3).sum(3) for tap, gradient in pairs if tap.layer is head]
+        if own:  # a module taps its head as well
+            return [*shares, *(ImageShares(head.members, values) for values in own if head.biases)]
         bias = torch.zeros_like(outputs.logits).scatter(2, labels, 1)
         weight = bias[..., None] * outputs.pooled.detach()[:, :, None]
-        return [*shares, *(ImageShares(self.network.head.members, values) for values in (weight, bias))]
+        return [*shares, *(ImageShares(head.members, values) for values in (weight, bias))]
 
     @quantity
     def few_relus(self) -> list[Tap]:
@@ -124,6 +128,7 @@ class OwnPasses(Passes):
         return self._watched(self.images[:1], "map")
 
     def _watched(self, images: Tensor, kind: str) -> list[Tap]:
+        self._require(kind)
         taps = Taps(kind)
         with torch.no_grad():
             self.network(images, self.weights, taps=taps)
@@ -138,6 +143,7 @@ class OwnPasses(Passes):
             deviation = kernel.square().mean(axes, keepdim=True).sqrt()
             unit.kernels[layer] = kernel / torch.where(deviation == 0, 1.0, deviation)
         images, other = (self.noise(name, tuple(self._images.shape)) for name in ("zen images", "zen change"))
+        self._require("norm", "features")
         taps = Taps("norm")
         with torch.no_grad():
             first = self.network(images, unit, taps=taps).features
@@ -148,7 +154,7 @@ class OwnPasses(Passes):
     @quantity
     def sensitivities(self) -> list[Sensitivity]:
         """Without normalisation: gradients of every logit by the middle of a layer's first kernel."""
-        taps = Taps("conv")
+        head, taps = self.network.head, Taps("conv")
         images = self.images.clone().requires_grad_()
         outputs = self.network(images, self.weights, batch_norm=False, taps=taps)
         convs = taps.of("conv")
@@ -157,9 +163,11 @@ class OwnPasses(Passes):
             for k in range(outputs.logits.shape[-1])
         ]
         found = [_at_first_weight(tap, column) for tap, column in zip(convs, zip(*by_class, strict=True), strict=True)]
-        head = torch.zeros_like(outputs.logits)
-        head[..., 0] = outputs.pooled[..., 0]
-        return [*found, Sensitivity(self.network.head.members, head.detach())]
+        if any(tap.layer is head for tap in convs):  # a module taps its head as well
+            return found
+        own = torch.zeros_like(outputs.logits)
+        own[..., 0] = outputs.pooled[..., 0]
+        return [*found, Sensitivity(head.members, own.detach())]
 
 
 def _clear_sign(gradient: Tensor) -> Tensor:
@@ -175,6 +183,8 @@ def _by_image(tap: Tap, gradient: Tensor) -> ImageShares:
     """A convolution's weight gradient, image by image: one convolution with the images as further groups."""
     assert tap.layer is not None
     assert tap.before is not None
+    if tap.again is not None:
+        return _by_image_again(tap, gradient)
     layer, images = tap.layer, len(gradient)
     found = conv2d_weight(
         tap.before.detach().flatten(0, 1)[None],
@@ -187,10 +197,31 @@ def _by_image(tap: Tap, gradient: Tensor) -> ImageShares:
     return ImageShares(tap.members, found.unflatten(0, (images, len(tap.members), -1)).transpose(0, 1))
 
 
+def _by_image_again(tap: Tap, gradient: Tensor) -> ImageShares:
+    """The weight gradient of a module's layer, image by image: the layer again, with each image's rows alone."""
+    assert tap.layer is not None
+    assert tap.before is not None
+    assert tap.again is not None
+    axis, each = (0, [[image] for image in range(len(gradient))]) if tap.layout is None else tap.layout.rows(gradient)
+    shares: list[Tensor] = []
+    for rows in each:
+        index = torch.tensor(rows, device=gradient.device)
+        weight = gradient.new_zeros(tap.layer.shape).requires_grad_()
+        given = tap.again(tap.before.detach().index_select(axis, index), weight)
+        shares += torch.autograd.grad(given, weight, gradient.index_select(axis, index))
+    return ImageShares(tap.members, torch.stack(shares)[None])
+
+
 def _at_first_weight(tap: Tap, by_class: Sequence[Tensor]) -> Sensitivity:
     """Gradients by the weight [0, 0, middle, middle]: the gradient by the first map, times the input it looks at."""
     assert tap.layer is not None
     assert tap.before is not None
+    if tap.again is not None:  # what the weight sees is what a kernel gives that has no other
+        only = tap.before.new_zeros(tap.layer.shape)
+        only[(0, 0, *(size // 2 for size in tap.layer.shape[2:]))] = 1
+        seen = tap.arrange(tap.again(tap.before.detach(), only))[:, :, 0]
+        values = [(tap.arrange(gradient)[:, :, 0] * seen).sum((-2, -1)) for gradient in by_class]
+        return Sensitivity(tap.members, torch.stack(values, -1))
     step, members = tap.layer.stride, len(tap.members)
     groups = (
         tap.before.shape[1] // tap.layer.shape[1]

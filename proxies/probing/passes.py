@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from proxies.probing.meter import Meter
-from proxies.probing.network import Layer, Network, Outputs, Tap, Taps, Weights, by_member
+from proxies.probing.network import Layer, Network, Outputs, Tap, Taps, Undefined, Weights, by_member
 from proxies.probing.quantities import Quantities, quantity
 
 Noise = Callable[[str, tuple[int, ...]], Tensor]
@@ -71,6 +71,7 @@ NEEDS: dict[str, frozenset[str]] = {
     "blocks": _needs("block"),
     "relus": _needs("relu"),
     "stages": _needs("stage"),
+    "class_gradients": _needs("graph", "features"),
 }
 
 
@@ -110,21 +111,25 @@ class Passes(Quantities):
         self.asked.add("labels")
         return self._labels
 
-    # -- the pass over the batch, and the ways back on its graph -----------------------------------------------------
-
     def _forward(self, needs: frozenset[str] = frozenset()) -> Forward:
         """The pass over the batch: one, where the plan foresaw what it is needed for."""
+        self._require(*needs)
         if "pass" not in self._values or not needs <= self._values["pass"][0].needs:
             planned = (NEEDS[name] for name in self.plan if name in NEEDS)
-            self._book("pass", lambda: self._run(needs.union(*planned)))
+            self._book("pass", lambda: self._run(needs.union(*planned) - self.network.lacks.keys()))
         forward: Forward = self._recall("pass")
         return forward
+
+    def _require(self, *kinds: str) -> None:
+        """Raises Undefined where the network lacks something."""
+        for kind in sorted(self.network.lacks.keys() & kinds):
+            raise Undefined(self.network.lacks[kind])
 
     def _run(self, needs: frozenset[str]) -> Forward:
         taps = Taps(*(needs - {"graph", "images"}))
         graph = "graph" in needs
         with torch.set_grad_enabled(graph):
-            weights = self.weights.map(lambda w: w.detach().requires_grad_()) if graph else self.weights
+            weights = self.weights.leaves() if graph else self.weights
             images = self.images
             if "images" in needs:
                 images = images.repeat(1, self.network.candidates, 1, 1).requires_grad_()
@@ -187,13 +192,15 @@ class Passes(Quantities):
 
         Convolutions that nothing but structural zeros reach are among them: they give 0, and a gradient may arrive.
         """
+        head = self.network.head
         found = self._loss_gradients(NEEDS["responses"])
         responses = []
         for tap, gradient in zip(found.forward.taps.of("conv"), found.by_output[:-1], strict=True):
             assert tap.layer is not None
-            back = by_member(gradient, len(tap.members)).flatten(3)
+            back = tap.arrange(gradient).flatten(3)
             responses.append(Response(tap.layer, tap.members, tap.stacked().detach().flatten(3), back.detach()))
-        head = self.network.head
+        if any(response.layer is head for response in responses):  # a module taps its head as well
+            return responses
         logits, back = found.forward.outputs.logits, found.by_output[-1]
         return [*responses, Response(head, head.members, logits.detach()[..., None], back.detach()[..., None])]
 
@@ -237,11 +244,27 @@ class Passes(Quantities):
         blocks = [tap for tap in self._forward(NEEDS["transport"]).taps.of("block") if tap.before is not None]
         for tap in self._of_all(blocks, "block"):
             assert tap.before is not None
-            shape = (tap.value.shape[0], tap.value.shape[1] // len(tap.members), *tap.value.shape[2:])
-            signs = self.noise("transport", shape).sign().repeat(1, len(tap.members), 1, 1)
-            (back,) = self._back(tap.value, [tap.before], signs.to(tap.value))
+            value = tap.value
+            shape = (value.shape[0], value.shape[1] // len(tap.members), *value.shape[2:])
+            signs = self.noise("transport", shape).sign().repeat(1, len(tap.members), *[1] * (value.ndim - 2))
+            (back,) = self._back(value, [tap.before], signs.to(value))
+            if tap.layout is not None:
+                signs, back = tap.layout.arrange(signs)[0], tap.layout.arrange(back)[0]
+            if back.shape[-2] % signs.shape[-2] or back.shape[-1] % signs.shape[-1]:
+                raise Undefined("a block's resolution falls by no whole factor; name others with blocks=")
             found.append((tap, signs, back))
         return found
+
+    @quantity
+    def class_gradients(self) -> Tensor:
+        """Mean over positions of each logit's gradient by the features, by one step back a class: [A, N, K, C].
+
+        The weights of class activation maps in general (Grad-CAM, Selvaraju et al., ICCV 2017), for heads of any kind.
+        """
+        forward = self._forward(NEEDS["class_gradients"])
+        (tap,) = forward.taps.of("features")
+        rows = [self._back(column.sum(), [tap.value])[0] for column in forward.outputs.logits.unbind(-1)]
+        return torch.stack([tap.arrange(row).mean((-2, -1)) for row in rows], dim=2)
 
     @quantity
     def relus(self) -> list[Tap]:

@@ -76,12 +76,13 @@ class Probe(OwnPasses):
 
     @property
     def features(self) -> Tensor:
-        """The last feature map, before global average pooling: [A, N, C, H, W]."""
+        """The last map, before global average pooling: [A, N, C, H, W]. Raises Undefined where none is known."""
+        self._require("features")
         return self.outputs.features
 
     @property
     def pooled(self) -> Tensor:
-        """Global average of the features: [A, N, C]."""
+        """What the head gets, in a stack the global average of the features: [A, N, C]."""
         return self.outputs.pooled
 
     @property
@@ -91,15 +92,18 @@ class Probe(OwnPasses):
 
     @property
     def head_weight(self) -> Tensor:
-        """The linear classifier's weight: [A, K, C]."""
-        return self.weights.kernels[self.network.head]
+        """The classifier's weight: [A, K, C]."""
+        return self.weights.kernels[self.network.head].flatten(2)
 
     @quantity
     def head_gradient(self) -> Tensor:
         """Gradient of the mean cross-entropy with respect to the head's weight, (P - Y)' Hp / N: [A, K, C], float64.
 
-        In closed form, so no backward pass: the head is linear in the pooled features Hp.
+        In closed form, so no backward pass, where the head is linear in the pooled features Hp; else by one.
         """
+        if not self.network.linear_head:
+            head = self.network.head
+            return next(item.gradient.flatten(2).double() for item in self.gradients if item.layer is head)
         logits = self.logits.double()
         error = logits.softmax(-1) - torch.nn.functional.one_hot(self.labels, logits.shape[-1])
         return error.mT @ self.pooled.double() / len(self.labels)
@@ -111,8 +115,17 @@ class Probe(OwnPasses):
 
     @quantity
     def cam_gram(self) -> Tensor:
-        """Gram matrices over the classes of each image's class activation maps: [A, N, K, K], float64."""
-        return similarity.gram(similarity.class_activation_maps(self.features, self.head_weight))
+        """Gram matrices over the classes of each image's class activation maps: [A, N, K, K], float64.
+
+        In closed form for a linear head on the average of the features, whose Grad-CAM is that of Zhou et al. up to a
+        factor; for any other the maps weighted by `class_gradients`.
+        """
+        if self.network.average_head:
+            maps = similarity.class_activation_maps(self.features, self.head_weight)
+        else:
+            features = self.features.unsqueeze(2)  # each image with weights of its own
+            maps = similarity.class_activation_maps(features, self.class_gradients).squeeze(2)
+        return similarity.gram(maps)
 
     @quantity
     def agreement(self) -> Agreement:

@@ -26,6 +26,8 @@ def scores_table(rows: Iterable[Score], job: Job, truth: Truth) -> pd.DataFrame:
     """A row per (candidate, proxy, seed), with its index and its truth."""
     table = pd.DataFrame(list(rows), columns=Score._fields)
     table.insert(2, "index", table["arch"].map({arch: job.space.index(arch) for arch in job.archs}))
+    if table["reason"].eq("").all():
+        table = table.drop(columns="reason")
     table["truth"] = table["arch"].map(truth.accuracy)
     return table
 
@@ -122,6 +124,9 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame) -> list[str
     if len(failed):
         counted = ", ".join(f"{count} {status}" for status, count in failed.items())
         lines.append(f"failed scores rank last: {counted}")
+    if "reason" in scores:
+        why = scores[scores["status"].eq("undefined")].groupby("reason", observed=True)["proxy"].unique()
+        lines += [f"undefined ({', '.join(names)}): {reason}" for reason, names in why.items()]
     return lines
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -31,7 +31,7 @@ CREATE TABLE scores (
 
 _COLUMNS = "conditions, space, arch, proxy, seed, score, status, seconds"
 _INSERT = f"INSERT OR IGNORE INTO scores ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-STATUSES = ("ok", "nan", "inf", "oom", "error")
+STATUSES = ("ok", "nan", "inf", "undefined", "oom", "error")
 PATIENCE = 60  # seconds that a process waits for others
 AGREES = 1e-3  # relative: what another machine's rounding can make of a score
 
@@ -40,7 +40,10 @@ _LAYOUT = sorted((sql.split()[2], "table", sql) for statement in _TABLES.split("
 
 
 class Score(NamedTuple):
-    """One row: status is ok, nan, inf, oom or error; seconds are those of the proxy alone for one candidate."""
+    """One row: status is one of STATUSES; seconds are those of the proxy alone for one candidate.
+
+    `reason` says what an undefined score's network lacks; it is stored behind the status.
+    """
 
     space: str
     arch: str
@@ -49,6 +52,21 @@ class Score(NamedTuple):
     score: float
     status: str
     seconds: float
+    reason: str = ""
+
+    @property
+    def stored(self) -> tuple[object, ...]:
+        """As it is kept: NULL stands for NaN, and the reason behind the status."""
+        status = f"{self.status}: {self.reason}" if self.reason else self.status
+        score = None if math.isnan(self.score) else self.score
+        return (*self[:4], score, status, self.seconds)
+
+
+def _score(row: Sequence[Any]) -> Score:
+    """A row as `stored` left it."""
+    space, arch, proxy, seed, score, stored, seconds = row
+    status, _, reason = stored.partition(": ") if isinstance(stored, str) else (stored, "", "")
+    return Score(space, arch, proxy, seed, score, status, seconds, reason)
 
 
 class Merged(NamedTuple):
@@ -144,10 +162,7 @@ class Store:
 
     def add(self, conditions: str, scores: Iterable[Score]) -> None:
         """Write scores in one transaction. One that is there already stays as it is."""
-        rows = [
-            (conditions, *(None if value != value else value for value in score))  # NULL stands for NaN
-            for score in scores
-        ]
+        rows = [(conditions, *score.stored) for score in scores]
         with self._transaction():
             self._connection.executemany(_INSERT, rows)
 
@@ -165,7 +180,7 @@ class Store:
             for row in other._connection.execute("SELECT id, json FROM conditions"):
                 self._connection.execute("INSERT OR IGNORE INTO conditions VALUES (?, ?)", row)
             for row in other._rows(f"SELECT {_COLUMNS} FROM scores"):
-                other._check(Score(*row[1:]))
+                other._check(_score(row[1:]))
                 total += 1
                 added = self._connection.execute(_INSERT, row).rowcount
                 new += added
@@ -192,7 +207,7 @@ class Store:
                 (conditions, space, proxy, seed),
             )
             for row in found:
-                score = Score(*row)
+                score = _score(row)
                 self._check(score)
                 yield score._replace(score=math.nan) if score.score is None else score
 

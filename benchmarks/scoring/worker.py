@@ -9,10 +9,11 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.conditions import teachers
-from benchmarks.conditions.drawing import Drawing
+from benchmarks.conditions.drawing import AsIs, Drawing, Init
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
 from proxies import Proxy
+from proxies.probing.network import Undefined
 from proxies.probing.probe import Probe
 
 FIRST_ON_GPU = 8  # candidates, by whose memory the size of stacks is measured
@@ -64,10 +65,16 @@ class SeedRun:
         self.teacher = self._teacher()
 
     def _teacher(self) -> Probe:
-        conditions = self.job.conditions
+        conditions, own = self.job.conditions, self.job.teacher
+        if own is not None:
+            module = own.network([own.arch(0)], self.job.source.dataset.classes, self.images)
+            init: Init | AsIs = conditions.init if conditions.init in ("own", "trained") else "own"
+            drawing = Drawing(self.seed, conditions.draw, init, conditions.device)
+            return Probe(module, drawing.teacher(module), self.images, self.labels)
         network = teachers.build(conditions.teacher, conditions.dataset, *self.job.source.dataset)
         weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
-        return Probe(network, weights, self.images, self.labels)
+        images = self.images.expand(-1, 3, -1, -1) if self.images.shape[1] == 1 else self.images  # it sees colours
+        return Probe(network, weights, images, self.labels)
 
     def rows(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
         """The rows of candidates of one shape, in stacks that fit into memory."""
@@ -103,7 +110,7 @@ class SeedRun:
 
     def probe(self, archs: Sequence[str], plan: frozenset[str]) -> Probe:
         """The probe of some candidates as one stack, with their weights drawn; `plan` as in Probe."""
-        network = self.job.space.build(archs, *self.job.source.dataset)
+        network = self.job.space.network(archs, self.job.source.dataset.classes, self.images)
         weights = self.drawing.candidates(network, archs)
         return Probe(
             network, weights, self.images, self.labels, teacher=self.teacher, noise=self.drawing.noise, plan=plan
@@ -113,9 +120,9 @@ class SeedRun:
         probe = self.probe(archs, self.plan)
         rows = []
         for proxy in proxies:
-            values, status, seconds = _scores(probe, proxy)
+            values, status, seconds, reason = _scores(probe, proxy)
             rows += [
-                Score(self.job.space.name, arch, proxy.name, self.seed, values[i], status[i], seconds)
+                Score(self.job.space.name, arch, proxy.name, self.seed, values[i], status[i], seconds, reason)
                 for i, arch in enumerate(archs)
             ]
         self.plan |= probe.asked
@@ -137,16 +144,21 @@ def fitting(free: float, each: float) -> int:
     return 1 << (most.bit_length() - 1)
 
 
-def _scores(probe: Probe, proxy: Proxy) -> tuple[list[float], list[str], float]:
-    """Scores, their status, and seconds a candidate. A failing stack of one gets a status, a larger one raises."""
+def _scores(probe: Probe, proxy: Proxy) -> tuple[list[float], list[str], float, str]:
+    """Scores, their status, seconds a candidate, and why they are undefined.
+
+    A failing stack of one gets a status, a larger one raises.
+    """
     candidates = probe.network.candidates
     try:
         scores, seconds = probe.score(proxy)
+    except Undefined as error:
+        return [math.nan] * candidates, ["undefined"] * candidates, 0.0, str(error)
     except (torch.OutOfMemoryError, torch.linalg.LinAlgError) as error:
         if candidates > 1:
             raise
-        return [math.nan], ["oom" if isinstance(error, torch.OutOfMemoryError) else "error"], 0.0
+        return [math.nan], ["oom" if isinstance(error, torch.OutOfMemoryError) else "error"], 0.0, ""
     # -0.0 becomes 0.0: SQLite keeps no sign of zero, and a row must not change by a resume
     values = (scores + 0.0).tolist()
     status = ["nan" if math.isnan(value) else "inf" if math.isinf(value) else "ok" for value in values]
-    return values, status, seconds / candidates
+    return values, status, seconds / candidates, ""

@@ -52,7 +52,7 @@ def _from_file(text: str) -> Space:
         tell(text, "--space")
         return listed
     if not (isinstance(kind, type) and issubclass(kind, Space)):
-        raise ValueError(f"--space {text}: no dict of networks by name, and no subclass of benchmarks.spaces.Space")
+        raise ValueError(f"--space {text}: not a subclass of benchmarks.spaces.Space, and no dict of networks by name")
     lacking = [part for part in ("name", "choices") if not hasattr(kind, part)] + sorted(kind.__abstractmethods__)
     if lacking:
         raise ValueError(f"--space {text}: the class lacks {', '.join(lacking)}")

@@ -99,7 +99,7 @@ class Drawing:
         return Weights(kernels, self._stacked(stack.head, owners, "bias"))
 
     def _draw_module(self, module: Made, owners: Sequence[str]) -> Weights:
-        """A module's weights: as they are or as its constructor makes them by seed; or its kernels and its head's bias drawn here.
+        """A module's weights: as they are or its constructor makes them; or kernels and the head's bias drawn here.
 
         What is no kernel (other biases, scales, tokens) is its constructor's, and the module's own where there is none.
         """

@@ -19,6 +19,7 @@ class Options(ValidateOptions):
     """Score a seeded sample of NAS-Bench-201 cells and print our Spearman correlations beside the published ones."""
 
     experiments: bool = option(False, "instead, change one thing at a time where a published value differs")
+    rounding: bool = option(False, "instead, hold every proxy's float32 scores against float64, on noise")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,9 +27,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(Options, PROG, arguments)
 
     def run() -> None:
-        from analysis.steps import validate_run
+        from analysis.steps import rounding_run, validate_run
 
-        validate_run.experiment(options) if options.experiments else validate_run.validate(options)
+        if options.rounding:
+            rounding_run.measure(options)
+        else:
+            validate_run.experiment(options) if options.experiments else validate_run.validate(options)
 
     return reported(PROG, run)
 

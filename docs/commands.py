@@ -51,6 +51,7 @@ NOT_RUN = {
     "data.py import": "needs the authors' file of 4.7 GB; tests/test_imported.py imports small ones of its layout",
     "doctor --renew": "writes into the checkout that the tests are run from",
     "validate.py --experiments": "an hour of scoring; tests/test_experiments.py goes through every experiment",
+    "validate.py --rounding": "over an hour of scoring; tests/test_rounding.py holds small batches against float64",
     "-m pytest": "the tests themselves",
     "--address": "needs a Ray cluster",
     "--scale --device cuda": "needs a GPU: stacks of 64 are too slow without",

@@ -13,6 +13,14 @@ from proxies.probing.probe import Probe
 from proxies.registry import proxy
 
 
+def _stages(probe: Probe) -> tuple[list[Tensor], list[Tensor]]:
+    """What the stages of student and teacher give, in float64. Raises ValueError where they have not as many."""
+    student, teacher = probe.stages, probe.teacher.stages
+    if len(student) != len(teacher):
+        raise ValueError(f"stages are compared one by one: the network has {len(student)}, the teacher {len(teacher)}")
+    return [maps.double() for maps in student], [maps.double() for maps in teacher]
+
+
 @proxy(source="Hinton et al. 2015")
 def kd(probe: Probe) -> Tensor:
     """Minus the distillation loss, T^2 KL of the softened logits with T = 4, higher better."""
@@ -34,8 +42,8 @@ def fitnets(probe: Probe) -> Tensor:
 @proxy(source="Zagoruyko & Komodakis, ICLR 2017")
 def at(probe: Probe) -> Tensor:
     """Minus the attention transfer loss, summed over the three stages' maps, higher better."""
-    pairs = zip(probe.stages, probe.teacher.stages, strict=True)
-    return -sum((losses.at_loss(s.double(), t.double()) for s, t in pairs), start=probe.logits.new_zeros(()).double())
+    found = [losses.at_loss(s, t) for s, t in zip(*_stages(probe), strict=True)]
+    return -sum(found[1:], start=found[0])
 
 
 @proxy(source="Tung & Mori, ICCV 2019")
@@ -77,13 +85,13 @@ def ickd(probe: Probe) -> Tensor:
 @proxy(source="Lee et al., ECCV 2018")
 def kdsvd(probe: Probe) -> Tensor:
     """Minus the KD-by-SVD loss over the three stages' maps, for equal channels, higher better."""
-    return -losses.kdsvd_loss([s.double() for s in probe.stages], [t.double() for t in probe.teacher.stages])
+    return -losses.kdsvd_loss(*_stages(probe))
 
 
 @proxy(source="Kornblith et al., ICML 2019; as a loss RMI-NAS, 2022")
 def cka(probe: Probe) -> Tensor:
     """Minus the sum over the three stages' maps of 1 - linear CKA, higher better."""
-    return -losses.cka_loss([s.double() for s in probe.stages], [t.double() for t in probe.teacher.stages])
+    return -losses.cka_loss(*_stages(probe))
 
 
 @proxy(source="Huang et al. (DIST), NeurIPS 2022")

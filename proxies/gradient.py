@@ -123,8 +123,8 @@ def gradsign(probe: Probe) -> Tensor:
     """Agreement of single images' gradients in sign, higher better.
 
     Sum over weights of |sum over images of sign(dL_n/dw)|. Each image is a batch of its own (statistics over its
-    positions). The sum, as in the paper; the released code's mean is over a network whose size is the same for all
-    cells.
+    positions). In float64; a gradient that is nothing but rounding has the sign 0. The sum, as in the paper; the
+    released code's mean is over a network whose size is the same for all cells.
     """
     return probe.total(probe.sign_sums, lambda layer: layer.gradient.abs().flatten(1).double().sum(1))
 

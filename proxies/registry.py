@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -73,13 +74,18 @@ def select(names: str) -> list[Proxy | Combination]:
     """What a comma-separated list names: proxies, combinations of them, or functions in a user's file.
 
     `*`, `?` and `[...]` are wildcards, `all` is every proxy and az_nas; vote(a,b,c) and ranksum(a,b) combine what is in
-    brackets, wildcards included; path/to/file.py:name runs that file and takes its function. Order is that of the
-    list, each once. Raises ValueError for what can't be had, naming what there is.
+    brackets, wildcards included; path/to/file.py:name runs that file and takes its function; -name leaves out what
+    stands before it in the list. Order is that of the list, each once. Raises ValueError for what can't be had, naming
+    what there is.
     """
     chosen: dict[str, Proxy | Combination] = {}
     _check_files(names)
     for name in _split(names):
-        chosen.update((found.name, found) for found in _select_one(name))
+        if name.startswith("-"):
+            for found in _select_one(name[1:].strip()):
+                chosen.pop(found.name, None)
+        else:
+            chosen.update((found.name, found) for found in _select_one(name))
     return list(chosen.values())
 
 
@@ -102,12 +108,14 @@ def _split(names: str) -> list[str]:
 def _select_one(name: str) -> list[Proxy | Combination]:
     if found := re.fullmatch(r"(\w+)\s*\((.*)\)", name):
         return [_combination(found[1], found[2])]
-    if ".py:" in name:
+    if name.endswith(".py") or ".py:" in name:
         return [_from_file(name)]
     every: list[Proxy | Combination] = [*_registered.values(), *NAMED.values()]
     matching = [one for one in every if name == "all" or fnmatchcase(one.name, name)]
     if not matching:
-        raise ValueError(f"no proxy is called {name!r}; there are: {_names()}, or all")
+        near = get_close_matches(name.lower(), [one.name for one in every], n=1)
+        meant = f" did you mean {near[0]}?" if near else ""
+        raise ValueError(f"no proxy is called {name!r};{meant} there are: {_names()}, or all")
     return matching
 
 

@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
 
+from analysis.pictures import figures
 from benchmarks import data, rank, speed
 from benchmarks.scoring.store import Store
 from tests.cases import DEAD, MIXED, SPACE
@@ -23,7 +26,7 @@ from tests.cases import DEAD, MIXED, SPACE
 ROOT = Path(__file__).parent.parent
 QUICK = ["--sample", "12", "--batch-size", "4", "--teacher", "resnet20"]
 ANALYSIS = ("report", "compare", "ablate", "validate", "maps")
-SCORES = "space,arch,index,proxy,seed,score,status,truth"
+SCORES = "space,arch,index,proxy,seed,score,status,reason,truth"
 RANKING = (
     "proxy,space,dataset,target,truth_source,n,failed,spearman,spearman_low,spearman_high,kendall,top10_spearman,"
     "top10_mean_truth,regret,partial_spearman"
@@ -65,6 +68,24 @@ def test_a_run_leaves_scores_ranking_conditions_and_picture(capsys: pytest.Captu
     assert Path("out/ranking.pdf").read_bytes().startswith(b"%PDF")
     assert "  again: python " in printed
     assert not [path for path in Path("out").iterdir() if path.name.startswith(".")]
+
+
+def test_a_picture_of_many_has_pages_and_the_first_has_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three, two a page, the one that --proxy names is the worst: the accuracies fall with the parameters."""
+    cells = sorted(MIXED, key=lambda arch: SPACE.count(arch, 10, 32).params)
+    Path("own.csv").write_text("arch,accuracy\n" + "".join(f"{arch},{90 - i}\n" for i, arch in enumerate(cells)))
+    drawn: list[list[str]] = []
+
+    def keep(pages: Iterable[Figure], folder: Path, name: str) -> None:
+        drawn.extend([axis.get_title(loc="left").split()[0] for axis in page.axes if axis.axison] for page in pages)
+
+    monkeypatch.setattr(figures, "PANELS", 2)
+    monkeypatch.setattr(figures, "save_both", keep)
+    wanted = ["--proxy", "params", "--baselines", "conv_edges,naswot", "--truth", "own.csv", "--sample", "all"]
+    assert run(*wanted, "--out", "o") == 0
+    order = pd.read_csv("o/ranking.csv")["proxy"].tolist()
+    assert order[-1] == "params"
+    assert drawn == [[order[0], "params"], [order[1]]]
 
 
 def test_a_second_run_scores_nothing_and_prints_the_same(
@@ -142,7 +163,17 @@ def test_options_from_a_file_and_into_one(capsys: pytest.CaptureFixture[str]) ->
 def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert rank.main(["--list"]) == 0
     printed = capsys.readouterr().out
-    for name in ("diswot_released", "synflow", "nasbench201", "resnet110", "nasbench201-best", "retrained", "official"):
+    for name in (
+        "diswot_released",
+        "synflow",
+        "vote(...)",
+        "ranksum(...)",
+        "nasbench201",
+        "resnet110",
+        "nasbench201-best",
+        "retrained",
+        "official",
+    ):
         assert name in printed
 
 
@@ -187,6 +218,37 @@ def test_a_users_own_proxy_and_combinations(capsys: pytest.CaptureFixture[str]) 
     expected = (by_proxy["params"].rank() + by_proxy["synflow"].rank()) / 6
     np.testing.assert_allclose(by_proxy["ranksum(params,synflow)"], expected)
     assert "defined for them alone" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_a_name_after_a_minus_is_left_out() -> None:
+    assert run("--proxy", "diswot*,-diswot_*,snip,-sni?", "--baselines", "params", "--out", "o", "--sample", "3") == 0
+    assert set(pd.read_csv("o/scores.csv")["proxy"]) == {"diswot", "params"}
+
+
+@pytest.mark.parametrize("options", [["--space", "s1"], ["--truth", "none"], ["--space", "s1", "--archs", "two.txt"]])
+def test_without_accuracies_scores_are_written_and_that_is_said(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("two.txt").write_text("0\n5\n")
+    sample = [] if "--archs" in options else ["--sample", "2"]
+    assert rank.main([*options, *sample, "--proxy", "params,macs", "--baselines", "", "--out", "o"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "nothing to rank against" in printed
+    scores = pd.read_csv("o/scores.csv")
+    assert ",".join(scores.columns) == SCORES
+    assert len(scores) == 4
+    assert scores["truth"].isna().all()
+    assert scores["status"].eq("ok").all()
+    assert json.loads(Path("o/run.json").read_text())["truth_source"] is None
+    assert not Path("o/ranking.csv").exists()
+    assert "written: o/scores.csv, run.json" in printed
+
+
+def test_without_accuracies_the_sample_is_that_of_a_table_of_all() -> None:
+    for name in ("none", "retrained"):
+        assert run("--truth", name, "--proxy", "params", "--baselines", "", "--out", name) == 0
+    blind, known = (pd.read_csv(f"{name}/scores.csv") for name in ("none", "retrained"))
+    assert list(blind["arch"]) == list(known["arch"])
 
 
 def test_a_changed_file_is_another_proxy() -> None:
@@ -267,6 +329,26 @@ BAD = [
     (["--store", "bad.txt"], "bad.txt: no store"),
     (["--nonsense"], "nrecognized arguments: --nonsense"),
     (["--config", "nothing.yaml"], "nothing.yaml"),
+    (["--proxy", "DisWOT"], "no proxy is called 'DisWOT'; did you mean diswot?"),
+    (["--proxy", "params,-sinflow"], "did you mean synflow?"),
+    (["--proxy", "params,-params", "--baselines", ""], "names no proxy"),
+    (["--proxy", "own.py"], "--proxy own.py: write own.py:NAME; it has the function mine"),
+    (["--proxy", "own.py:theirs"], "the file has no 'theirs'; it has the function mine"),
+    (["--proxy", "broken.py"], "write broken.py:NAME; it is no Python"),
+    (["--space", "own.py"], "--space own.py: write own.py:NAME; it has no class"),
+    (["--space", "NASBench-201"], "did you mean nasbench201?"),
+    (["--teacher", "ResNet-56"], "did you mean resnet56?"),
+    (["--dataset", "CIFAR-100"], "did you mean cifar100?"),
+    (["--dataset", "cifar10-valid"], "--dataset cifar10 --truth nasbench201:x-valid"),
+    (["--batch", "CIFAR10"], "did you mean cifar10?"),
+    (["--target", "destilled"], "did you mean distilled?"),
+    (["--truth", "Retrained"], "did you mean retrained?"),
+    (
+        ["--truth", "fractions.csv"],
+        "no accuracy above 1 in accuracy: are these fractions? Accuracies are read in percent",
+    ),
+    (["--batchsize", "4"], "nrecognized arguments: --batchsize 4; did you mean --batch-size?"),
+    (["--bs", "4"], "did you mean --batch-size?"),
 ]
 
 
@@ -283,6 +365,7 @@ def test_bad_input_is_one_line_and_code_2(
     Path("draw.yaml").write_text("draw: own\n")
     Path("own.py").write_text(OWN)
     Path("broken.py").write_text("def mine(:")
+    Path("fractions.csv").write_text("index,accuracy\n1,0.5\n2,0.934\n3,1.0\n")
     try:
         code = run(*arguments)
     except SystemExit as end:

@@ -6,9 +6,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from benchmarks.conditions.drawing import Drawing
 from proxies import Proxy, registered
+from proxies.probing.probe import Probe
 from tests import reference
-from tests.cases import DEAD, MIXED, batch, case_of, probe_of
+from tests.cases import DEAD, MIXED, batch, case_of, probe_of, teacher_of
+from tests.unusual import GROUPS, Unusual
 
 ALL = pytest.mark.parametrize("proxy", registered(), ids=lambda proxy: proxy.name)
 WEIGHT_FREE = {"params", "macs", "conv_edges"}
@@ -28,6 +31,17 @@ SATURATED = {"regions", "swap", "epe_nas"}  # two batches may share the count; h
 # rounding; gradsign sees the signs of gradients that are 0 but for rounding.
 TOLERANCE = {"grasp": 1e-4, "ntk_condition": 1e-5, "jacob_cov": 1e-5, "meco": 1e-5, "meco_opt": 1e-5, "near": 1e-5}
 TOLERANCE |= {"vkdnw": 1e-5, "kdsvd": 1e-6, "gradsign": 1e-2}
+STACKED = TOLERANCE | {"gradsign": 1e-8}  # beside the same network alone, whose signs are the same
+NARROW = {
+    "fitnets",
+    "ickd",
+    "diswot_fcgrad_semantic",
+    "diswot_released",
+    "diswot_released_first_image",
+}  # undefined for unequal channels
+ONE_STAGE = {"at", "cka", "kdsvd"}  # undefined for unequal stages
+READ_RELUS = {"naswot", "regions", "swap", "near"}
+WITHOUT_GRADIENT = {"jacob_cov", "ntk_condition"}  # see what rounding leaves where no pixel and weight counts
 UNDEFINED_WHEN_DEAD = {"jacob_cov", "epe_nas", "ntk_condition", "rkd"}  # NaN: nothing varies, so nothing correlates
 INFINITE_WHEN_DEAD = {"naswot", "zen", "zen_released", "trainability"}  # -inf, as their docstrings say
 
@@ -72,9 +86,39 @@ def test_does_not_depend_on_neighbours_order_or_stack_size(proxy: Proxy) -> None
     together, _ = probe_of(archs, *batch()).score(proxy)
     reversed_, _ = probe_of(archs[::-1], *batch()).score(proxy)
     alone = torch.cat([probe_of([arch], *batch()).score(proxy)[0] for arch in archs])
-    tolerance = TOLERANCE.get(proxy.name, 1e-8)
+    tolerance = STACKED.get(proxy.name, 1e-8)
     assert_close(together, alone, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True)
     assert_close(reversed_.flip(0), alone, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", GROUPS)
+def test_networks_unlike_these_stacked_score_as_they_do_alone(kind: str) -> None:
+    """Depthwise, grouped, without ReLU; of narrow features and a single stage beside the teacher's three."""
+    archs, undefined = ["1", "3", "2", "3"], set()
+    for proxy in registered():
+        try:
+            alone = torch.cat([unusual_probe(kind, [arch]).score(proxy)[0] for arch in archs])
+        except ValueError:
+            undefined.add(proxy.name)
+            with pytest.raises(ValueError, match=r"the network has|differ in shape"):
+                unusual_probe(kind, archs).score(proxy)
+            continue
+        if kind == "linear" and proxy.name in WITHOUT_GRADIENT:
+            continue
+        together, _ = unusual_probe(kind, archs).score(proxy)
+        tolerance = STACKED.get(proxy.name, 1e-8)
+        assert_close(together, alone, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True, msg=proxy.name)
+        assert torch.isfinite(alone).all(), proxy.name
+        assert (proxy.name == "gradsign" and kind == "linear") == bool((alone == 0).all()), proxy.name
+    assert undefined == NARROW | ONE_STAGE | (READ_RELUS if kind in ("silu", "linear") else set())
+
+
+def unusual_probe(kind: str, archs: list[str]) -> Probe:
+    """A float64 probe of some unusual networks beside a resnet20."""
+    images, labels = batch()
+    stack, drawing = Unusual(kind).build(archs, 10, 8), Drawing(0)
+    weights = drawing.candidates(stack, archs).map(lambda w: w.double())
+    return Probe(stack, weights, images, labels, teacher=Probe(*teacher_of(), images, labels), noise=drawing.noise)
 
 
 def test_scores_do_not_depend_on_what_else_is_asked_or_in_which_order() -> None:

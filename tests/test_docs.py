@@ -137,3 +137,10 @@ def test_the_committed_report_holds_the_committed_runs_and_ablations() -> None:
     ablations = sorted((ROOT / "docs" / "ablations").rglob("*.csv"))
     for path in [*(EXAMPLE / name / "ranking.csv" for name in readme.RUNS), *ablations]:
         assert path.read_bytes() in held, f"{path.relative_to(ROOT)}: make readme"
+
+
+def test_the_forms_said_to_be_here_are_registered() -> None:
+    """The last column of the table of the public code's forms names proxies."""
+    rows = re.findall(r"^\| `(\w+)`.*\| `(\w+)`, equal to", (ROOT / "docs" / "validate.md").read_text(), re.MULTILINE)
+    assert len(rows) == 3
+    assert {name for row in rows for name in row} <= {one.name for one in proxies.registered()}

@@ -411,11 +411,12 @@ def test_truth_selects_split_epochs_and_seed(many: Path) -> None:
     found = truth.load("nasbench201:x-test", SPACE, "cifar100", "vanilla")
     columns = [f"cifar100:x-test:200:{seed}" for seed in official.SEEDS]
     assert found.accuracy == pytest.approx(table[columns].mean(axis=1).to_dict())
-    assert "mean over seeds 777, 888, 999" in found.source
+    assert "mean over seeds 777, 888, 999; 150 cells have 3, 150 cells have 2; table" in found.source
     one = truth.load("nasbench201:x-test:200:999", SPACE, "cifar100", "vanilla")
     assert one.accuracy == truth.load("nasbench201:x-test:999", SPACE, "cifar100", "vanilla").accuracy
     assert one.accuracy == table[columns[2]].dropna().to_dict()
     assert len(one.accuracy) == 150
+    assert "seed 999; 150 of 300 imported cells lack it; table" in one.source
     short = truth.load("nasbench201:x-test:12", SPACE, "cifar100", "vanilla")
     assert (len(short.accuracy), short.ceiling) == (300, None)
 

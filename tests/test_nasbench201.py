@@ -147,6 +147,18 @@ def test_unknown_spaces_are_refused() -> None:
         find("nasbench101")
 
 
+def test_a_string_with_edges_in_another_order_is_put_in_order() -> None:
+    for index in (0, 13714, 6111):
+        arch = SPACE.arch(index)
+        nodes = [node.strip("|").split("|") for node in arch.split("+")]
+        turned = "+".join("|" + "|".join(reversed(node)) + "|" for node in nodes)
+        assert SPACE.parse(f" {turned} ") == arch
+    with pytest.raises(ValueError, match="no NAS-Bench-201 cell"):
+        SPACE.parse("|none~0|+|none~0|none~0|+|none~0|none~1|none~2|")
+    with pytest.raises(ValueError, match="no NAS-Bench-201 cell"):
+        SPACE.parse("|none~0|+|none~0|none~1|none~2|+|none~0|none~1|")
+
+
 def test_2290_cells_have_a_convolution_that_only_zeros_reach() -> None:
     """Node 1 is zero where 01 is none, node 2 where 02 is and 12 is too or starts at a zero."""
     found = 0

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
+from analysis import validate
 from analysis.rows.ties import ROUNDING, all_tied, to_be_ranked
 from analysis.stats.ranking import spearman
+from analysis.steps import rounding_run
 from benchmarks import rank
 from benchmarks.scoring.store import Score
 from proxies import select
@@ -201,3 +203,37 @@ def test_a_search_prefers_nothing_for_rounding_alone() -> None:
     for arch in "abc":
         fitness.evaluate([arch])
     assert fitness("a") == fitness("b") == 1.5 < fitness("c") == 1.7
+
+
+def scores_of(proxy: str, precision: str, *scores: float) -> pd.DataFrame:
+    rows = [{"arch": f"c{i}", "proxy": proxy, "precision": precision, "score": score} for i, score in enumerate(scores)]
+    return pd.DataFrame(rows)
+
+
+def test_the_rounding_table_by_hand() -> None:
+    """Errors 0, 0, .01 and .5 in one order; then a score that fails in float32 alone, and ranks last there."""
+    found = pd.concat(
+        [scores_of("any", "float32", 2.0, np.nan, 1.01, -1.5), scores_of("any", "float64", 2.0, np.nan, 1.0, -1.0)]
+    )
+    assert rounding_run.row("any", {16: found}) == ["any", "5.0e-03", "5.0e-01", "1.000"]
+    found = pd.concat([scores_of("any", "float32", 1.0, np.nan, 3.0), scores_of("any", "float64", 1.0, 2.0, 3.0)])
+    assert rounding_run.row("any", {16: found})[1:] == ["0.0e+00", "inf", "0.500"]
+
+
+def test_what_float32_leaves_is_measured_on_the_same_weights_and_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A float64 run differs from a float32 one by rounding, and a proxy that is float64 in both by nothing."""
+    monkeypatch.setattr(rounding_run, "BATCHES", (4,))
+    monkeypatch.setattr(rounding_run, "MIXED", range(2))
+    monkeypatch.setattr(rounding_run, "NAMED", rounding_run.NAMED[:1])
+    monkeypatch.setattr(rounding_run, "PROXIES", select("diswot,zico,naswot"))
+    page = tmp_path / "page.md"
+    arguments = ["--rounding", "--device", "cpu", "--out", str(tmp_path / "out"), "--write", str(page)]
+    assert validate.main(arguments) == 0
+    assert "3 cells" in capsys.readouterr().out
+    text = page.read_text()
+    assert text.startswith("# Rounding\n")
+    cells = {row.split(" | ")[0].strip("| "): row.split(" | ")[1:] for row in text.splitlines() if row.startswith("|")}
+    assert 0 < float(cells["diswot"][1]) < 1e-4
+    assert float(cells["zico"][1]) == 0

@@ -264,6 +264,8 @@ def test_the_oracle_needs_no_proxy_and_a_space_without_a_table_none() -> None:
     [
         (["--max-params", "1000"], "no candidate of s0 meets --max-params 1,000 (params run from 83,892 to 667,188)"),
         (["--max-macs", "-1"], "--max-macs -1.0: a positive number"),
+        (["--max-params", "1T"], "--max-params 1T: a positive number, such as 1e6, 1M or 800k"),
+        (["--max-params", "1k"], "no candidate of s0 meets --max-params 1,000"),
         (["--population", "65"], "--population 65: s0 has 64 candidates allowed"),
         (["--budget", "3"], "--budget 3: less than the population of 4"),
         (["--budget", "0"], "--budget 0: 1 is the least"),

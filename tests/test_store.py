@@ -101,7 +101,7 @@ def test_conditions_are_filed_as_they_were_whatever_their_order(tmp_path: Path) 
 def test_a_store_is_made_in_folders_of_its_own_so_that_no_crash_harms_it(tmp_path: Path) -> None:
     for _ in range(2):
         with Store(tmp_path / "some" / "runs" / "s.sqlite") as store:
-            assert asked(store, "PRAGMA user_version") == 1  # the format on disk: another needs a way to read this one
+            assert asked(store, "PRAGMA user_version") == 2  # the format on disk: another needs a way to read this one
             assert asked(store, "PRAGMA journal_mode") == "wal"
             assert asked(store, "PRAGMA synchronous") == 2
             assert asked(store, "PRAGMA trusted_schema") == 0
@@ -242,6 +242,42 @@ def test_others_that_switch_their_journal_are_waited_for(
     with refused, Store(tmp_path / "s.sqlite") as store:
         assert asked(store, "PRAGMA journal_mode") == "wal"
     assert slept == [0.02] * pauses
+
+
+def test_a_store_of_the_first_version_is_taken_over_with_all_it_holds(tmp_path: Path) -> None:
+    old = """CREATE TABLE conditions (id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE scores (
+    conditions TEXT NOT NULL REFERENCES conditions (id),
+    space TEXT NOT NULL, arch TEXT NOT NULL, proxy TEXT NOT NULL, seed INTEGER NOT NULL,
+    score REAL, status TEXT NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (conditions, space, proxy, seed, arch)
+) WITHOUT ROWID;
+PRAGMA user_version = 1;
+INSERT INTO conditions VALUES ('key', '{}');
+INSERT INTO scores VALUES ('key', 'space', 'a', 'p', 0, 0.1, 'ok', 0.25);
+INSERT INTO scores VALUES ('key', 'space', 'b', 'p', 0, NULL, 'nan', 0.5);
+"""
+    connection = sqlite3.connect(tmp_path / "s.sqlite")
+    connection.executescript(old)
+    connection.close()
+    for _ in range(2):  # the second time it is one of this version
+        with Store(tmp_path / "s.sqlite") as store:
+            found = list(store.scores("key", "space", ["p"], 0))
+            assert [row.reason for row in found] == ["", ""]
+            assert repr(found[0]) == repr(score(0.1, "a", "p"))
+            assert asked(store, "SELECT json FROM conditions") == "{}"
+            assert asked(store, "PRAGMA user_version") == VERSION
+
+
+def test_a_store_keeps_why_a_score_is_undefined(tmp_path: Path) -> None:
+    row = score(math.nan, status="undefined")._replace(reason="the network has no ReLU")
+    with Store(tmp_path / "s.sqlite") as store:
+        store.add(store.conditions({}), [row])
+    with Store(tmp_path / "s.sqlite") as store, Store(tmp_path / "other.sqlite") as other:
+        other.absorb(tmp_path / "s.sqlite")
+        for one in (store, other):
+            (found,) = one.scores(one.conditions({}), "space", [row.proxy], 0)
+            assert repr(found) == repr(row)
 
 
 def test_a_newer_store_is_left_alone(tmp_path: Path, opened: list[sqlite3.Connection]) -> None:

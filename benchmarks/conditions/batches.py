@@ -20,6 +20,7 @@ from torchvision import datasets
 
 from benchmarks.conditions.drawing import generator
 from benchmarks.reading.limits import LARGEST, MEBIBYTE, check_size, shown
+from benchmarks.reading.naming import meant
 from benchmarks.reading.pickles import MALFORMED
 
 DATA_VARIABLE = "DISWOT_DATA"  # a folder of local data: images for --data-dir, accuracy tables for tests
@@ -57,8 +58,11 @@ def find_dataset(name: str) -> Dataset:
             )
         return own
     if name not in DATASETS:
-        there = ", ".join(DATASETS)
-        raise ValueError(f"no data set is called {name!r}; there are: {there}, or your own as NAME:CLASSESxRESOLUTION")
+        there = f"{', '.join(DATASETS)}, or your own as NAME:CLASSESxRESOLUTION"
+        hint = meant(name, DATASETS)
+        if name == "cifar10-valid":  # NAS-Bench-201's name for half of the training images to train on
+            hint = "; its accuracies are those of --dataset cifar10 --truth nasbench201:x-valid"
+        raise ValueError(f"no data set is called {name!r}; there are: {there}{hint}")
     return DATASETS[name]
 
 
@@ -134,7 +138,10 @@ def open_source(name: str, dataset_name: str, *, data_dir: str | None = None, do
         return Source(name, dataset, cifar("--batch", name, data_dir, download))
     if name.endswith(".npz"):
         return Source(shown(Path(name).name), dataset, npz("--batch", Path(name), dataset))
-    raise ValueError(f"no batch is called {name!r}; there are: noise, cifar10, cifar100, or the path of a .npz file")
+    near = meant(name, ("noise", "cifar10", "cifar100"))
+    raise ValueError(
+        f"no batch is called {name!r}; there are: noise, cifar10, cifar100, or the path of a .npz file{near}"
+    )
 
 
 def cifar(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from benchmarks.conditions.drawing import Drawing
 from benchmarks.reading import statedicts
+from benchmarks.reading.naming import meant
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.resnet import IMAGENET, ResNetStack
 from benchmarks.spaces.stack import Stack
@@ -35,7 +36,7 @@ TEACHERS = {
 def check_name(name: str) -> None:
     """Raises ValueError for a teacher that there is none of."""
     if name not in TEACHERS:
-        raise ValueError(f"no teacher is called {name!r}; there are: {', '.join(TEACHERS)}")
+        raise ValueError(f"no teacher is called {name!r}; there are: {', '.join(TEACHERS)}{meant(name, TEACHERS)}")
 
 
 def build(name: str, dataset: str, classes: int, resolution: int) -> Stack:

@@ -21,6 +21,7 @@ import yaml
 
 from benchmarks.output.naming import BAD_INPUT, said
 from benchmarks.reading.limits import check_size, shown
+from benchmarks.reading.naming import option_meant
 
 DEBUG_VARIABLE = "DISWOT_DEBUG"  # set it to see the traceback of what is otherwise one line
 INTERRUPTED = 130
@@ -63,6 +64,9 @@ class Parser(jsonargparse.ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print what is wrong, and end."""
+        if unknown := re.search(r"nrecognized arguments: --([A-Za-z0-9_-]+)", message):
+            options = [text[2:] for text in self._option_string_actions if text.startswith("--")]
+            message += option_meant(unknown[1].replace("_", "-"), options)
         print(f"{self.prog}: error: {shown(self._plain(message))} (see --help)", file=sys.stderr)
         raise SystemExit(BAD_INPUT)
 

@@ -30,8 +30,8 @@ class ScoringOptions:
     init: Literal["kaiming", "normal", "default"] = option("kaiming", "how weights are drawn")
     teacher: str = option("resnet56", "teacher network; rank.py --list names them")
     teacher_weights: str | None = option(None, "state dict of a trained teacher; random weights without it")
-    precision: Literal["float32", "bf16"] = option(
-        "float32", "of the networks' passes; bf16 is faster, and rounds to 3 digits"
+    precision: Literal["float32", "bf16", "float64"] = option(
+        "float32", "of the networks' passes; bf16 is faster, and rounds to 3 digits; float64 shows what float32 rounds"
     )
     device: str = option("auto", "auto, cpu, cuda or cuda:i")
     stack: int | str = option("auto", "candidates scored together: auto or a number; scores differ by rounding alone")
@@ -54,7 +54,8 @@ class RankingOptions(EngineOptions, ScoringOptions):
     """What is ranked, under which seeds, and where it is left."""
 
     proxy: str = option(
-        "diswot", "proxies to rank, separated by commas: names, wildcards, all, path/to/file.py:name, which is run"
+        "diswot",
+        "proxies to rank, separated by commas: names, wildcards, all, file.py:name, which is run; -name leaves out",
     )
     baselines: str = option("grad_norm,synflow,params,macs", "proxies always ranked beside them; '' for none")
     sample: int | str = option("auto", "how many candidates to sample by --seed; auto (200, or all there are) or all")

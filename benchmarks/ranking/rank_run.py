@@ -17,7 +17,8 @@ import pandas as pd
 
 import proxies
 from analysis.pictures import figures
-from analysis.rows.tables import markdown, number
+from analysis.rows.runs import subject
+from analysis.rows.tables import markdown, number, write_csv
 from benchmarks import spaces, truth
 from benchmarks.conditions import batches
 from benchmarks.output import record
@@ -30,7 +31,7 @@ from benchmarks.scoring.asked import scoring_job
 from benchmarks.scoring.engines import open_engine
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.scorer import Scorer
-from benchmarks.scoring.store import Store
+from benchmarks.scoring.store import Score, Store
 from benchmarks.truth import Truth
 from proxies import Combination, Proxy
 
@@ -55,37 +56,74 @@ def rank(options: RankingOptions) -> None:
             rows = scorer.shared(opened.rows(scored, advance), job, stand_ins)
     combinations = [one for one in chosen if isinstance(one, Combination)]
     rows += scorer.combined(rows, job, combinations)
+    if any(row.status == "undefined" for row in rows):
+        scorer.refuse_undefined(rows, [one.name for one in proxies.select(options.proxy)])
     names = [one.name for one in chosen]
+    seconds = time.perf_counter() - start
+    notes = noted(options, combinations, job, len(scored))
+    if table is None:
+        leave_scores(rows, names, job, options, out, notes)
+    else:
+        leave_ranking(rows, names, job, table, options, out, notes)
+    times = {"started": started.isoformat(), "scoring_seconds": seconds, "seconds": time.perf_counter() - start}
+    record.write_json({**conditions(options, job, table), **times}, out / "run.json")
+
+
+def noted(options: RankingOptions, combinations: Sequence[Combination], job: Job, scored: int) -> list[str]:
+    """What has to be known of how the scores came about."""
+    notes = []
+    if options.unique:
+        notes.append(f"--unique: {scored:,} scored, each for all cells that compute its function")
+    if combinations:
+        names = ", ".join(one.name for one in combinations)
+        notes.append(f"combined by ranks over these {len(job.archs):,} candidates, and defined for them alone: {names}")
+    return notes
+
+
+def leave_ranking(
+    rows: list[Score],
+    names: list[str],
+    job: Job,
+    table: Truth,
+    options: RankingOptions,
+    out: Path,
+    notes: Sequence[str],
+) -> None:
+    """Rank the scores against accuracies; write and print."""
     if table.vanilla:
-        rows += summary.vanilla_rows(job, table)
-        names.append(summary.VANILLA)
-    scoring_seconds = time.perf_counter() - start
+        rows, names = rows + summary.vanilla_rows(job, table), [*names, summary.VANILLA]
     scores = summary.scores_table(rows, job, table)
     rankings = summary.rankings(scores, names, job, options.target, table)
     summary.write_tables(scores, rankings, out)
     draw_figure(scores, rankings, job, options, out)
-    times = {"started": started.isoformat(), "scoring_seconds": scoring_seconds, "seconds": time.perf_counter() - start}
-    record.write_json({**conditions(options, job, table), **times}, out / "run.json")
-    notes = summary.notes(job, options.target, table, scores)
-    if options.unique:
-        notes.append(f"--unique: {len(scored):,} scored, each for all cells that compute its function")
-    if combinations:
-        notes.append(
-            f"combined by ranks over these {len(job.archs):,} candidates, and defined for them alone: "
-            + ", ".join(one.name for one in combinations)
-        )
-    show(summary.headline(rankings), notes, options, out)
+    wanted = "the gain by distillation" if options.target == "gain" else f"{options.target} accuracy"
+    notes = [*summary.notes(job, options.target, table, scores), *notes]
+    files = "scores.csv, ranking.csv, seconds.csv, ranking.png, ranking.pdf, run.json"
+    show(summary.headline(rankings), f"rank correlation with {wanted}", notes, files, options, out)
 
 
-def prepare(options: RankingOptions) -> tuple[Job, list[Proxy | Combination], Truth]:
-    """Everything that the options name, checked before anything is scored."""
+def leave_scores(
+    rows: list[Score], names: list[str], job: Job, options: RankingOptions, out: Path, notes: Sequence[str]
+) -> None:
+    """Write the scores, and print that there are no accuracies to rank them against."""
+    scores = summary.scores_table(rows, job, None)
+    write_csv(scores.drop(columns="seconds"), out / "scores.csv")
+    notes = [*summary.blind_notes(job, scores), *notes]
+    show(summary.blind_headline(scores, names), "scores", notes, "scores.csv, run.json", options, out)
+
+
+def prepare(options: RankingOptions) -> tuple[Job, list[Proxy | Combination], Truth | None]:
+    """Everything that the options name, checked before anything is scored; None for no accuracies."""
     space = spaces.find(options.space)
     batches.find_dataset(options.dataset)
     chosen = proxies.select(f"{options.proxy},{options.baselines}")
     if not chosen:
         raise ValueError("--proxy names no proxy; --list shows them")
     check_range("seeds", options.seeds, 1, MOST_SEEDS)
-    table = truth.load(options.truth, space, options.dataset, options.target)
+    blind = options.truth == "none" or (
+        options.truth == "auto" and truth.lacking(space, options.dataset, options.target)
+    )
+    table = None if blind else truth.load(options.truth, space, options.dataset, options.target)
     if options.archs is None:
         archs = selection.sampled(space, table, str(options.sample), options.seed)
     else:
@@ -140,7 +178,7 @@ def run_name(options: RankingOptions, candidates: int) -> str:
     return name if plain else f"{name[:LONGEST_NAME]}_{hashlib.sha256(repr(exact).encode()).hexdigest()[:6]}"
 
 
-def conditions(options: RankingOptions, job: Job, truth: Truth) -> dict[str, object]:
+def conditions(options: RankingOptions, job: Job, table: Truth | None) -> dict[str, object]:
     """What run.json says beside the times."""
     c = job.conditions
     digests = {seed: job.source.batch(c.batch_size, seed).digest for seed in job.seeds}
@@ -154,8 +192,8 @@ def conditions(options: RankingOptions, job: Job, truth: Truth) -> dict[str, obj
         "teacher": {"name": c.teacher, "weights": c.weights()},
         "draw": c.draw,
         "init": c.init,
-        "truth_source": truth.source,
-        "ceiling": truth.ceiling,
+        "truth_source": None if table is None else table.source,
+        "ceiling": None if table is None else table.ceiling,
         "device": record.device_name(c.device),
         **record.environment(),
     }
@@ -164,7 +202,7 @@ def conditions(options: RankingOptions, job: Job, truth: Truth) -> dict[str, obj
 def draw_figure(
     scores: pd.DataFrame, rankings: Sequence[Mapping[str, Any]], job: Job, options: RankingOptions, out: Path
 ) -> None:
-    """ranking.png and ranking.pdf: a panel for each proxy, of the first seed's scores."""
+    """ranking.png and ranking.pdf: a panel for each proxy, of the first seed's scores; of many the PDF has pages."""
     first = scores[scores["seed"] == job.seeds[0]]
     panels = {}
     for row in rankings:
@@ -173,17 +211,24 @@ def draw_figure(
         panels[row["proxy"]] = (own["score"].to_numpy(dtype=float), remark)
     truth = own["truth"].to_numpy(dtype=float)
     unit = "distillation gain, points" if options.target == "gain" else f"{options.target} accuracy, %"
-    figures.save_both(figures.score_against_truth(panels, truth, f"{unit}, {options.dataset}"), out, "ranking")
+    label, about = f"{unit}, {options.dataset}", subject(list(panels), options.proxy)
+    figures.save_both(figures.score_against_truth(panels, truth, label, about), out, "ranking")
 
 
-def show(headline: tuple[list[str], list[list[str]]], notes: list[str], options: RankingOptions, out: Path) -> None:
+def show(
+    headline: tuple[list[str], list[list[str]]],
+    what: str,
+    notes: Sequence[str],
+    files: str,
+    options: RankingOptions,
+    out: Path,
+) -> None:
     """Print the table, what has to be known beside it, and where everything lies."""
     headers, rows = headline
-    wanted = "the gain by distillation" if options.target == "gain" else f"{options.target} accuracy"
     if options.markdown:
         print(markdown(headers, rows, notes))
     else:
-        show_table(headers, rows, f"{options.space} on {options.dataset}: rank correlation with {wanted}")
+        show_table(headers, rows, f"{options.space} on {options.dataset}: {what}")
         print("\n".join(f"  {note}" for note in notes))
-        print(f"  written: {out}/scores.csv, ranking.csv, seconds.csv, ranking.png, ranking.pdf, run.json")
+        print(f"  written: {out}/{files}")
         print(f"  again: {typed()}")

@@ -22,13 +22,11 @@ from benchmarks.truth import Truth
 VANILLA = "vanilla accuracy"
 
 
-def scores_table(rows: Iterable[Score], job: Job, truth: Truth) -> pd.DataFrame:
-    """A row per (candidate, proxy, seed), with its index and its truth."""
+def scores_table(rows: Iterable[Score], job: Job, truth: Truth | None) -> pd.DataFrame:
+    """A row per (candidate, proxy, seed), with its index and its truth, which is missing where there is none."""
     table = pd.DataFrame(list(rows), columns=Score._fields)
     table.insert(2, "index", table["arch"].map({arch: job.space.index(arch) for arch in job.archs}))
-    if table["reason"].eq("").all():
-        table = table.drop(columns="reason")
-    table["truth"] = table["arch"].map(truth.accuracy)
+    table["truth"] = np.nan if truth is None else table["arch"].map(truth.accuracy)
     return table
 
 
@@ -102,12 +100,10 @@ def _headline_row(row: Mapping[str, Any]) -> list[str]:
 def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame) -> list[str]:
     """What a reader has to know beside the table, a line each."""
     c = job.conditions
-    seeds: Sequence[int] = job.seeds
-    spread = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}, mean ± sd over seeds"
     size = len(job.archs)
     lines = [
         f"truth: {truth.source}; target {target}; {size:,} of {len(job.space):,} candidates of {job.space.name}",
-        f"batch: {c.batch_size} x {job.source.name}; {spread}; {c.told()}",
+        f"batch: {c.batch_size} x {job.source.name}; {_seeds(job)}; {c.told()}",
     ]
     if size == len(job.space):
         lines.append("interval: none, the whole space was scored")
@@ -120,13 +116,53 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame) -> list[str
     if truth.ceiling is not None:
         lines.append(f"ceiling: {truth.ceiling}")
     lines += [f"{name}: n/a, its scores are equal or differ by rounding alone" for name in _tied(scores)]
+    return lines + failures(scores)
+
+
+def _seeds(job: Job) -> str:
+    seeds: Sequence[int] = job.seeds
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}, mean ± sd over seeds"
+
+
+def blind_headline(scores: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Where there are no accuracies: for each proxy how many scores there are, and what one costs."""
+    rows = []
+    for name in names:
+        own = scores[scores["proxy"] == name]
+        ok = own["status"].eq("ok")
+        rows.append([name, f"{ok.sum():,}", f"{(~ok).sum():,}", number(1000 * own.loc[ok, "seconds"].median(), 1)])
+    return ["proxy", "scores", "failed", "ms/arch"], rows
+
+
+def blind_notes(job: Job, scores: pd.DataFrame) -> list[str]:
+    """What a reader has to know of scores without accuracies."""
+    c = job.conditions
+    return [
+        "nothing to rank against: no accuracies of these candidates; give yours as --truth FILE.csv (columns arch or "
+        "index, and accuracy)",
+        f"{len(job.archs):,} of {len(job.space):,} candidates of {job.space.name}",
+        f"batch: {c.batch_size} x {job.source.name}; {_seeds(job)}; {c.told()}",
+        *failures(scores),
+    ]
+
+
+def failures(scores: pd.DataFrame) -> list[str]:
+    """How many scores failed and how, and why what is undefined is."""
     failed = scores.loc[scores["status"].ne("ok"), "status"].value_counts()
-    if len(failed):
-        counted = ", ".join(f"{count} {status}" for status, count in failed.items())
-        lines.append(f"failed scores rank last: {counted}")
-    if "reason" in scores:
-        why = scores[scores["status"].eq("undefined")].groupby("reason", observed=True)["proxy"].unique()
-        lines += [f"undefined ({', '.join(names)}): {reason}" for reason, names in why.items()]
+    if not len(failed):
+        return []
+    counted = ", ".join(f"{count} {status}" for status, count in failed.items())
+    return [f"failed scores rank last: {counted}", *reasons(scores)]
+
+
+def reasons(scores: pd.DataFrame) -> list[str]:
+    """For each proxy that is undefined for some candidates, for how many, and why; of several reasons the usual one."""
+    lines = []
+    for proxy, own in scores.groupby("proxy", sort=False):
+        why = own.loc[own["status"].eq("undefined"), "reason"]
+        if len(why):
+            usual = why.value_counts().index[0]
+            lines.append(f"{proxy} is undefined for {len(why):,} of {len(own):,}: {usual}")
     return lines
 
 

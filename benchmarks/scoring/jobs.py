@@ -18,7 +18,7 @@ from benchmarks.spaces import Space
 from benchmarks.spaces.modules import ModuleSpace
 from proxies import Proxy
 
-Precision = Literal["float32", "bf16"]
+Precision = Literal["float32", "bf16", "float64"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # The source that a score depends on, from there.

@@ -87,7 +87,9 @@ class Scorer:
                 if len(task.archs) > 1:
                     again += [task._replace(archs=(arch,)) for arch in task.archs]
                     continue
-                self._add(failed(self.job, task, "error"))  # for this run alone: another time the worker may live
+                self._add(
+                    failed(self.job, task, "error", fresh.reason)
+                )  # for this run alone: another time the worker may live
             else:
                 self._add(fresh)
                 self._unwritten += [row for row in fresh if row.status != "oom"]  # another time there may be memory
@@ -146,13 +148,19 @@ def shared(rows: Sequence[Score], job: Job, stand_ins: Mapping[str, str]) -> lis
 def combined(rows: Sequence[Score], job: Job, combinations: Sequence[Combination]) -> list[Score]:
     """Rows of combinations: ranks of their parts' rows over the candidates of the job, seed by seed.
 
-    They cost what their parts cost, and are never stored: another cohort gives other scores.
+    They cost what their parts cost, and are never stored: another cohort gives other scores. A combination is undefined
+    where one of its parts is for all candidates.
     """
     by_part = {(row.seed, row.proxy, row.arch): row for row in rows}
     found = []
     for seed in job.seeds:
         for one in combinations:
             parts = [[by_part[seed, part, arch] for arch in job.archs] for part in one.parts]
+            lacking = next((part for part in parts if all(row.status == "undefined" for row in part)), None)
+            if lacking is not None:
+                reason = f"{lacking[0].proxy}: {lacking[0].reason}"
+                found += failed(job, Task(seed, tuple(job.archs), (one.name,)), "undefined", reason)
+                continue
             scores = np.array([[row.score for row in part] for part in parts])
             ok = np.array([[row.status == "ok" for row in part] for part in parts])
             values = one.combine(torch.from_numpy(to_be_ranked(scores, ok))).tolist()
@@ -162,3 +170,14 @@ def combined(rows: Sequence[Score], job: Job, combinations: Sequence[Combination
                 for arch, value, cost in zip(job.archs, values, costs, strict=True)
             ]
     return found
+
+
+def refuse_undefined(rows: Sequence[Score], names: Sequence[str]) -> None:
+    """Raises ValueError where none of the proxies of these names has a score that is defined, with the reason of each.
+
+    One that has lets the others be: theirs stay rows with a reason.
+    """
+    first = {name: next(row for row in rows if row.proxy == name) for name in names}
+    if first and all(row.status == "undefined" for row in rows if row.proxy in first):
+        told = [f"{name} is undefined for {row.arch}: {row.reason}" for name, row in first.items()]
+        raise ValueError("; ".join(told))

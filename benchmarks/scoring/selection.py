@@ -14,19 +14,22 @@ from benchmarks.truth import Truth
 USUAL = 200  # candidates in a sample
 
 
-def sampled(space: Space, truth: Truth, sample: str, seed: int) -> list[str]:
-    """A uniform sample of the candidates that the truth covers; a larger one begins with the smaller.
+def sampled(space: Space, truth: Truth | None, sample: str, seed: int) -> list[str]:
+    """A uniform sample of the candidates that the truth covers, without one of all; a larger begins with the smaller.
 
     Raises ValueError unless `sample` is `all`, `auto` (200, or all of fewer), or a number that can be had.
     """
-    known = sorted(truth.accuracy, key=space.index)
-    covered = [known[place] for place in generator(seed, "sample").permutation(len(known))]
-    if sample in ("all", "auto"):
-        return covered if sample == "all" else covered[:USUAL]
+    there = len(space) if truth is None else len(truth.accuracy)
     number = int(sample) if sample.isascii() and sample.isdecimal() and len(sample) < 10 else 0
-    if not 1 <= number <= len(covered):
-        raise ValueError(f"--sample {sample}: 1 to {len(covered)} (the candidates with a known accuracy), auto or all")
-    return covered[:number]
+    number = {"all": there, "auto": min(USUAL, there)}.get(sample, number)
+    if not 1 <= number <= there or number > LISTABLE:
+        what = "the candidates of the space" if truth is None else "the candidates with a known accuracy"
+        raise ValueError(f"--sample {sample}: 1 to {min(there, LISTABLE)} ({what}), auto or all")
+    random = generator(seed, "sample")
+    if truth is None:
+        return space.sample(number, random)
+    known = sorted(truth.accuracy, key=space.index)
+    return [known[place] for place in random.permutation(there)[:number]]
 
 
 def stand_ins(space: Space, archs: Sequence[str]) -> dict[str, str]:
@@ -40,7 +43,7 @@ def stand_ins(space: Space, archs: Sequence[str]) -> dict[str, str]:
     return {arch: first[space.function_class(arch)] for arch in archs}
 
 
-def listed(space: Space, truth: Truth, path: Path) -> list[str]:
+def listed(space: Space, truth: Truth | None, path: Path) -> list[str]:
     """The candidates of a file, one a line; blank lines and what follows a # are left out.
 
     Raises ValueError naming the line that is no candidate, stands there twice, or has no known accuracy.
@@ -61,7 +64,7 @@ def listed(space: Space, truth: Truth, path: Path) -> list[str]:
             raise ValueError(f"--archs {path}, line {number}: {error}") from None
         if arch in archs:
             raise ValueError(f"--archs {path}, line {number}: the candidate of line {archs[arch]} again")
-        if arch not in truth.accuracy:
+        if truth is not None and arch not in truth.accuracy:
             raise ValueError(f"--archs {path}, line {number}: the truth ({truth.source}) has no accuracy for {arch}")
         archs[arch] = number
     if not archs:

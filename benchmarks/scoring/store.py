@@ -10,39 +10,49 @@ import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 
-VERSION = 1
+VERSION = 2
 
 _TABLES = """
 CREATE TABLE conditions (id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE scores (
     conditions TEXT NOT NULL REFERENCES conditions (id),
     space TEXT NOT NULL, arch TEXT NOT NULL, proxy TEXT NOT NULL, seed INTEGER NOT NULL,
-    score REAL, status TEXT NOT NULL, seconds REAL NOT NULL,
+    score REAL, status TEXT NOT NULL, seconds REAL NOT NULL, reason TEXT NOT NULL,
     PRIMARY KEY (conditions, space, proxy, seed, arch)
 ) WITHOUT ROWID;
 """
 
 
-_COLUMNS = "conditions, space, arch, proxy, seed, score, status, seconds"
-_INSERT = f"INSERT OR IGNORE INTO scores ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = "conditions, space, arch, proxy, seed, score, status, seconds, reason"
+_INSERT = f"INSERT OR IGNORE INTO scores ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 STATUSES = ("ok", "nan", "inf", "undefined", "oom", "error")
 PATIENCE = 60  # seconds that a process waits for others
 AGREES = 1e-3  # relative: what another machine's rounding can make of a score
 
+
 # What sqlite_master says of them: a store with more, such as a trigger or a view, is not one that this program made.
-_LAYOUT = sorted((sql.split()[2], "table", sql) for statement in _TABLES.split(";") if (sql := statement.strip()))
+def _layout(tables: str) -> list[tuple[str, str, str]]:
+    return sorted((sql.split()[2], "table", sql) for statement in tables.split(";") if (sql := statement.strip()))
+
+
+# Version 1 had no reasons. A store of it becomes one of version 2 when it is opened, with all that it holds.
+_OLD_TABLES = _TABLES.replace(", reason TEXT NOT NULL", "")
+_RENEWED = (
+    *("ALTER TABLE scores RENAME TO old", _TABLES.split(";")[1], "INSERT INTO scores SELECT *, '' FROM old"),
+    "DROP TABLE old",
+)
 
 
 class Score(NamedTuple):
-    """One row: status is one of STATUSES; seconds are those of the proxy alone for one candidate.
+    """One row: status is ok, nan, inf, undefined, oom or error; seconds are those of the proxy alone for one candidate.
 
-    `reason` says what an undefined score's network lacks; it is stored behind the status.
+    `reason` says why a proxy is undefined for a candidate, or what the error was.
     """
 
     space: str
@@ -53,20 +63,6 @@ class Score(NamedTuple):
     status: str
     seconds: float
     reason: str = ""
-
-    @property
-    def stored(self) -> tuple[object, ...]:
-        """As it is kept: NULL stands for NaN, and the reason behind the status."""
-        status = f"{self.status}: {self.reason}" if self.reason else self.status
-        score = None if math.isnan(self.score) else self.score
-        return (*self[:4], score, status, self.seconds)
-
-
-def _score(row: Sequence[Any]) -> Score:
-    """A row as `stored` left it."""
-    space, arch, proxy, seed, score, stored, seconds = row
-    status, _, reason = stored.partition(": ") if isinstance(stored, str) else (stored, "", "")
-    return Score(space, arch, proxy, seed, score, status, seconds, reason)
 
 
 class Merged(NamedTuple):
@@ -109,7 +105,7 @@ class Store:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         self._connection.execute("COMMIT")
-        if version not in (0, VERSION):
+        if version not in (0, 1, VERSION):
             raise ValueError(
                 f"store {self.path} is of version {version}, this program writes {VERSION}: update the program, "
                 "or name another file by --store; nothing was changed"
@@ -122,12 +118,13 @@ class Store:
         if self._connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("its check failed")
         with self._transaction():
-            if self._connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _TABLES.split(";"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {VERSION}")
-            elif sorted(self._connection.execute("SELECT name, type, sql FROM sqlite_master")) != _LAYOUT:
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            layout = _layout(_OLD_TABLES if version == 1 else _TABLES)
+            if version and sorted(self._connection.execute("SELECT name, type, sql FROM sqlite_master")) != layout:
                 raise ValueError(f"store {self.path} has other tables than a store; name another file by --store")
+            for statement in {0: _TABLES.split(";"), 1: _RENEWED}.get(version, ()):
+                self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def _journal_ahead(self) -> None:
         """Write-ahead journal: readers and a writer side by side. SQLite does not wait for others that switch to it."""
@@ -162,7 +159,10 @@ class Store:
 
     def add(self, conditions: str, scores: Iterable[Score]) -> None:
         """Write scores in one transaction. One that is there already stays as it is."""
-        rows = [(conditions, *score.stored) for score in scores]
+        rows = [
+            (conditions, *(None if value != value else value for value in score))  # NULL stands for NaN
+            for score in scores
+        ]
         with self._transaction():
             self._connection.executemany(_INSERT, rows)
 
@@ -180,7 +180,7 @@ class Store:
             for row in other._connection.execute("SELECT id, json FROM conditions"):
                 self._connection.execute("INSERT OR IGNORE INTO conditions VALUES (?, ?)", row)
             for row in other._rows(f"SELECT {_COLUMNS} FROM scores"):
-                other._check(_score(row[1:]))
+                other._check(Score(*row[1:]))
                 total += 1
                 added = self._connection.execute(_INSERT, row).rowcount
                 new += added
@@ -189,7 +189,7 @@ class Store:
 
     def _agrees(self, row: tuple[Any, ...]) -> bool:
         """Whether the score that is here is that of the row, rounding aside."""
-        conditions, space, arch, proxy, seed, score, status, _ = row
+        conditions, space, arch, proxy, seed, score, status, *_ = row
         key = (conditions, space, proxy, seed, arch)
         here = self._connection.execute(
             "SELECT score, status FROM scores WHERE (conditions, space, proxy, seed, arch) = (?, ?, ?, ?, ?)", key
@@ -202,12 +202,12 @@ class Store:
         """What is stored for some proxies and a seed under these conditions, by proxy and arch."""
         for proxy in proxies:
             found = self._rows(
-                "SELECT space, arch, proxy, seed, score, status, seconds FROM scores "
+                "SELECT space, arch, proxy, seed, score, status, seconds, reason FROM scores "
                 "WHERE conditions = ? AND space = ? AND proxy = ? AND seed = ?",
                 (conditions, space, proxy, seed),
             )
             for row in found:
-                score = _score(row)
+                score = Score(*row)
                 self._check(score)
                 yield score._replace(score=math.nan) if score.score is None else score
 
@@ -223,6 +223,8 @@ class Store:
         """Raises ValueError for a row that this program has not written."""
         if not isinstance(row.score, float | None) or not isinstance(row.seconds, float):
             raise self._strange(row, "no number")
+        if not isinstance(row.reason, str):
+            raise self._strange(row, "without a reason that is text")
         finite = row.score is not None and math.isfinite(row.score)
         if row.status not in STATUSES or (row.status == "ok" and not finite) or not 0 <= row.seconds < math.inf:
             raise self._strange(row, f"{row.score}, status {row.status!r:.20}, {row.seconds} s")

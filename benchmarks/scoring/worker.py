@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from benchmarks.conditions import teachers
 from benchmarks.conditions.drawing import AsIs, Drawing, Init
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
 from proxies import Proxy
-from proxies.probing.network import Undefined
 from proxies.probing.probe import Probe
 
 FIRST_ON_GPU = 8  # candidates, by whose memory the size of stacks is measured
@@ -58,7 +58,10 @@ class SeedRun:
         self.seed = seed
         conditions = job.conditions
         batch = job.source.batch(conditions.batch_size, seed)
+        self.exact = conditions.precision == "float64"
         self.images, self.labels = batch.images.to(conditions.device), batch.labels.to(conditions.device)
+        if self.exact:
+            self.images = self.images.double()
         self.drawing = Drawing(seed, conditions.draw, conditions.init, conditions.device)
         self.plan: frozenset[str] = frozenset()
         self.fits = job.stack or (None if self.images.is_cuda else 1)
@@ -67,14 +70,15 @@ class SeedRun:
     def _teacher(self) -> Probe:
         conditions, own = self.job.conditions, self.job.teacher
         if own is not None:
-            module = own.network([own.arch(0)], self.job.source.dataset.classes, self.images)
+            module = own.network([own.arch(0)], self.job.source.dataset.classes, self.images.float())
             init: Init | AsIs = conditions.init if conditions.init in ("own", "trained") else "own"
             drawing = Drawing(self.seed, conditions.draw, init, conditions.device)
-            return Probe(module, drawing.teacher(module), self.images, self.labels)
+            weights = drawing.teacher(module)
+            return Probe(module, weights.double() if self.exact else weights, self.images, self.labels)
         network = teachers.build(conditions.teacher, conditions.dataset, *self.job.source.dataset)
         weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
         images = self.images.expand(-1, 3, -1, -1) if self.images.shape[1] == 1 else self.images  # it sees colours
-        return Probe(network, weights, images, self.labels)
+        return Probe(network, weights.double() if self.exact else weights, images, self.labels)
 
     def rows(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
         """The rows of candidates of one shape, in stacks that fit into memory."""
@@ -89,8 +93,6 @@ class SeedRun:
                     self.fits = len(stack) // 2
                     continue
                 rows += failed(self.job, Task(self.seed, tuple(stack), tuple(p.name for p in proxies)), "oom")
-            except torch.linalg.LinAlgError:  # of one candidate: find it, and let the others be
-                rows += [row for arch in stack for row in self._stack([arch], proxies)]
             done += len(stack)
         return rows
 
@@ -110,8 +112,10 @@ class SeedRun:
 
     def probe(self, archs: Sequence[str], plan: frozenset[str]) -> Probe:
         """The probe of some candidates as one stack, with their weights drawn; `plan` as in Probe."""
-        network = self.job.space.network(archs, self.job.source.dataset.classes, self.images)
+        network = self.job.space.network(archs, self.job.source.dataset.classes, self.images.float())
         weights = self.drawing.candidates(network, archs)
+        if self.exact:
+            weights = weights.double()
         return Probe(
             network, weights, self.images, self.labels, teacher=self.teacher, noise=self.drawing.noise, plan=plan
         )
@@ -120,19 +124,42 @@ class SeedRun:
         probe = self.probe(archs, self.plan)
         rows = []
         for proxy in proxies:
-            values, status, seconds, reason = _scores(probe, proxy)
-            rows += [
-                Score(self.job.space.name, arch, proxy.name, self.seed, values[i], status[i], seconds, reason)
-                for i, arch in enumerate(archs)
-            ]
+            try:
+                values, seconds = probe.score(proxy)
+            except torch.OutOfMemoryError as error:
+                if len(archs) > 1:
+                    raise
+                rows += self._failed(archs, proxy, "oom", error)
+            except (ValueError, torch.linalg.LinAlgError) as error:
+                if len(archs) == 1:
+                    status = "undefined" if isinstance(error, ValueError) else "error"
+                    rows += self._failed(archs, proxy, status, error)
+                else:  # of one candidate, perhaps: find it, and let the others be
+                    rows += [row for arch in archs for row in self._stack([arch], [proxy])]
+            else:
+                rows += self._rows(archs, proxy, values, seconds)
         self.plan |= probe.asked
         return rows
 
+    def _rows(self, archs: Sequence[str], proxy: Proxy, scores: Tensor, seconds: float) -> list[Score]:
+        """Scores [A] as rows; seconds are those of the stack."""
+        # -0.0 becomes 0.0: SQLite keeps no sign of zero, and a row must not change by a resume
+        values = (scores + 0.0).tolist()
+        status = ["nan" if math.isnan(value) else "inf" if math.isinf(value) else "ok" for value in values]
+        return [
+            Score(self.job.space.name, arch, proxy.name, self.seed, values[i], status[i], seconds / len(archs))
+            for i, arch in enumerate(archs)
+        ]
 
-def failed(job: Job, task: Task, status: str) -> list[Score]:
+    def _failed(self, archs: Sequence[str], proxy: Proxy, status: str, error: Exception) -> list[Score]:
+        reason = " ".join(str(error).split()) if status != "oom" else ""  # which says how much memory is left just now
+        return failed(self.job, Task(self.seed, tuple(archs), (proxy.name,)), status, reason)
+
+
+def failed(job: Job, task: Task, status: str, reason: str = "") -> list[Score]:
     """Rows of a task that has no scores."""
     return [
-        Score(job.space.name, arch, name, task.seed, math.nan, status, 0.0)
+        Score(job.space.name, arch, name, task.seed, math.nan, status, 0.0, reason)
         for arch in task.archs
         for name in task.proxies
     ]
@@ -142,23 +169,3 @@ def fitting(free: float, each: float) -> int:
     """How many candidates of `each` bytes fit into `free` bytes, as a power of two: few stack sizes, few roundings."""
     most = max(1, int(SHARE * free / max(each, 1)))
     return 1 << (most.bit_length() - 1)
-
-
-def _scores(probe: Probe, proxy: Proxy) -> tuple[list[float], list[str], float, str]:
-    """Scores, their status, seconds a candidate, and why they are undefined.
-
-    A failing stack of one gets a status, a larger one raises.
-    """
-    candidates = probe.network.candidates
-    try:
-        scores, seconds = probe.score(proxy)
-    except Undefined as error:
-        return [math.nan] * candidates, ["undefined"] * candidates, 0.0, str(error)
-    except (torch.OutOfMemoryError, torch.linalg.LinAlgError) as error:
-        if candidates > 1:
-            raise
-        return [math.nan], ["oom" if isinstance(error, torch.OutOfMemoryError) else "error"], 0.0, ""
-    # -0.0 becomes 0.0: SQLite keeps no sign of zero, and a row must not change by a resume
-    values = (scores + 0.0).tolist()
-    status = ["nan" if math.isnan(value) else "inf" if math.isinf(value) else "ok" for value in values]
-    return values, status, seconds / candidates, ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.reading.naming import meant
 from benchmarks.spaces.modules import Listed, ModuleSpace
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.plainnet import S2
@@ -21,10 +22,11 @@ def find(name: str) -> Space:
 
     Raises ValueError, naming the spaces there are, or what the class lacks.
     """
-    if ".py:" in name:
+    if name.endswith(".py") or ".py:" in name:
         return _from_file(name)
     if name not in SPACES:
-        raise ValueError(f"no space is called {name!r}; there are: {', '.join(SPACES)}, or path/to/file.py:Name")
+        known = f"{', '.join(SPACES)}, or path/to/file.py:Name"
+        raise ValueError(f"no space is called {name!r}; there are: {known}{meant(name, SPACES)}")
     return SPACES[name]()
 
 
@@ -45,7 +47,7 @@ def recorded(name: str, where: str, named: str | None = None) -> Space:
 
 
 def _from_file(text: str) -> Space:
-    kind, digest = load(text, "--space")
+    kind, digest = load(text, "--space", "class")
     if isinstance(kind, dict):
         listed = Listed(kind, f"{Path(text).name}")
         listed.version = digest

@@ -48,14 +48,18 @@ class NasBench201(Space):
         return _indices()[arch]
 
     def parse(self, text: str) -> str:
-        """The official string of a string, an index or a six-tuple such as (4,3,3,3,2,3)."""
+        """The official string of a string, an index or a six-tuple such as (4,3,3,3,2,3).
+
+        A string's edges may stand in another order within a node: each says where it comes from.
+        """
         text = text.strip()
         if text.isascii() and text.isdecimal():
             return self.arch(int(text) if len(text) < 10 else len(self))
         if text.startswith("(") and text.endswith(")"):
             return self.from_tuple(_six_numbers(text))
-        if text in _indices():
-            return text
+        ordered = _in_order(text)
+        if ordered in _indices():
+            return ordered
         raise ValueError(
             f"{text[:80]!r} is no NAS-Bench-201 cell: write |op~0|+|op~0|op~1|+|op~0|op~1|op~2| with op one of "
             f"{', '.join(OPERATIONS)}, or an index 0..{len(self) - 1}, or a six-tuple of 0..4"
@@ -115,6 +119,12 @@ def _cells() -> tuple[str, ...]:
 @cache
 def _indices() -> dict[str, int]:
     return {cell: index for index, cell in enumerate(_cells())}
+
+
+def _in_order(text: str) -> str:
+    """A cell's string with the edges of each node by their source."""
+    nodes = [sorted(node.strip("|").split("|"), key=lambda edge: edge.rpartition("~")[2]) for node in text.split("+")]
+    return "+".join(f"|{'|'.join(node)}|" for node in nodes)
 
 
 def _term(operation: str, source: str) -> str:

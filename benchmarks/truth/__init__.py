@@ -2,6 +2,6 @@
 
 from benchmarks.truth.accuracies import TARGETS, Target, Truth
 from benchmarks.truth.official import cache_folder
-from benchmarks.truth.tables import CEILING, TRUTHS, another, load, others
+from benchmarks.truth.tables import CEILING, TRUTHS, another, lacking, load, others
 
-__all__ = ["CEILING", "TARGETS", "TRUTHS", "Target", "Truth", "another", "cache_folder", "load", "others"]
+__all__ = ["CEILING", "TARGETS", "TRUTHS", "Target", "Truth", "another", "cache_folder", "lacking", "load", "others"]

@@ -173,10 +173,22 @@ def select(name: str, dataset: str, folder: Path) -> Column:
     over = (
         f"mean over seeds {', '.join(one.removeprefix(prefix) for one in chosen)}" if seed is None else f"seed {seed}"
     )
+    over += _how_many(table[chosen])
     source = (
         f"NAS-Bench-201 ({note.source}; {dataset} {split}, {epochs} epochs, {over}; table sha256 {note.sha256[:12]})"
     )
     return Column({str(arch): float(value) for arch, value in accuracy.items()}, source, noise_ceiling(table[seeds]))
+
+
+def _how_many(accuracies: pd.DataFrame) -> str:
+    """How many cells lack a seed; of a mean, how many cells have how many of the seeds."""
+    counts = accuracies.notna().sum(axis=1)
+    lacking = int((counts == 0).sum())
+    told = f"; {lacking:,} of {len(counts):,} imported cells lack it" if lacking else ""
+    if accuracies.shape[1] > 1:
+        by_number = counts[counts > 0].value_counts().sort_index(ascending=False)
+        told += "; " + ", ".join(f"{number:,} cells have {seeds}" for seeds, number in by_number.items())
+    return told
 
 
 def noise_ceiling(accuracies: pd.DataFrame) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.reading.limits import check_size, shown
@@ -43,6 +44,7 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
         if {"arch", "index"} <= set(columns) and entry["index"] != str(space.index(arch)):
             raise ValueError(f"--truth {path}, line {line}: arch and index name different candidates")
         found[arch] = {v: _number(entry[v], f"--truth {path}, line {line}, column {v}") for v in values}
+    _refuse_fractions(path, found)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     name = shown(path.name)
     source = f"{name} (column {values[0]}, sha256 {digest})"
@@ -51,6 +53,14 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
         gain = {arch: row["distilled"] - row["vanilla"] for arch, row in found.items()}
         return Truth(gain, f"{name} (distilled - vanilla, sha256 {digest})", vanilla)
     return Truth({arch: row[values[0]] for arch, row in found.items()}, source, vanilla)
+
+
+def _refuse_fractions(path: Path, found: Mapping[str, Mapping[str, float]]) -> None:
+    """Raises ValueError where no accuracy is above 1."""
+    if all(value <= 1 for row in found.values() for value in row.values()):
+        columns = " and ".join(next(iter(found.values())))
+        what = f"no accuracy above 1 in {columns}: are these fractions?"
+        raise ValueError(f"--truth {path}: {what} Accuracies are read in percent: multiply them by 100")
 
 
 def _csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.reading.naming import meant
 from benchmarks.spaces import Space
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.truth import imported, official
@@ -48,12 +49,14 @@ class Table:
 def load(name: str, space: Space, dataset: str, target: str) -> Truth:
     """The table that `--truth` names. Raises ValueError, saying how to get one, where there is none."""
     if target not in TARGETS:
-        raise ValueError(f"no target is called {target!r}; there are: {', '.join(TARGETS)}")
+        known = ", ".join(TARGETS)
+        raise ValueError(f"no target is called {target!r}; there are: {known}{meant(target, TARGETS)}")
     if name.startswith(f"{NasBench201.name}:"):
         return from_import(name, space, dataset, target)
     if name not in (*TABLES, "auto"):
         if not Path(name).exists():
-            raise ValueError(f"--truth {name}: No such file or directory (it takes {', '.join(TRUTHS)})")
+            near = meant(name, (*TABLES, "auto"))
+            raise ValueError(f"--truth {name}: No such file or directory (it takes {', '.join(TRUTHS)}){near}")
         return from_csv(Path(name), space, target)
     fitting = [one for one, table in TABLES.items() if table.covers(space.name, dataset, target)]
     usual = [one for one in fitting if TABLES[one].usual]
@@ -66,6 +69,15 @@ def load(name: str, space: Space, dataset: str, target: str) -> Truth:
         f"there is no table of {target} accuracies for {space.name} on {dataset}: give your own as --truth FILE.csv "
         f"(columns arch or index, and {columns})"
     )
+
+
+def lacking(space: Space, dataset: str, target: str) -> bool:
+    """Whether accuracies are known to nobody here: no table, fetched or not, is of the space and data set.
+
+    False where another target is asked for than the usual one: who wants that has a table in mind.
+    """
+    known = any(table.space == space.name and dataset in table.datasets for table in TABLES.values())
+    return target == TARGETS[0] and not known
 
 
 def others(space: Space, dataset: str, target: str) -> dict[str, Truth]:
@@ -140,4 +152,5 @@ TRUTHS["nasbench201:SPLIT"] = (
     "NAS-Bench-201's own file, vanilla: SPLIT x-valid, x-test or ori-test; then :12 or :200, then :SEED, if wanted; "
     "benchmarks/data.py import"
 )
+TRUTHS["none"] = "no accuracies: rank.py scores the candidates, and ranks nothing"
 TRUTHS["PATH"] = "a CSV with a column arch or index, and a column accuracy (or vanilla, distilled; gain needs both)"

@@ -74,8 +74,8 @@ def crd_loss(positive: Tensor, negative: Tensor, images: int) -> Tensor:
 def dist_loss(student: Tensor, teacher: Tensor, tau: float = 1.0) -> Tensor:
     """DIST (Huang et al., NeurIPS 2022): 1 - Pearson between rows, and between columns, of the probabilities.
 
-    tau^2 times it, with the logits divided by tau: 1 for ImageNet, 4 for CIFAR in the authors' recipes. They add 1e-8 to
-    the product of two norms, which tells where the teacher is all but sure of every image.
+    tau^2 times it, with the logits divided by tau: 1 for ImageNet, 4 for CIFAR in the authors' recipes. They add 1e-8
+    to the product of two norms, which tells where a network is all but sure of every image.
     """
     refuse_unequal(student, teacher, 2, "logits")
     own, other = (student / tau).softmax(-1), (teacher / tau).softmax(-1)

@@ -17,6 +17,7 @@ from proxies.probing.passes import NEEDS, Measured, Passes
 from proxies.probing.quantities import quantity
 
 ALONE = frozenset({"gradients"})  # what a pass over a part of the batch is for
+ROUNDING = 1e-12  # of float64, after all that a gradient goes through
 
 
 class Perturbed(NamedTuple):
@@ -82,18 +83,18 @@ class OwnPasses(Passes):
 
     @quantity
     def sign_sums(self) -> list[Measured]:
-        """Over the images, each a batch of its own, the sum of the signs of the loss's gradients."""
+        """Over the images, each a batch of its own, the sum of the signs of the loss's gradients, in float64.
+
+        A gradient that is nothing but rounding has no sign: all of a layer's may be, such as those in front of a
+        normalisation whose output is averaged over its positions.
+        """
         total: list[Measured] = []
         for image in range(len(self.labels)):
-            one = self._loss_gradients_of(slice(image, image + 1))
-            signs = [item._replace(gradient=item.gradient.sign()) for item in one]
+            one = self._exact(slice(image, image + 1)).gradients
+            signs = [item._replace(gradient=_clear_sign(item.gradient)) for item in one]
             pairs = zip(total, signs, strict=True) if total else ()
             total = [old._replace(gradient=old.gradient + new.gradient) for old, new in pairs] or signs
         return total
-
-    def _loss_gradients_of(self, part: slice) -> list[Measured]:
-        """Loss gradients of a part of the batch."""
-        return Passes(self.network, self.weights, self.images[part], self.labels[part], plan=ALONE).gradients
 
     @quantity
     def label_shares(self) -> list[ImageShares]:
@@ -114,8 +115,8 @@ class OwnPasses(Passes):
 
     @quantity
     def few_relus(self) -> list[Tap]:
-        """What each ReLU gets from the first 16 images alone."""
-        return self._watched(self.images[:16], "relu")
+        """What each ReLU gets from the first 16 images alone. Raises ValueError for a network that has none."""
+        return self._of_all(self._watched(self.images[:16], "relu"), "ReLU")
 
     @quantity
     def maps(self) -> list[Tap]:
@@ -161,6 +162,15 @@ class OwnPasses(Passes):
         return [*found, Sensitivity(self.network.head.members, head.detach())]
 
 
+def _clear_sign(gradient: Tensor) -> Tensor:
+    """Signs of the loss's gradients by a layer's weights, [a, *shape] in float64; 0 for what is rounding alone.
+
+    That is little beside the layer's largest, or beside 1, the size of the loss's gradient by a logit.
+    """
+    largest = gradient.abs().flatten(1).amax(1).clamp_min(1).view(-1, *[1] * (gradient.ndim - 1))
+    return torch.where(gradient.abs() > ROUNDING * largest, gradient.sign(), 0.0)
+
+
 def _by_image(tap: Tap, gradient: Tensor) -> ImageShares:
     """A convolution's weight gradient, image by image: one convolution with the images as further groups."""
     assert tap.layer is not None
@@ -181,8 +191,11 @@ def _at_first_weight(tap: Tap, by_class: Sequence[Tensor]) -> Sensitivity:
     """Gradients by the weight [0, 0, middle, middle]: the gradient by the first map, times the input it looks at."""
     assert tap.layer is not None
     assert tap.before is not None
-    step = tap.layer.stride
-    seen = by_member(tap.before, tap.before.shape[1] // tap.layer.shape[1])[:, :, 0, ::step, ::step].detach()
-    members = len(tap.members)
+    step, members = tap.layer.stride, len(tap.members)
+    groups = (
+        tap.before.shape[1] // tap.layer.shape[1]
+    )  # over all members; fewer than these where they share their input
+    inputs = by_member(tap.before, members if groups >= members else 1)
+    seen = inputs[:, :, 0, ::step, ::step].detach()
     values = [(by_member(gradient, members)[:, :, 0] * seen).sum((-2, -1)) for gradient in by_class]
     return Sensitivity(tap.members, torch.stack(values, -1))

@@ -223,15 +223,19 @@ class Passes(Quantities):
 
     @quantity
     def blocks(self) -> list[Tap]:
-        """What the stem and each block give, in order."""
-        return [tap._replace(value=tap.value.detach()) for tap in self._forward(NEEDS["blocks"]).taps.of("block")]
+        """What the stem and each block give, in order. Raises ValueError for a network that names none."""
+        found = self._of_all(self._forward(NEEDS["blocks"]).taps.of("block"), "block")
+        return [tap._replace(value=tap.value.detach()) for tap in found]
 
     @quantity
     def transport(self) -> list[tuple[Tap, Tensor, Tensor]]:
-        """For each block a random vector of +-1 at its output and what it becomes at its input, by one step back."""
+        """For each block a random vector of +-1 at its output and what it becomes at its input, by one step back.
+
+        Raises ValueError for a network that names no block.
+        """
         found = []
         blocks = [tap for tap in self._forward(NEEDS["transport"]).taps.of("block") if tap.before is not None]
-        for tap in blocks:
+        for tap in self._of_all(blocks, "block"):
             assert tap.before is not None
             shape = (tap.value.shape[0], tap.value.shape[1] // len(tap.members), *tap.value.shape[2:])
             signs = self.noise("transport", shape).sign().repeat(1, len(tap.members), 1, 1)
@@ -241,13 +245,23 @@ class Passes(Quantities):
 
     @quantity
     def relus(self) -> list[Tap]:
-        """What each ReLU gets; equal ReLUs share a tap that says how many they are."""
-        return [tap._replace(value=tap.value.detach()) for tap in self._forward(NEEDS["relus"]).taps.of("relu")]
+        """What each ReLU gets; equal ReLUs share a tap that says how many they are.
+
+        Raises ValueError for a network that has none.
+        """
+        found = self._of_all(self._forward(NEEDS["relus"]).taps.of("relu"), "ReLU")
+        return [tap._replace(value=tap.value.detach()) for tap in found]
 
     @quantity
     def stages(self) -> list[Tensor]:
         """What each stage gives: [A, N, C, H, W]."""
         return [tap.stacked().detach() for tap in self._forward(NEEDS["stages"]).taps.of("stage")]
+
+    def _of_all(self, taps: list[Tap], what: str) -> list[Tap]:
+        """The taps. Raises ValueError where a candidate has none: what reads them is undefined for it."""
+        if len({member for tap in taps for member in tap.members}) < self.network.candidates:
+            raise ValueError(f"the network has no {what}")
+        return taps
 
     def noise(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """N(0, 1) numbers of this name and shape, the same for every candidate, of the images' type and device.

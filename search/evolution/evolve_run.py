@@ -48,7 +48,9 @@ def evolve(options: SearchOptions) -> None:
         Store(store) as opened,
         progress(f"searching {options.space}", evaluations) as advance,
     ):
-        walks = [walked(search, run, opened, engine, advance) for search in planned]
+        walks = [steps for search in planned if (steps := walked(search, run, opened, engine, advance))]
+    if run.chosen and run.undefined.keys() == run.chosen.keys():
+        raise ValueError("; ".join(run.undefined.values()))
     seconds = time.perf_counter() - start
     times = {"started": started.isoformat(), "seconds": seconds, "scoring_share": run.scored / seconds}
     summary, files = leave(walks, run, times, out)
@@ -56,12 +58,16 @@ def evolve(options: SearchOptions) -> None:
 
 
 def walked(search: Search, run: Run, store: Store, engine: Engine, advance: Callable[[int], None]) -> list[Step]:
-    """The steps of one search."""
+    """The steps of one search; none, and a note, where its proxy is undefined for every candidate that it went to."""
     fitness = fitness_of(search, run, store, engine)
     random = generator(search.seed, "search", search.strategy)
     strategy = strategies.find(search.strategy)
     steps = searching.history(search, strategy, run.terrain, run.settings, fitness, run.truth, random, advance)
     run.scored += fitness.spent
+    if fitness.undefined and all(step.arch in fitness.undefined for step in steps):
+        arch, reason = next(iter(fitness.undefined.items()))
+        run.undefined[search.proxy] = f"{search.proxy} is undefined for {arch}: {reason}"
+        return []
     return steps
 
 
@@ -163,4 +169,5 @@ def told(run: Run) -> list[str]:
         f"batch: {options.batch_size} x {options.batch}; {run.job.conditions.told()}",
         "accuracy: of the candidate with the highest fitness, mean ± sd over searches; seconds: what its scores cost; "
         f"{SIZE}: the most parameters within the limits",
+        *run.undefined.values(),
     ]

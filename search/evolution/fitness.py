@@ -22,6 +22,7 @@ class Fitness(ABC):
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}  # what each candidate costs; of a stored score: what it did cost
         self.spent = 0.0  # seconds in `evaluate`
+        self.undefined: dict[str, str] = {}  # by candidate, why a proxy is undefined for it
 
     def evaluate(self, archs: Sequence[str]) -> None:
         """Find the fitness of candidates that were not evaluated before."""
@@ -52,6 +53,8 @@ class ByProxy(Fitness):
         for row in self._scorer.rows(archs):
             self._scores[row.arch] = row.score if row.status == "ok" else math.nan
             self.seconds[row.arch] = row.seconds
+            if row.status == "undefined":
+                self.undefined[row.arch] = row.reason
         scores = np.array(list(self._scores.values()))
         self._ranked = dict(zip(self._scores, to_be_ranked(scores, ~np.isnan(scores)).tolist(), strict=True))
 
@@ -73,6 +76,8 @@ class ByCombination(Fitness):
         for row in self._scorer.rows(archs):
             self._parts.setdefault(row.arch, []).append(row.score if row.status == "ok" else math.nan)
             self.seconds[row.arch] = self.seconds.get(row.arch, 0.0) + row.seconds
+            if row.status == "undefined":
+                self.undefined[row.arch] = f"{row.proxy}: {row.reason}"
         scores = np.array(list(self._parts.values())).T
         ranked = torch.from_numpy(to_be_ranked(scores, ~np.isnan(scores)))
         self._combined = dict(zip(self._parts, self._combination.combine(ranked).tolist(), strict=True))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import proxies
@@ -24,6 +25,7 @@ from search.evolution.strategies import Settings
 
 ORACLE, SIZE = "oracle", "params (counted)"
 MOST_EVALUATIONS, MOST_SEEDS = 10_000_000, 10_000
+UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
 WITH_POPULATION = ("evolution", "aging", "nsga2")
 
 
@@ -39,6 +41,7 @@ class Run:
     truth: Truth | None
     chosen: dict[str, Proxy | Combination]
     scored: float = 0.0  # seconds spent on finding fitness
+    undefined: dict[str, str] = field(default_factory=dict)  # by proxy that no search can climb, why
 
     @cached_property
     def optimum(self) -> float:
@@ -54,12 +57,14 @@ def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
     chosen = {} if options.oracle else {one.name: one for one in proxies.select(options.proxy)}
     if not chosen and not options.oracle:
         raise ValueError(said("--proxy names no proxy; python benchmarks/rank.py --list shows them"))
+    sizes = limits(options)
+    options = replace(options, max_params=sizes.params, max_macs=sizes.macs, max_layers=sizes.layers)
     names = named_strategies(options.strategy, space)
     for name, least, most in (("budget", 1, MOST_EVALUATIONS), ("seeds", 1, MOST_SEEDS), ("population", 2, 10**6)):
         check_range(name, getattr(options, name), least, most)
     for name in ("tournament", "top", "children"):
         check_range(name, getattr(options, name), 1, options.population)
-    terrain = searching.terrain(space, *dataset, limits(options))
+    terrain = searching.terrain(space, *dataset, sizes)
     if set(names) & set(WITH_POPULATION):
         check_population(options, terrain)
     settings = Settings(options.population, options.tournament, options.top, options.children, options.against)
@@ -92,11 +97,18 @@ def check_population(options: SearchOptions, terrain: Terrain) -> None:
 
 def limits(options: SearchOptions) -> Limits:
     """The constraints. Raises ValueError for a number that is none."""
-    for name in LIMITS:
-        value = getattr(options, name)
-        if value is not None and not 0 < value < math.inf:
-            raise ValueError(f"--{name.replace('_', '-')} {value}: a positive number")
-    return Limits(options.max_params, options.max_macs, options.max_layers)
+    return Limits(*(_limit(name, getattr(options, name)) for name in LIMITS))
+
+
+def _limit(name: str, value: float | str | None) -> float | None:
+    """A size, such as 1e6 or 1M."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]*\.?[0-9]+(?:e[0-9]+)?)([kMG]?)", str(value))
+    size = float(found[1]) * UNITS[found[2]] if found else math.nan
+    if not 0 < size < math.inf:
+        raise ValueError(f"--{name.replace('_', '-')} {value}: a positive number, such as 1e6, 1M or 800k")
+    return size
 
 
 def known_truth(options: SearchOptions, space: Space) -> Truth | None:

@@ -14,6 +14,7 @@ import cloudpickle
 from benchmarks.scoring.engines.engine import ATTEMPTS, Engine, Lost, R, T
 from benchmarks.scoring.engines.process import settle
 
+TOKEN = "; if it asks for a token, set RAY_AUTH_MODE=token (docs/scaling.md)"
 QUEUED = 2  # tasks a place in the Ray cluster, so that none waits for the driver
 
 
@@ -34,7 +35,8 @@ class Ray(Engine):
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ValueError(f"--engine ray --address {address}: {' '.join(str(error).split()):.200}") from None
+            hint = "" if os.environ.get("RAY_AUTH_MODE") == "token" else TOKEN
+            raise ValueError(f"--engine ray --address {address}: {' '.join(str(error).split()):.200}{hint}") from None
         there = ray.cluster_resources()
         if gpus and not there.get("GPU"):
             self.close()

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from benchmarks.ranking.called import rank
-    from benchmarks.scoring.called import proxies, score, space
+    from benchmarks.scoring.called import look, proxies, score, space
 
-__all__ = ["proxies", "rank", "score", "space"]
+__all__ = ["look", "proxies", "rank", "score", "space"]
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("proxies", "benchmarks", "search", "analysis")
 ASKED_OF = {
+    "look": "benchmarks.scoring.called",
     "proxies": "benchmarks.scoring.called",
     "rank": "benchmarks.ranking.called",
     "score": "benchmarks.scoring.called",

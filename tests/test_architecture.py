@@ -184,6 +184,9 @@ def test_nothing_catches_every_exception_or_seeds_globally() -> None:
         if path.endswith("/workers.py"):  # carries them from a worker to its caller, in two places
             assert text.count("except Exception") == 2
             text = text.replace("except Exception", "")
+        if path == "benchmarks/spaces/modules.py":  # a constructor draws from torch's own generator, which is forked
+            assert text.count("fork_rng():\n        torch.manual_seed(seed)") == 1
+            text = text.replace("torch.manual_seed(seed)", "")
         for forbidden in ("except Exception", "except:", "manual_seed(", "np.random.seed", "random.seed("):
             assert forbidden not in text, f"{path}: {forbidden}"
 

@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.spaces.stack import Stack
-from proxies.probing.network import Layer, Weights
+from benchmarks.spaces.modules import Made
+from proxies.probing.network import Layer, Network, Weights
 
 Mode = Literal["independent", "common", "shared"]
 Init = Literal["kaiming", "normal", "default"]
+AsIs = Literal["own", "trained"]  # a module's own weights, its running statistics left out or used
 MODES: tuple[Mode, ...] = get_args(Mode)
 INITS: tuple[Init, ...] = get_args(Init)
 CACHE_BYTES = 2**30
@@ -67,18 +68,18 @@ class Drawing:
 
     seed: int
     mode: Mode = "shared"
-    init: Init = "kaiming"
+    init: Init | AsIs = "kaiming"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     _kept: dict[tuple[object, ...], Tensor] = field(default_factory=dict, repr=False)
     _kept_bytes: int = field(default=0, repr=False)
 
-    def candidates(self, stack: Stack, archs: Sequence[str]) -> Weights:
+    def candidates(self, stack: Network, archs: Sequence[str]) -> Weights:
         """The weights of a stack of candidates, named by their canonical codes in the stack's order."""
         if self.mode == "independent":
             return self._draw(stack, [f"candidate {arch}" for arch in archs])
         return self._draw(stack, [""] * len(archs))
 
-    def teacher(self, stack: Stack) -> Weights:
+    def teacher(self, stack: Network) -> Weights:
         """The weights of the teacher, a stack of one."""
         return self._draw(stack, ["" if self.mode == "shared" else "teacher"])
 
@@ -91,9 +92,27 @@ class Drawing:
             ),
         )
 
-    def _draw(self, stack: Stack, owners: Sequence[str]) -> Weights:
-        kernels = {layer: self._stacked(layer, owners, "weight") for layer in stack.layers if not layer.is_norm}
+    def _draw(self, stack: Network, owners: Sequence[str]) -> Weights:
+        if isinstance(stack, Made):
+            return self._draw_module(stack, owners)
+        kernels = {layer: self._stacked(layer, owners, "weight") for layer in stack.layers if layer.kind == "kernel"}
         return Weights(kernels, self._stacked(stack.head, owners, "bias"))
+
+    def _draw_module(self, module: Made, owners: Sequence[str]) -> Weights:
+        """A module's weights: as they are or its constructor makes them; or kernels and the head's bias drawn here.
+
+        What is no kernel (other biases, scales, tokens) is its constructor's, and the module's own where there is none.
+        """
+        seed = int(generator(self.seed, "constructor", *owners).integers(2**31))
+        if self.init == "own" or self.init == "trained":
+            running = self.init == "trained"
+            return module.fresh(seed, running=running) if module.can_be_made else module.own(running=running)
+        made = module.fresh(seed) if module.can_be_made or self.init == "default" else module.own()
+        if self.init == "default":
+            return made
+        kernels = {layer: self._stacked(layer, owners, "weight") for layer in made.kernels}
+        has_bias = made.bias.shape[1] > 0
+        return Weights(kernels, self._stacked(module.head, owners, "bias") if has_bias else made.bias, {}, made.others)
 
     def _stacked(self, layer: Layer, owners: Sequence[str], part: Literal["weight", "bias"]) -> Tensor:
         """One layer of its members: [a, *shape]; a common draw is expanded, not copied."""
@@ -119,4 +138,6 @@ class Drawing:
     def _one(self, layer: Layer, owner: str, part: Literal["weight", "bias"]) -> Tensor:
         random = generator(self.seed, layer.role, layer.operation, layer.shape, part, owner)
         initial = initial_weight if part == "weight" else initial_bias
-        return initial(layer.shape, self.init, random)
+        # what has no weights of its own, a named teacher beside modules as they are, is drawn as usual
+        init: Init = "kaiming" if self.init == "own" or self.init == "trained" else self.init
+        return initial(layer.shape, init, random)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 import proxies as registry
 from benchmarks import spaces
@@ -25,8 +27,13 @@ from benchmarks.scoring.scorer import Scorer, combined
 from benchmarks.scoring.selection import USUAL
 from benchmarks.scoring.store import Score, Store
 from benchmarks.spaces import Space
+from benchmarks.spaces.modules import Listed, ModuleSpace
+from benchmarks.spaces.space import Size, counted
 from proxies import Combination
+from proxies.probing.module import Module
 
+Networks = Space | nn.Module | Mapping[str, Any]
+FOUND = ("features", "head", "stages", "blocks")
 IN_MEMORY = Path(":memory:")  # what SQLite calls a store that is no file
 
 
@@ -42,7 +49,7 @@ def proxies() -> pd.DataFrame:
 
 
 def score(
-    networks: Space,
+    networks: Networks,
     images: Tensor | np.ndarray | None = None,
     labels: Tensor | np.ndarray | Sequence[int] | None = None,
     *,
@@ -55,8 +62,9 @@ def score(
     batch: str = "noise",
     batch_size: int = 64,
     draw: Mode = "shared",
-    init: Init = "kaiming",
-    teacher: str = "resnet56",
+    init: Init | None = None,
+    running: bool = False,
+    teacher: str | nn.Module | Callable[[], nn.Module] = "resnet56",
     teacher_weights: str | Path | None = None,
     precision: Precision = "float32",
     device: str = "auto",
@@ -64,8 +72,14 @@ def score(
     workers: int | str = 1,
     store: str | Path | None = None,
     progress: bool = True,
+    **found: Any,
 ) -> pd.DataFrame:
-    """Score candidates of a space by training-free proxies: a row for each candidate, proxy and seed.
+    """Score networks by training-free proxies: a row for each network, proxy and seed.
+
+    `networks` is a module, a dict of modules or of constructors by name, or a space. Modules are scored as they are,
+    with `running` by their running statistics, unless `init` draws their weights; the candidates of a space are drawn.
+    `features`, `head`, `stages`, `blocks` name submodules of them where what `look` shows is not what is wanted.
+    `teacher` is a name, as on the command line, or a module, whose own weights are taken.
 
     `images` [N, 3, H, H], floats as the networks are to get them, with `labels` [N]; without them `batch` of `dataset`
     is taken, as on the command line. Classes are those of `dataset`, and without one, one more than the largest label.
@@ -75,13 +89,15 @@ def score(
     Raises ValueError for what can't be had.
     """
     check_choice("draw", draw, MODES)
-    check_choice("init", init, INITS)
+    if init is not None:
+        check_choice("init", init, INITS)
+    candidates = as_space(networks, found)
     options = ScoringOptions(
         batch=batch,
         batch_size=batch_size,
         draw=draw,
-        init=init,
-        teacher=teacher,
+        init=init or "kaiming",
+        teacher=teacher if isinstance(teacher, str) else ScoringOptions.teacher,
         teacher_weights=None if teacher_weights is None else str(teacher_weights),
         precision=precision,
         device=device,
@@ -94,11 +110,16 @@ def score(
     chosen = registry.select(proxies)
     if not chosen:
         raise ValueError("proxies: names no proxy; diswot_bench.proxies() has them")
-    archs = sampled(networks, sample, seed) if archs is None else parsed(networks, archs)
-    job = scoring_job(options, networks, archs, chosen, range(seed, seed + seeds))
+    codes = chosen_archs(candidates, archs, sample, seed)
+    job = scoring_job(options, candidates, codes, chosen, range(seed, seed + seeds))
     if given is not None:
-        check_fits(given, job.source.dataset)
+        check_fits(given, job.source.dataset, any_size=isinstance(candidates, ModuleSpace))
         job = replace(job, source=Given(given, job.source.dataset))
+    if init is None and not isinstance(networks, Space):
+        job = replace(job, conditions=replace(job.conditions, init="trained" if running else "own"))
+    if not isinstance(teacher, str):
+        named = Listed({"teacher": teacher}, "teacher")
+        job = replace(job, teacher=named, conditions=replace(job.conditions, teacher="given"))
     rows = score_all(job, Path(store) if store else IN_MEMORY, workers, progress)
     rows += combined(rows, job, [one for one in chosen if isinstance(one, Combination)])
     return frame(rows, job, [one.name for one in chosen])
@@ -120,6 +141,22 @@ def _quiet(count: int, text: str | None = None) -> None:
     """No bar."""
 
 
+def as_space(networks: Networks, found: Mapping[str, Any]) -> Space:
+    """What is to be scored as a space. Raises ValueError for what is none, or for options of modules that are none."""
+    if unknown := [name for name in found if name not in FOUND]:
+        raise ValueError(f"no option is called {unknown[0]!r}; of modules there are: {', '.join(FOUND)}")
+    if isinstance(networks, Space):
+        if found:
+            raise ValueError(f"{next(iter(found))} is for modules that are handed over, not for a space")
+        return networks
+    if isinstance(networks, nn.Module):
+        networks = {type(networks).__name__: networks}
+    if not isinstance(networks, Mapping):
+        kind = type(networks).__name__
+        raise ValueError(f"networks: a {kind}; a module, a dict of modules or constructors, or a space is expected")
+    return Listed(networks, **found)
+
+
 def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
     """Raises ValueError for a value that is none of those allowed."""
     if value not in allowed:
@@ -133,6 +170,15 @@ def sampled(space: Space, sample: int | str, seed: int) -> list[str]:
     if not 1 <= number <= len(space):
         raise ValueError(f"sample={sample}: 1 to {len(space)}, auto or all")
     return space.sample(number, generator(seed, "sample"))
+
+
+def chosen_archs(space: Space, archs: Sequence[str | int] | None, sample: int | str, seed: int) -> list[str]:
+    """The candidates to score: those that are named, a sample, or all that were handed over, in their order."""
+    if archs is not None:
+        return parsed(space, archs)
+    if isinstance(space, Listed) and sample == "auto":
+        return list(space.networks)
+    return sampled(space, sample, seed)
 
 
 def parsed(space: Space, archs: Sequence[str | int]) -> list[str]:
@@ -149,9 +195,44 @@ def frame(rows: Sequence[Score], job: Job, names: Sequence[str]) -> pd.DataFrame
     """The rows of what was asked for as a table, with each candidate's index and number of parameters."""
     table = pd.DataFrame(list(rows), columns=Score._fields)
     table = table[table["proxy"].isin(names)].reset_index(drop=True)
-    classes, resolution = job.source.dataset
-    sizes = {arch: job.space.count(arch, classes, resolution) for arch in job.archs}
+    sizes = {arch: size_of(job, arch) for arch in job.archs}
     table.insert(2, "index", table["arch"].map({arch: job.space.index(arch) for arch in job.archs}))
     for place, name in enumerate(("params", "macs"), 3):
-        table.insert(place, name, table["arch"].map({arch: getattr(size, name) for arch, size in sizes.items()}))
+        table.insert(place, name, table["arch"].map({arch: getattr(size, name, None) for arch, size in sizes.items()}))
     return table
+
+
+def size_of(job: Job, arch: str) -> Size | None:
+    """A candidate's size on the job's images; None for a module that can't be built or scored, whose rows say why."""
+    classes, resolution = job.source.dataset
+    if not isinstance(job.space, ModuleSpace):
+        return job.space.count(arch, classes, resolution)
+    try:
+        return counted(job.space.network([arch], classes, job.source.batch(2, job.seeds[0]).images))
+    except ValueError:
+        return None
+
+
+def look(
+    network: nn.Module, images: Tensor | None = None, *, resolution: int = 32, channels: int = 3, **found: Any
+) -> pd.Series:
+    """What is found of a module: layers, head, last map, stages, blocks, params, macs, and what it lacks.
+
+    `images` [N, C, H, W] say what it runs on; without them, images of `channels` and `resolution`. `features`, `head`,
+    `stages`, `blocks` name submodules where what is found is not what is wanted. Raises ValueError for a module that
+    can't be scored.
+    """
+    if unknown := [name for name in found if name not in FOUND]:
+        raise ValueError(f"no option is called {unknown[0]!r}; there are: {', '.join(FOUND)}")
+    seen = Module(network, torch.zeros(2, channels, resolution, resolution) if images is None else images, **found)
+    kernels = [layer.role for layer in seen.layers if layer.kind == "kernel"]
+    rows = {
+        "layers": ", ".join(kernels),
+        "head": "" if "head" in seen.lacks else seen.head.role,
+        "features": seen.features,
+        "stages": ", ".join(seen.stages),
+        "blocks": ", ".join(seen.blocks),
+        "params": sum(layer.parameters for layer in seen.layers),
+        "macs": sum(layer.macs for layer in seen.layers),
+    }
+    return pd.Series(rows | {f"lacks {kind}": why for kind, why in seen.lacks.items()}, name=type(network).__name__)

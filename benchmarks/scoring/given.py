@@ -37,10 +37,10 @@ def own_dataset(batch: Batch) -> str:
     return f"given:{max(2, int(batch.labels.max()) + 1)}x{batch.images.shape[-1]}"
 
 
-def check_fits(batch: Batch, dataset: Dataset) -> None:
-    """Raises ValueError where a batch's images or labels are not those of a data set."""
+def check_fits(batch: Batch, dataset: Dataset, *, any_size: bool = False) -> None:
+    """Raises ValueError where a batch's images (of any size for modules) or labels are not those of a data set."""
     side = dataset.resolution
-    if tuple(batch.images.shape[1:]) != (3, side, side):
+    if not any_size and tuple(batch.images.shape[1:]) != (3, side, side):
         raise ValueError(f"images are {list(batch.images.shape)}; [N, 3, {side}, {side}] is expected")
     if int(batch.labels.max()) >= dataset.classes:
         raise ValueError(f"labels run to {int(batch.labels.max())}; 0 to {dataset.classes - 1} is allowed")

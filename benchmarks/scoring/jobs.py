@@ -13,8 +13,9 @@ import torch
 
 from benchmarks.conditions import teachers
 from benchmarks.conditions.batches import Batch, Source
-from benchmarks.conditions.drawing import Init, Mode
+from benchmarks.conditions.drawing import AsIs, Init, Mode
 from benchmarks.spaces import Space
+from benchmarks.spaces.modules import ModuleSpace
 from proxies import Proxy
 
 Precision = Literal["float32", "bf16", "float64"]
@@ -34,7 +35,7 @@ class Conditions:
     dataset: str
     batch_size: int = 64
     draw: Mode = "shared"
-    init: Init = "kaiming"
+    init: Init | AsIs = "kaiming"
     teacher: str = "resnet56"
     teacher_weights: Path | None = None
     precision: Precision = "float32"
@@ -78,6 +79,7 @@ class Job:
     seeds: Sequence[int]
     source: Source
     conditions: Conditions
+    teacher: ModuleSpace | None = None  # a module of the user's, in place of the one that the conditions name
     stack: int | None = None  # candidates run together; None chooses by device
 
     @property

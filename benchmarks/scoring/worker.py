@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.conditions import teachers
-from benchmarks.conditions.drawing import Drawing
+from benchmarks.conditions.drawing import AsIs, Drawing, Init
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
 from proxies import Proxy
@@ -68,10 +68,17 @@ class SeedRun:
         self.teacher = self._teacher()
 
     def _teacher(self) -> Probe:
-        conditions = self.job.conditions
+        conditions, own = self.job.conditions, self.job.teacher
+        if own is not None:
+            module = own.network([own.arch(0)], self.job.source.dataset.classes, self.images.float())
+            init: Init | AsIs = conditions.init if conditions.init in ("own", "trained") else "own"
+            drawing = Drawing(self.seed, conditions.draw, init, conditions.device)
+            weights = drawing.teacher(module)
+            return Probe(module, weights.double() if self.exact else weights, self.images, self.labels)
         network = teachers.build(conditions.teacher, conditions.dataset, *self.job.source.dataset)
         weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
-        return Probe(network, weights.double() if self.exact else weights, self.images, self.labels)
+        images = self.images.expand(-1, 3, -1, -1) if self.images.shape[1] == 1 else self.images  # it sees colours
+        return Probe(network, weights.double() if self.exact else weights, images, self.labels)
 
     def rows(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
         """The rows of candidates of one shape, in stacks that fit into memory."""
@@ -105,7 +112,7 @@ class SeedRun:
 
     def probe(self, archs: Sequence[str], plan: frozenset[str]) -> Probe:
         """The probe of some candidates as one stack, with their weights drawn; `plan` as in Probe."""
-        network = self.job.space.build(archs, *self.job.source.dataset)
+        network = self.job.space.network(archs, self.job.source.dataset.classes, self.images.float())
         weights = self.drawing.candidates(network, archs)
         if self.exact:
             weights = weights.double()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.reading.naming import meant
+from benchmarks.spaces.modules import Listed, ModuleSpace
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.plainnet import S2
 from benchmarks.spaces.resnet import S0, S1
 from benchmarks.spaces.space import Size, Space
 from proxies.userfile import load, tell
 
-__all__ = ["SPACES", "Size", "Space", "find", "recorded"]
+__all__ = ["SPACES", "ModuleSpace", "Size", "Space", "find", "recorded"]
 
 SPACES: dict[str, type[Space]] = {kind.name: kind for kind in (NasBench201, S0, S1, S2)}
 
@@ -47,8 +48,13 @@ def recorded(name: str, where: str, named: str | None = None) -> Space:
 
 def _from_file(text: str) -> Space:
     kind, digest = load(text, "--space", "class")
+    if isinstance(kind, dict):
+        listed = Listed(kind, f"{Path(text).name}")
+        listed.version = digest
+        tell(text, "--space")
+        return listed
     if not (isinstance(kind, type) and issubclass(kind, Space)):
-        raise ValueError(f"--space {text}: not a subclass of benchmarks.spaces.Space")
+        raise ValueError(f"--space {text}: not a subclass of benchmarks.spaces.Space, and no dict of networks by name")
     lacking = [part for part in ("name", "choices") if not hasattr(kind, part)] + sorted(kind.__abstractmethods__)
     if lacking:
         raise ValueError(f"--space {text}: the class lacks {', '.join(lacking)}")

@@ -12,8 +12,10 @@ from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from benchmarks.spaces.stack import Stack
+from proxies.probing.network import Network
 
 LISTABLE = 2**20  # candidates: a larger space is never listed or shuffled as a whole
 
@@ -43,6 +45,10 @@ class Space(ABC):
     @abstractmethod
     def build(self, archs: Sequence[str], classes: int, resolution: int) -> Stack:
         """The candidates, all of one `shape`, as one network for `classes` classes and square images."""
+
+    def network(self, archs: Sequence[str], classes: int, images: Tensor) -> Network:
+        """The same as scoring runs it, for images [N, C, H, W] such as these."""
+        return self.build(archs, classes, images.shape[-1])
 
     def __len__(self) -> int:
         """Number of candidates."""
@@ -142,8 +148,8 @@ class Space(ABC):
         return counted(self.build([arch], classes, resolution))
 
 
-def counted(stack: Stack) -> Size:
+def counted(stack: Network) -> Size:
     """The size of a stack of one, off its layers, as the proxies params, macs and conv_edges count it."""
     params = sum(layer.parameters for layer in stack.layers)
     macs = sum(layer.macs for layer in stack.layers)
-    return Size(params, macs, sum(not layer.is_norm for layer in stack.layers))
+    return Size(params, macs, sum(layer.is_conv or layer.is_head for layer in stack.layers))

@@ -7,7 +7,7 @@ gradients, random state. Not for building networks, nor for drawing their weight
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +83,7 @@ class Module:
             plan.features_at = found.features
             plan.add(call, plan.features)
         has = plan.kinds | ({"head"} if self._head is not None else set())
-        self.lacks = {kind: reason for kind, reason in MISSING.items() if kind not in has}
+        self.lacks: Mapping[str, str] = {kind: reason for kind, reason in MISSING.items() if kind not in has}
         self.twice_alone = any(call.function == "scaled_dot_product_attention" for call in record.calls)
         self.features = "" if found.features is None else _name_of(record, found.features)
         self.stages = [_name_of(record, number) for number in found.stages]

@@ -1,0 +1,200 @@
+"""Networks of a user's own as candidates: from Python and from a file, untouched, and refused in one line."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.testing import assert_close
+
+import diswot_bench as db
+from benchmarks import rank, spaces
+from benchmarks.conditions.drawing import Drawing
+from benchmarks.scoring.store import Score, Store
+from benchmarks.spaces.modules import Listed
+
+K = 5
+IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+LABELS = torch.tensor([0, 1, 4, 2])
+DATA = "own:5x8"
+
+NETS = """
+from torch import nn
+
+
+def small(width=4):
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(width, 5),
+    )
+
+
+NETWORKS = {"small": small, "wide-8": lambda: small(8)}
+"""
+
+
+def small(width: int = 4) -> nn.Module:
+    body = [nn.Conv2d(3, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, K))
+
+
+def score(networks: object, **options: object) -> pd.DataFrame:
+    usual = {"dataset": DATA, "teacher": "resnet20", "proxies": "grad_norm", "progress": False}
+    return db.score(networks, IMAGES, LABELS, **(usual | options))  # type: ignore[arg-type]
+
+
+def grad_norm(module: nn.Module) -> float:
+    """By plain autograd on a copy: batch statistics, the norms of the kernels' gradients."""
+    other = copy.deepcopy(module).double().train()
+    loss = cross_entropy(other(IMAGES.double()), LABELS)
+    kernels = [one for one in other.parameters() if one.ndim > 1]
+    return float(sum(gradient.norm() for gradient in torch.autograd.grad(loss, kernels)))
+
+
+def test_modules_are_scored_as_they_are_and_left_untouched() -> None:
+    nets = {"a": small(), "b": small(8).train()}
+    before = {name: copy.deepcopy(net.state_dict()) for name, net in nets.items()}
+    teacher = small(6)
+    state = torch.get_rng_state()
+    scores = score({**nets, "made": small}, proxies="grad_norm,params,diswot", teacher=teacher)
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, net in nets.items():
+        for key, value in net.state_dict().items():
+            assert torch.equal(value, before[name][key])
+        assert net.training
+        assert not any(one.grad is not None for one in net.parameters())
+        assert not net._forward_hooks
+        found = scores.query("arch == @name and proxy == 'grad_norm'")["score"].item()
+        assert_close(found, grad_norm(net), rtol=1e-4, atol=0)
+    counted = scores[scores["proxy"] == "params"]
+    assert (counted["score"] == counted["params"]).all()
+    assert list(counted["arch"]) == ["a", "b", "made"]
+    assert scores["status"].eq("ok").all()
+
+
+def test_running_statistics_are_used_on_wish() -> None:
+    net = small()
+    with torch.no_grad():
+        net[1].running_var.fill_(9.0)
+    other = score(net, running=True)["score"].item()
+    assert score(net)["score"].item() != other
+    net.eval()
+    exact = copy.deepcopy(net).double()
+    kernels = [one for one in exact.parameters() if one.ndim > 1]
+    gradients = torch.autograd.grad(cross_entropy(exact(IMAGES.double()), LABELS), kernels)
+    assert_close(other, float(sum(one.norm() for one in gradients)), rtol=1e-4, atol=0)
+
+
+def test_weights_are_drawn_on_wish() -> None:
+    network = Listed({"a": small}).network(["a"], K, IMAGES)
+    drawn, again, other = (Drawing(seed).candidates(network, ["a"]) for seed in (0, 0, 1))
+    for layer, kernel in drawn.kernels.items():
+        assert torch.equal(kernel, again.kernels[layer])
+        assert not torch.equal(kernel, other.kernels[layer])
+        assert torch.equal(kernel[0], Drawing(0)._one(layer, "", "weight"))
+    assert not drawn.bias.any()
+    independent = Drawing(0, "independent")
+    one, two = (independent.candidates(network, [name]) for name in ("a", "b"))
+    assert all(not torch.equal(one.kernels[layer], two.kernels[layer]) for layer in one.kernels)
+    made = Drawing(0, init="default").candidates(network, ["a"])
+    bound = (3 * 9) ** -0.5  # of PyTorch's own initialisation, convolution and bias alike
+    first = next(iter(made.kernels.values()))
+    assert bound / 2 < first.abs().max() <= bound
+    assert all(value.any() for name, value in made.others.items() if name == "0.bias")
+
+
+def test_a_module_at_hand_has_no_constructor() -> None:
+    with pytest.raises(ValueError, match=re.escape("give {name: constructor}")):
+        score(small(), init="default")
+    assert score(small(), init="kaiming")["score"].gt(0).all()
+
+
+class Tuple(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = small()
+
+    def forward(self, x: Tensor) -> object:
+        return self.net(x), x
+
+
+def broken() -> nn.Module:
+    raise RuntimeError("no such width")
+
+
+@pytest.mark.parametrize(
+    ("networks", "options", "says"),
+    [
+        (Tuple(), {}, "makes a tuple of 2; logits [N, K] are wanted"),
+        ({"x": broken}, {}, "modules x: can't be built (RuntimeError: no such width; "),
+        (small(), {"dataset": "own:7x8"}, "gives 5 classes, and there are 7"),
+        (small(), {"features": "nix"}, "features"),
+        (small(), {"feature": "1"}, "no option is called 'feature'"),
+        (small().double(), {}, "float64"),
+        ({}, {}, "holds no network"),
+        ([small()], {}, "networks: a list; a module, a dict of modules or constructors, or a space"),
+        ({"a": 3}, {}, "'a' is no text that names a module or its constructor"),
+        (nn.Sequential(nn.Flatten(), nn.LazyLinear(K)), {}, "lazy"),
+        (db.space("s0"), {"head": "fc"}, "head is for modules that are handed over"),
+        (small(), {"teacher": Tuple()}, "teacher teacher: "),
+        (small(), {"archs": ["b"]}, "'b' is no network of modules; there are: Sequential"),
+    ],
+)
+def test_bad_input_is_one_line(networks: object, options: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)) as error:
+        score(networks, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_what_a_network_lacks_is_said() -> None:
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, K))
+    found = score(plain, proxies="zen,params").set_index("proxy")
+    assert found.loc["zen", "status"] == "undefined"
+    assert "no batch normalisation" in found.loc["zen", "reason"]
+    assert found.loc["params", "reason"] == ""
+
+
+def test_a_reason_is_kept(tmp_path: Path) -> None:
+    row = Score("modules", "a", "zen", 0, float("nan"), "undefined", 0.0, "it has no batch normalisation: none")
+    with Store(tmp_path / "store.sqlite") as store:
+        key = store.conditions({})
+        store.add(key, [row])
+        assert [one._replace(score=0.0) for one in store.scores(key, "modules", ["zen"], 0)] == [
+            row._replace(score=0.0)
+        ]
+
+
+def test_a_look_says_what_was_found() -> None:
+    found = db.look(small(), resolution=8)
+    assert found["head"] == "5.weight"
+    assert found["params"] == sum(one.numel() for one in small().parameters())
+    assert found["macs"] == 64 * 27 * 4 + 4 * K + K
+    assert "lacks block" in found.index
+
+
+def test_a_file_of_networks_is_a_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("nets.py").write_text(NETS)
+    Path("mine.csv").write_text("arch,accuracy\nsmall,61\nwide-8,67\n")
+    arguments = ["--space", "nets.py:NETWORKS", "--dataset", DATA, "--truth", "mine.csv", "--batch-size", "4"]
+    arguments += ["--proxy", "synflow", "--baselines", "params", "--teacher", "resnet20", "--out", "out"]
+    assert rank.main(arguments) == 0
+    written = pd.read_csv("out/scores.csv")
+    assert written.query("proxy == 'params'").set_index("arch")["score"].to_dict() == {"small": 145, "wide-8": 285}
+    assert written["status"].eq("ok").all()
+    space = spaces.find("nets.py:NETWORKS")
+    assert [space.index(space.parse(text)) for text in ("wide-8", "0")] == [1, 0]
+
+
+@pytest.mark.parametrize("make", [lambda: {"a": small}, lambda: {"a": small()}])
+def test_grey_images_are_taken(make: Callable[[], dict[str, object]]) -> None:
+    grey = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, K))
+    found = db.score(grey, IMAGES[:, :1], LABELS, dataset=DATA, proxies="diswot", teacher="resnet20", progress=False)
+    assert found["status"].eq("ok").all()

@@ -95,7 +95,8 @@ def find(text: str, named: str | None = None) -> Student:
     if not colon:
         named = ", ".join(teachers.TEACHERS)
         raise ValueError(
-            f"no student is called {text!r}; write SPACE:CODE (s0:357), a winner's .json, or: {named}{meant(text, teachers.TEACHERS)}"
+            f"no student is called {text!r}; write SPACE:CODE (s0:357), a winner's .json, or: {named}"
+            f"{meant(text, teachers.TEACHERS)}"
         )
     found = spaces.find(space)
     return Student(found, found.parse(code))

@@ -72,6 +72,8 @@ def rank(options: RankingOptions) -> None:
 def noted(options: RankingOptions, combinations: Sequence[Combination], job: Job, scored: int) -> list[str]:
     """What has to be known of how the scores came about."""
     notes = []
+    if options.max_params is not None:
+        notes.append(f"--max-params {selection.limit('max_params', options.max_params):,.0f}: none has more parameters")
     if options.unique:
         notes.append(f"--unique: {scored:,} scored, each for all cells that compute its function")
     if combinations:
@@ -115,7 +117,7 @@ def leave_scores(
 def prepare(options: RankingOptions) -> tuple[Job, list[Proxy | Combination], Truth | None]:
     """Everything that the options name, checked before anything is scored; None for no accuracies."""
     space = spaces.find(options.space)
-    batches.find_dataset(options.dataset)
+    dataset = batches.find_dataset(options.dataset)
     chosen = proxies.select(f"{options.proxy},{options.baselines}")
     if not chosen:
         raise ValueError("--proxy names no proxy; --list shows them")
@@ -124,10 +126,11 @@ def prepare(options: RankingOptions) -> tuple[Job, list[Proxy | Combination], Tr
         options.truth == "auto" and truth.lacking(space, options.dataset, options.target)
     )
     table = None if blind else truth.load(options.truth, space, options.dataset, options.target)
+    allowed = selection.within(space, selection.limit("max_params", options.max_params), *dataset)
     if options.archs is None:
-        archs = selection.sampled(space, table, str(options.sample), options.seed)
+        archs = selection.sampled(space, table, str(options.sample), options.seed, allowed)
     else:
-        archs = selection.listed(space, table, Path(options.archs))
+        archs = selection.listed(space, table, Path(options.archs), allowed)
     seeds = range(options.seed, options.seed + options.seeds)
     return scoring_job(options, space, archs, chosen, seeds), chosen, table
 
@@ -169,7 +172,7 @@ def run_name(options: RankingOptions, candidates: int) -> str:
     named = [options.proxy, options.space, options.dataset, options.target, cells, seeds, batch]
     named += [options.draw, options.init, options.teacher]
     name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "_".join(named))
-    more = ("baselines", "truth", "teacher_weights", "unique", "precision", "given")
+    more = ("baselines", "truth", "teacher_weights", "unique", "precision", "given", "max_params")
     rest, usual = [getattr(options, name) for name in more], [getattr(RankingOptions, name) for name in more]
     exact = [options.proxy, options.archs, options.batch, *rest]
     plain = rest == usual and options.archs is None and not options.batch.endswith(".npz") and "*" not in options.proxy

@@ -9,6 +9,8 @@ import torch
 
 import proxies
 from benchmarks.conditions import batches, teachers
+from benchmarks.conditions import chosen as chosen_teachers
+from benchmarks.conditions.drawing import Drawing
 from benchmarks.output.options import LARGEST_BATCH, LARGEST_SEED, ScoringOptions, check_range
 from benchmarks.scoring import jobs
 from benchmarks.spaces import Space
@@ -24,12 +26,17 @@ def scoring_job(
 ) -> jobs.Job:
     """The job that the options name, checked before anything is scored. Raises ValueError for what can't be had."""
     dataset = batches.find_dataset(options.dataset)
-    teachers.check_name(options.teacher)
+    teacher = chosen_teachers.find(options.teacher)
     check_range("batch-size", options.batch_size, 2, LARGEST_BATCH)
     check_range("seed", seeds[0], 0, LARGEST_SEED)
     trained = Path(options.teacher_weights) if options.teacher_weights else None
+    if options.teacher_weights == chosen_teachers.PUBLISHED:
+        teacher, trained = chosen_teachers.published(teacher, download=options.download)
     device = jobs.find_device(options.device, elsewhere=getattr(options, "engine", "local") == "ray")
-    if trained is not None:  # read once now, so that a bad file ends the run before it starts
+    if teacher is not None and (teacher.sees_colours or trained is not None):
+        network = teacher.network(dataset.classes, torch.zeros(2, 3, dataset.resolution, dataset.resolution))
+        teacher.weights(network, Drawing(seeds[0]), trained)
+    elif teacher is None and trained is not None:  # read once now, so that a bad file ends the run before it starts
         teachers.load(teachers.build(options.teacher, options.dataset, *dataset), trained, torch.device("cpu"))
     source = batches.open_source(options.batch, options.dataset, data_dir=options.data_dir, download=options.download)
     source.batch(options.batch_size, seeds[0])
@@ -44,11 +51,12 @@ def scoring_job(
             batch_size=options.batch_size,
             draw=options.draw,
             init=options.init,
-            teacher=options.teacher,
+            teacher=options.teacher if teacher is None else teacher.name,
             teacher_weights=trained,
             precision=options.precision,
             device=device,
         ),
+        teacher=teacher,
         stack=stack_size(str(options.stack)),
     )
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import proxies as registry
 from benchmarks import spaces
 from benchmarks.conditions.batches import Given
+from benchmarks.conditions.chosen import Chosen
 from benchmarks.conditions.drawing import INITS, MODES, Init, Mode, generator
 from benchmarks.output.options import EngineOptions, ScoringOptions
 from benchmarks.output.terminal import progress as shown_progress
@@ -29,6 +30,7 @@ from benchmarks.scoring.store import Score, Store
 from benchmarks.spaces import Space
 from benchmarks.spaces.modules import Listed, ModuleSpace
 from benchmarks.spaces.space import Size, counted
+from benchmarks.spaces.zoo import Torchvision
 from proxies import Combination
 from proxies.probing.module import Module
 
@@ -118,8 +120,10 @@ def score(
     if init is None and not isinstance(networks, Space):
         job = replace(job, conditions=replace(job.conditions, init="trained" if running else "own"))
     if not isinstance(teacher, str):
-        named = Listed({"teacher": teacher}, "teacher")
-        job = replace(job, teacher=named, conditions=replace(job.conditions, teacher="given"))
+        if teacher_weights is not None:
+            raise ValueError("teacher_weights is for a teacher by name: a module comes with the weights it has")
+        own = Chosen(Listed({"teacher": teacher}, "teacher"), "teacher", "given", own=True)
+        job = replace(job, teacher=own, conditions=replace(job.conditions, teacher="given"))
     rows = score_all(job, Path(store) if store else IN_MEMORY, workers, progress)
     rows += combined(rows, job, [one for one in chosen if isinstance(one, Combination)])
     return frame(rows, job, [one.name for one in chosen])
@@ -199,15 +203,18 @@ def frame(rows: Sequence[Score], job: Job, names: Sequence[str]) -> pd.DataFrame
     table.insert(2, "index", table["arch"].map({arch: job.space.index(arch) for arch in job.archs}))
     for place, name in enumerate(("params", "macs"), 3):
         table.insert(place, name, table["arch"].map({arch: getattr(size, name, None) for arch, size in sizes.items()}))
+    families = {arch: job.space.family(arch) for arch in job.archs}
+    if any(families.values()):
+        table.insert(3, "family", table["arch"].map(families))
     return table
 
 
 def size_of(job: Job, arch: str) -> Size | None:
     """A candidate's size on the job's images; None for a module that can't be built or scored, whose rows say why."""
     classes, resolution = job.source.dataset
-    if not isinstance(job.space, ModuleSpace):
-        return job.space.count(arch, classes, resolution)
     try:
+        if not isinstance(job.space, ModuleSpace) or isinstance(job.space, Torchvision):
+            return job.space.count(arch, classes, resolution)
         return counted(job.space.network([arch], classes, job.source.batch(2, job.seeds[0]).images))
     except ValueError:
         return None

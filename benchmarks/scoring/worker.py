@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.conditions import teachers
-from benchmarks.conditions.drawing import AsIs, Drawing, Init
+from benchmarks.conditions.drawing import Drawing
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
 from proxies import Proxy
@@ -70,15 +70,15 @@ class SeedRun:
 
     def _teacher(self) -> Probe:
         conditions, own = self.job.conditions, self.job.teacher
+        images = self.images
+        if images.shape[1] == 1 and (own is None or own.sees_colours):
+            images = images.expand(-1, 3, -1, -1)
         if own is not None:
-            module = own.network([own.arch(0)], self.job.source.dataset.classes, self.images.float())
-            init: Init | AsIs = conditions.init if conditions.init in ("own", "trained") else "own"
-            drawing = Drawing(self.seed, conditions.draw, init, conditions.device)
-            weights = drawing.teacher(module)
-            return Probe(module, weights.double() if self.exact else weights, self.images, self.labels)
+            module = own.network(self.job.source.dataset.classes, images.float())
+            weights = own.weights(module, self.drawing, conditions.teacher_weights)
+            return Probe(module, weights.double() if self.exact else weights, images, self.labels)
         network = teachers.build(conditions.teacher, conditions.dataset, *self.job.source.dataset)
         weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
-        images = self.images.expand(-1, 3, -1, -1) if self.images.shape[1] == 1 else self.images  # it sees colours
         return Probe(network, weights.double() if self.exact else weights, images, self.labels)
 
     def rows(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:

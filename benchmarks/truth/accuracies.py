@@ -31,7 +31,7 @@ class Truth:
     `vanilla` holds the accuracies without distillation where the target is another and the table has them: a predictor
     that costs a training, ranked beside the proxies. `noise` is the deviation in points of one accuracy over trainings,
     and `noise_from` says how that is known; None where it is not. `ceiling` says what other trainings of the same
-    candidates predict inside the top tenth, where that is known.
+    candidates predict inside the top tenth, where that is known. `remark` is what else a reader has to know of them.
     """
 
     accuracy: dict[str, float]
@@ -40,6 +40,7 @@ class Truth:
     ceiling: str | None = None
     noise: float | None = None
     noise_from: str = ""
+    remark: str = ""
 
 
 def between_seeds(reached: float) -> str:

@@ -4,6 +4,7 @@ retrained   NAS-Bench-201 on CIFAR-10, in the data of the package analog-nasbenc
 official    NAS-Bench-201 test accuracy after 200 epochs, mean over seeds: benchmarks/data.py fetch brings it
 nasbench201:SPLIT[:EPOCHS][:SEED]   a column of the authors' own file: benchmarks/data.py import brings it
 published   S0 on CIFAR-100, vanilla and distilled, by DisWOT's authors: part of the project
+torchvision ImageNet top-1 of torchvision's networks, as it records them: with the dependency; :V2 of the second recipe
 trial       a few NAS-Bench-201 cells, vanilla and distilled, trained for a moment by search/distill.py: embedded too
 a path      a CSV of `arch` or `index`, and `accuracy` (or a column called like the target)
 
@@ -21,7 +22,7 @@ from pathlib import Path
 from benchmarks.reading.naming import meant
 from benchmarks.spaces import Space
 from benchmarks.spaces.nasbench201 import NasBench201
-from benchmarks.truth import imported, official
+from benchmarks.truth import imported, official, zoo
 from benchmarks.truth.accuracies import TARGETS, Truth, between_seeds
 from benchmarks.truth.embedded import published, retrained, trial
 from benchmarks.truth.official import cache_folder
@@ -144,6 +145,17 @@ TABLES = {
         *("nasbench201", ("cifar10",), TARGETS),
         lambda dataset, target: trial(target),
         "NAS-Bench-201, cifar10, vanilla and distilled: a few cells, small images; a trial of the way, embedded",
+        usual=False,
+    ),
+    "torchvision": Table(
+        *("torchvision", ("imagenet",), ("vanilla",)),
+        lambda dataset, target: zoo.recorded("V1"),
+        "torchvision, imagenet, vanilla: ImageNet top-1 of its first weights (IMAGENET1K_V1), as it records them",
+    ),
+    "torchvision:V2": Table(
+        *("torchvision", ("imagenet",), ("vanilla",)),
+        lambda dataset, target: zoo.recorded("V2"),
+        "torchvision, imagenet, vanilla: the same of its second, longer recipe, for the networks that have one",
         usual=False,
     ),
 }

@@ -93,6 +93,8 @@ def score(
     check_choice("draw", draw, MODES)
     if init is not None:
         check_choice("init", init, INITS)
+    if teacher_weights is not None and not isinstance(teacher, str):
+        raise ValueError("teacher_weights is for a teacher by name: a module comes with the weights it has")
     candidates = as_space(networks, found)
     options = ScoringOptions(
         batch=batch,
@@ -120,8 +122,6 @@ def score(
     if init is None and not isinstance(networks, Space):
         job = replace(job, conditions=replace(job.conditions, init="trained" if running else "own"))
     if not isinstance(teacher, str):
-        if teacher_weights is not None:
-            raise ValueError("teacher_weights is for a teacher by name: a module comes with the weights it has")
         own = Chosen(Listed({"teacher": teacher}, "teacher"), "teacher", "given", own=True)
         job = replace(job, teacher=own, conditions=replace(job.conditions, teacher="given"))
     rows = score_all(job, Path(store) if store else IN_MEMORY, workers, progress)

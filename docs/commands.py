@@ -55,6 +55,7 @@ NOT_RUN = {
     "validate.py --rounding": "over an hour of scoring; tests/test_rounding.py holds small batches against float64",
     "-m pytest": "the tests themselves",
     "--address": "needs a Ray cluster",
+    "--space torchvision": "networks of up to 100 M parameters; tests/test_zoo.py runs small ones",
     "--scale --device cuda": "needs a GPU: stacks of 64 are too slow without",
     "pip install": "installs",
     "make test": "the tests themselves",

@@ -223,3 +223,26 @@ def test_published_weights_are_taken_where_their_checksum_is_right(
     assert weights.norms
     with pytest.raises(ValueError, match="its published weights are of 1000 classes, not of 10"):
         trained.network(10, torch.zeros(2, 3, 64, 64))
+
+
+class Greedy(nn.Module):
+    """Wants more memory than there is, by what torch's own allocator says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 5))
+        self.runs = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.runs += 1
+        return self.net(x) if self.runs < 3 else torch.empty(2**50)
+
+
+def test_too_little_memory_is_oom_on_a_cpu_too() -> None:
+    images = torch.zeros(2, 3, 16, 16)
+    networks = {"greedy": Greedy(), "modest": Greedy().net}
+    options = {"dataset": "own:5x16", "proxies": "grad_norm,params", "teacher": "resnet20", "progress": False}
+    found = db.score(networks, images, torch.tensor([0, 1]), device="cpu", **options)  # type: ignore[arg-type]
+    status = found.set_index(["arch", "proxy"])["status"]
+    assert status["greedy", "grad_norm"] == "oom"
+    assert status["greedy", "params"] == status["modest", "grad_norm"] == "ok"

@@ -17,7 +17,11 @@ from proxies import Proxy
 from proxies.probing.probe import Probe
 
 FIRST_ON_GPU = 8  # candidates, by whose memory the size of stacks is measured
-FAULTS = (ValueError, RuntimeError)  # what a proxy, or torch in it, raises on a network that it was not made for
+FAULTS = (
+    ValueError,
+    RuntimeError,
+    MemoryError,
+)  # what a proxy, or torch in it, raises on a network that it was not made for
 SHARE = 0.8  # of the free memory that a stack may take
 
 
@@ -89,7 +93,9 @@ class SeedRun:
             stack = archs[done : done + (self.fits or FIRST_ON_GPU)]
             try:
                 rows += self._measured(stack, proxies)
-            except torch.OutOfMemoryError:
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
                 if len(stack) > 1:
                     self.fits = len(stack) // 2
                     continue
@@ -134,6 +140,7 @@ class SeedRun:
             except FAULTS as error:
                 if len(archs) == 1:
                     status = "undefined" if isinstance(error, ValueError) else "error"
+                    status = "oom" if out_of_memory(error) else status
                     rows += self._failed(archs, proxy, status, error)
                 else:  # of one candidate, perhaps: find it, and let the others be
                     rows += [row for arch in archs for row in self._stack([arch], [proxy])]
@@ -157,6 +164,11 @@ class SeedRun:
         if status == "error":
             reason = f"{type(error).__name__}: {reason}"
         return failed(self.job, Task(self.seed, tuple(archs), (proxy.name,)), status, reason)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether there was too little memory: on a GPU, or on this machine, where torch raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def failed(job: Job, task: Task, status: str, reason: str = "") -> list[Score]:

@@ -246,3 +246,21 @@ def test_too_little_memory_is_oom_on_a_cpu_too() -> None:
     status = found.set_index(["arch", "proxy"])["status"]
     assert status["greedy", "grad_norm"] == "oom"
     assert status["greedy", "params"] == status["modest", "grad_norm"] == "ok"
+
+
+def test_a_network_without_a_single_map_is_scored() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 5))
+    options = {"dataset": "own:5x16", "proxies": "grad_norm,params,diswot", "teacher": "resnet20", "progress": False}
+    found = db.score(net, torch.zeros(2, 3, 16, 16), torch.tensor([0, 1]), **options)  # type: ignore[arg-type]
+    assert found.set_index("proxy")["status"].to_dict() == {"grad_norm": "ok", "params": "ok", "diswot": "undefined"}
+
+
+def test_a_network_that_does_not_run_ends_no_run_of_others() -> None:
+    images, labels = torch.zeros(2, 3, 16, 16), torch.tensor([0, 1])
+    usual = {"dataset": "own:5x16", "proxies": "params", "teacher": "resnet20", "progress": False}
+    found = db.score(ZOO, images, labels, archs=["alexnet", "resnet18"], **usual)  # type: ignore[arg-type]
+    rows = found.set_index("arch")
+    assert rows["status"].to_dict() == {"alexnet": "undefined", "resnet18": "ok"}
+    assert "alexnet: the network does not run on images" in rows.loc["alexnet", "reason"]
+    with pytest.raises(ValueError, match="the network does not run on images"):
+        db.score(ZOO, images, labels, archs=["alexnet"], **usual)  # type: ignore[arg-type]

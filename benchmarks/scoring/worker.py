@@ -128,7 +128,12 @@ class SeedRun:
         )
 
     def _stack(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
-        probe = self.probe(archs, self.plan)
+        try:
+            probe = self.probe(archs, self.plan)
+        except ValueError as error:  # can't be built, or not run on these images
+            if len(self.job.archs) < 2:
+                raise
+            return [row for proxy in proxies for row in self._failed(archs, proxy, "undefined", error)]
         rows = []
         for proxy in proxies:
             try:

@@ -56,6 +56,10 @@ NOT_RUN = {
     "-m pytest": "the tests themselves",
     "--address": "needs a Ray cluster",
     "--scale --device cuda": "needs a GPU: stacks of 64 are too slow without",
+    "speed.py --gpu": "minutes, most of them start-up; tests/test_gpu.py walks through all steps",
+    "make gpu": "needs a GPU",
+    "-m pip download": "a download",
+    "-m pip install": "installs",
     "pip install": "installs",
     "make test": "the tests themselves",
 }

@@ -55,11 +55,10 @@ NOT_RUN = {
     "validate.py --rounding": "over an hour of scoring; tests/test_rounding.py holds small batches against float64",
     "-m pytest": "the tests themselves",
     "--address": "needs a Ray cluster",
-    "--scale --device cuda": "needs a GPU: stacks of 64 are too slow without",
+    "runs/nb201-16": "hours of training; tests/test_distill.py goes through a list of three trainings",
     "speed.py --gpu": "minutes, most of them start-up; tests/test_gpu.py walks through all steps",
     "make gpu": "needs a GPU",
     "-m pip download": "a download",
-    "-m pip install": "installs",
     "pip install": "installs",
     "make test": "the tests themselves",
 }

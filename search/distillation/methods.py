@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from benchmarks.reading.naming import meant
 from proxies.formulas import losses, similarity
 from search.distillation.adapters import Adapter, Contrast, Embedding, Information, Regressor
 from search.distillation.images import Batch
@@ -227,7 +228,8 @@ def _term(part: str, pair: Pair | None) -> tuple[str, Term]:
         raise ValueError(f"--method {part}: write a method as NAME, NAME:WEIGHT or NAME(PARAMETER=NUMBER,...):WEIGHT")
     name, inside, number = found["name"], found["values"], found["weight"]
     if name not in {*METHODS, CE, DISWOT}:
-        raise ValueError(f"no method is called {name!r}; there are: {', '.join([CE, DISWOT, *METHODS])}")
+        known = [CE, DISWOT, *METHODS]
+        raise ValueError(f"no method is called {name!r}; there are: {', '.join(known)}{meant(name, known)}")
     method = METHODS.get(name)
     weight = (method.weight if method else 1.0) if number is None else _weight(number, part)
     usual = method.usual(pair) if method else {}

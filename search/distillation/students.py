@@ -21,6 +21,7 @@ from benchmarks.conditions.batches import DATASETS
 from benchmarks.conditions.drawing import Drawing, Init
 from benchmarks.output.options import LARGEST_SEED
 from benchmarks.reading.limits import check_size
+from benchmarks.reading.naming import meant
 from benchmarks.spaces import Space
 from benchmarks.spaces.stack import Stack
 from proxies.probing.network import NormState, Taps, Weights
@@ -106,7 +107,10 @@ def find(text: str, named: str | None = None) -> Student:
     space, colon, code = text.rpartition(":")
     if not colon:
         named = ", ".join(teachers.TEACHERS)
-        raise ValueError(f"no student is called {text!r}; write SPACE:CODE (s0:357), a winner's .json, or: {named}")
+        raise ValueError(
+            f"no student is called {text!r}; write SPACE:CODE (s0:357), a winner's .json, or: {named}"
+            f"{meant(text, teachers.TEACHERS)}"
+        )
     found = spaces.find(space)
     return Student(found, found.parse(code))
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.output.command import option
-from benchmarks.output.options import EngineOptions, ScoringOptions
+from benchmarks.output.options import EngineOptions, ScoringOptions, TableOptions
 
 LIMITS = ("max_params", "max_macs", "max_layers")
 
 
 @dataclass
-class SearchOptions(EngineOptions, ScoringOptions):
+class SearchOptions(TableOptions, EngineOptions, ScoringOptions):
     """Which searches, by what fitness, within which limits, and where they are left."""
 
     proxy: str = option("diswot", "fitness: proxies or combinations as for rank.py; each is searched with")

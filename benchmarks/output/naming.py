@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DOORS = {
     "rank": "benchmarks/rank.py",
     "evolve": "search/evolve.py",
+    "tabular": "search/tabular.py",
     "distill": "search/distill.py",
     "report": "analysis/report.py",
     "compare": "analysis/compare.py",

@@ -34,3 +34,15 @@ class SearchOptions(TableOptions, EngineOptions, ScoringOptions):
     out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
     store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
     markdown: bool = option(False, "print the table as Markdown")
+
+
+@dataclass
+class TabularOptions(SearchOptions):
+    """Which searches by a score table; conditions are those of the table that is asked for."""
+
+    proxy: str = option("all", "fitness: proxies as for rank.py, those of them that the table has")
+    strategy: str = option("evolution,aging,local,random", "evolution, aging, local, random; separated by commas")
+    budgets: str = option("50,100,200,500", "numbers of candidates at which the winners are read")
+    seeds: int = option(500, "number of searches a row, counted up from --seed")
+    draw_seed: int = option(0, "seed of the table's scores: of their batch and weights")
+    curves: str = option("diswot,synflow", "proxies in the figure of regret over budget, beside parameters and chance")

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from benchmarks.ranking.called import rank
+    from benchmarks.scoretables.called import read_scores, write_scores
     from benchmarks.scoring.called import look, proxies, score, space
 
-__all__ = ["look", "proxies", "rank", "score", "space"]
+__all__ = ["look", "proxies", "rank", "read_scores", "score", "space", "write_scores"]
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("proxies", "benchmarks", "search", "analysis")
@@ -24,8 +25,10 @@ ASKED_OF = {
     "look": "benchmarks.scoring.called",
     "proxies": "benchmarks.scoring.called",
     "rank": "benchmarks.ranking.called",
+    "read_scores": "benchmarks.scoretables.called",
     "score": "benchmarks.scoring.called",
     "space": "benchmarks.scoring.called",
+    "write_scores": "benchmarks.scoretables.called",
 }
 
 

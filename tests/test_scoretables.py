@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -183,7 +184,8 @@ def changed(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:
 
 
 def huge(parts: dict[str, bytes]) -> None:
-    parts["score_000.npy"] = parts["score_000.npy"].replace(b"(1, 64)", b"(9**9,)"[:7])
+    """A score's head that promises 256 GB in an archive of 3 KB."""
+    parts["score_000.npy"] = parts["score_000.npy"].replace(b"(1, 64), }" + b" " * 9, b"(1, 64000000000), }")
 
 
 def pickled(parts: dict[str, bytes]) -> None:
@@ -213,7 +215,7 @@ def older(parts: dict[str, bytes]) -> None:
         (lambda parts: parts.update({"status_000.npy": parts["status_001.npy"]}), "not what its digest says"),
         (lambda parts: parts.update({"header.npy": parts["index.npy"]}), "header.npy holds int64"),
         (lambda parts: parts.update({"index.npy": parts["index.npy"][:-1]}), "not of the size that it says"),
-        (huge, "damaged"),
+        (huge, "score_000.npy is not of the size that it says"),
         (pickled, "score_000.npy holds object"),
         (older, "of version 9; this program reads 1"),
     ],
@@ -239,11 +241,8 @@ def test_damaged_bytes_are_one_error_or_the_table(
     content = bytearray(path.read_bytes())
     content[at % len(content)] = byte
     path.write_bytes(content[: len(content) - cut % 7])
-    try:
+    with contextlib.suppress(ValueError):  # anything else is a fault of the reader
         found = archive.read(path)
-    except ValueError as error:
-        assert "\n" not in str(error)
-    else:
         np.testing.assert_array_equal(found.columns["synflow"].scores, table.columns["synflow"].scores)
 
 
@@ -258,9 +257,8 @@ def test_a_table_of_something_else_is_refused(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_tables_are_joined_and_two_that_disagree_are_refused(tmp_path: Path) -> None:
-    whole, part = made_up(), made_up(held=20)
-    names = ["synflow", "params"]
-    first = replace(part, columns={key: one for key, one in made_up().of(names).columns.items()}, index=np.arange(64))
+    whole = made_up()
+    first = whole.of(["synflow", "params"])
     other = whole.of(["params", "l2_norm"])
     both = joining.joined([first, other])
     assert set(both.columns) == {"synflow", "params", "l2_norm"}
@@ -300,12 +298,14 @@ def test_the_whole_space_is_answered_from_what_is_shipped(
 def test_from_python(folder: Path, tmp_path: Path) -> None:
     scores = db.read_scores(folder / "store.npz")
     assert len(scores) == 18
-    assert list(db.rank(scores, truth="published", dataset="cifar100", target="distilled").index)[0] in NAMES
+    assert set(db.rank(scores, truth="published", dataset="cifar100", target="distilled").index) == set(
+        NAMES.split(",")
+    )
     assert db.write_scores(scores, tmp_path / "again.npz") == archive.read(folder / "store.npz").digest
     fresh = db.score(S0, archs=[1, 2], proxies="params", dataset="cifar100", batch_size=2, progress=False)
     db.write_scores(fresh, tmp_path / "own.npz")
     pd.testing.assert_frame_equal(db.read_scores(tmp_path / "own.npz")[["arch", "score"]], fresh[["arch", "score"]])
-    with pytest.raises(ValueError, match="what diswot_bench.score or read_scores gave"):
+    with pytest.raises(ValueError, match=r"what diswot_bench.score or read_scores gave"):
         db.write_scores(pd.DataFrame({"a": [1]}), tmp_path / "no.npz")
 
 

@@ -133,9 +133,11 @@ def _part(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
     if kind == "header" and entry.file_size > LARGEST_HEADER:
         raise ValueError("damaged: its header is too large")
     with archive.open(entry) as file:
-        if npy.read_magic(file) != (1, 0):
-            raise ValueError(f"damaged: {entry.filename} is no array of this format")
-        shape, fortran, dtype = npy.read_array_header_1_0(file, max_header_size=1000)
+        try:
+            npy.read_magic(file)
+            shape, fortran, dtype = npy.read_array_header_1_0(file, max_header_size=1000)
+        except ValueError:
+            raise ValueError(f"damaged: {entry.filename} has no head that can be read") from None
         size = int(np.prod(shape, dtype=object)) * dtype.itemsize
         if fortran or dtype.hasobject or dtype.str[1:] not in TYPES[kind].split() or dtype.str[0] == ">":
             raise ValueError(f"damaged: {entry.filename} holds {dtype}")

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 PYTHONS ?= python3.11 python3.12
 
-.PHONY: rank distill test check format speed example readme docs matrix lock soak mutate fuzz memory audit clean
+.PHONY: rank distill test check format speed example readme docs leaderboard matrix lock soak mutate fuzz memory audit clean
 
 rank: $(VENV)/installed
 	$(BIN)/python benchmarks/rank.py --proxy diswot --dataset cifar10
@@ -33,6 +33,10 @@ readme: $(VENV)/installed
 
 example: $(VENV)/installed
 	$(BIN)/python docs/readme.py --run
+
+# docs/leaderboard.* from the committed score tables
+leaderboard: $(VENV)/installed
+	$(BIN)/python analysis/leaderboard.py
 
 # what is written from the code or from committed runs, and every command that the documents show
 docs: readme

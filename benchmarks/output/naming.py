@@ -24,6 +24,7 @@ DOORS = {
     "ablate": "analysis/ablate.py",
     "validate": "analysis/validate.py",
     "maps": "analysis/maps.py",
+    "leaderboard": "analysis/leaderboard.py",
     "data": "benchmarks/data.py",
     "speed": "benchmarks/speed.py",
 }

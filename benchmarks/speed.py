@@ -9,7 +9,7 @@ from benchmarks.output.command import option, parse, reported
 from benchmarks.timing.options import SpeedOptions
 
 PROG = "speed.py"
-MODES = ("gpu", "scale", "report", "train", "search")
+MODES = ("gpu", "scale", "report", "train", "search", "tables")
 
 
 @dataclass
@@ -23,6 +23,7 @@ class Options(SpeedOptions):
     search: bool = option(
         False, "instead: evaluations a second of searches by a table, and what a search adds to scoring"
     )
+    tables: bool = option(False, "instead: export, import and ranking of score tables of --numbers candidates")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks.timing import gpu_run, growth_run, proxies_run, report_run, searching_run, training_run
+from benchmarks.timing import gpu_run, growth_run, proxies_run, report_run, searching_run, tables_run, training_run
 from benchmarks.timing.measuring import check
 from benchmarks.timing.options import SpeedOptions
 
@@ -16,6 +16,7 @@ MODES: Mapping[str, Callable[[SpeedOptions], None]] = {
     "report": report_run.measure,
     "train": training_run.measure,
     "search": searching_run.measure,
+    "tables": tables_run.measure,
 }
 
 

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from benchmarks.ranking.called import rank
     from benchmarks.scoring.called import look, proxies, score, space
+    from search.distillation.called import distill
 
-__all__ = ["look", "proxies", "rank", "score", "space"]
+__all__ = ["distill", "look", "proxies", "rank", "score", "space"]
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("proxies", "benchmarks", "search", "analysis")
 ASKED_OF = {
+    "distill": "search.distillation.called",
     "look": "benchmarks.scoring.called",
     "proxies": "benchmarks.scoring.called",
     "rank": "benchmarks.ranking.called",
@@ -51,7 +53,7 @@ def __getattr__(name: str) -> object:
     """What is asked for the first time, out of its room."""
     if name not in ASKED_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has: {', '.join(ASKED_OF)}")
-    check_rooms("proxies", "benchmarks", "analysis")
+    check_rooms("proxies", "benchmarks", "analysis", *(["search"] if ASKED_OF[name].startswith("search") else []))
     sys.meta_path.insert(0, OurRooms)
     try:
         found: object = getattr(import_module(ASKED_OF[name]), name)

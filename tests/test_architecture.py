@@ -21,7 +21,7 @@ from docs.rooms import ROOT, Import, is_command, is_door, wing
 PROXIES = {"proxies", "proxies/probing", "proxies/formulas"}
 ROWS = {"analysis/rows", "analysis/stats"}
 MAY_IMPORT = {
-    "diswot_bench": {"benchmarks/scoring", "benchmarks/ranking"},  # the front door
+    "diswot_bench": {"benchmarks/scoring", "benchmarks/ranking", "search/distillation"},  # the front door
     "proxies/formulas": set(),
     "proxies/probing": {"proxies/formulas"},
     "proxies": {"proxies/formulas", "proxies/probing"},
@@ -175,6 +175,7 @@ LONG = {
     "benchmarks/truth/ownfile.py": {"from_csv"},  # one fault a line, in the order that a reader meets them
     "analysis/stats/ranking.py": {"rank"},
     "benchmarks/scoring/called.py": {"score"},  # its options are its signature
+    "search/distillation/called.py": {"distill"},  # so are these
 }
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,10 +18,11 @@ from torch.nn.functional import interpolate
 from torch.testing import assert_close
 from torchvision import models
 
+import diswot_bench as db
 from benchmarks.timing.plain import PlainResNet
 from proxies.probing import structure
 from search import distill
-from search.distillation import images, methods, pairing, teaching
+from search.distillation import exporting, images, methods, pairing, teaching
 from search.distillation.images import Batch, Data
 from search.distillation.loop import WEIGHTS, Stepper, Watch, accuracy, train
 from search.distillation.models import Model, Network, Seen
@@ -416,3 +419,106 @@ def test_parts_of_methods_that_a_module_lacks_are_seen() -> None:
     for name in ("at", "sp", "diswot_semantic"):
         check_fit(name, shown, shown)
     assert isinstance(small_model("s0:111", 0), Model)
+
+
+@pytest.mark.usefixtures("_folder")
+def test_an_export_gives_the_same_logits_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    """TorchScript, of a module and of a stack; loaded by torch alone, images normalised as model.json says."""
+    arguments = ["--student", "nets.py:NETWORKS:small s0:111", "--method", "ce", "--export", "torchscript"]
+    assert distill.main([*QUICK, *arguments]) == 0
+    assert "exported: " in capsys.readouterr().out
+    files = sorted(Path("out").glob("*/model.pt"))
+    assert len(files) == 2
+    data = images.load("some.npz", torch.device("cpu"), data_dir=None, download=False, resolution=None)
+    for file, made in zip(files, (dict_of("nets.py")["small"](), PlainResNet((1, 1, 1), 4)), strict=True):
+        about = json.loads(file.with_name("model.json").read_text())
+        mean, std = (torch.tensor(about[part])[:, None, None] for part in ("mean", "std"))
+        assert (about["classes"], about["resolution"], about["format"]) == (4, 8, "torchscript")
+        made.load_state_dict(torch.load(file.with_name("weights.pt"), weights_only=True))
+        loaded = torch.jit.load(str(file))
+        with torch.no_grad():
+            given = loaded((data.test.images / 255 - mean) / std)
+            assert_close(given, made.eval()(data.normalised(data.test.images)), rtol=1e-4, atol=1e-5)
+
+
+def dict_of(file: str) -> dict[str, Callable[[], nn.Module]]:
+    found: dict[str, object] = {}
+    exec(Path(file).read_text(), found)
+    return found["NETWORKS"]  # type: ignore[return-value]
+
+
+def test_an_exporter_that_cannot_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if torch.jit.is_tracing():
+                raise RuntimeError("not this one")
+            return x
+
+    with pytest.raises(
+        ValueError, match=r"--export torchscript: PyTorch's exporter can't \(RuntimeError: not this one"
+    ):
+        exporting.export(Refusing(), "torchscript", tmp_path, 8, {})
+    monkeypatch.setattr(exporting, "find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=r"--export onnx: onnx and onnxscript not installed; pip install .*\[export\]"):
+        exporting.check_format("onnx")
+
+
+def given_data() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    data = small_data()
+    return (data.train.images, data.train.labels), (data.test.images, data.test.labels)
+
+
+def test_from_python_a_trained_module_and_its_history_come_back(tmp_path: Path) -> None:
+    """What is handed over stays as it is; the same call again trains nothing; the loop is the command's."""
+    student, teacher = seeded(cnn), seeded(Vit, 1)
+    before = [copy.deepcopy(one.state_dict()) for one in (student, teacher)]
+    options = {"epochs": 2, "batch_size": 12, "device": "cpu", "progress": False}
+    found = db.distill(student, teacher, given_data(), "lg,kd:0.5", out=tmp_path, **options)  # type: ignore[arg-type]
+    for one, state in zip((student, teacher), before, strict=True):
+        assert one.training
+        assert all(torch.equal(value, state[key]) for key, value in one.state_dict().items())
+    assert type(found.module) is nn.Sequential
+    assert not found.module.training
+    assert list(found.history["epoch"]) == [1, 2]
+    assert {"loss ce", "loss lg", "loss kd"} <= set(found.history)
+    data = images.given(*given_data(), torch.device("cpu"), None)
+    right = (found.module(data.normalised(data.test.images)).argmax(1) == data.test.labels).double().mean()
+    assert found.history["test_accuracy"].iloc[-1] == pytest.approx(100 * right.item())
+    assert "encoder_layer_0 16x4x4" in found.stages[0]
+    again = db.distill(student, teacher, given_data(), "lg,kd:0.5", out=tmp_path, **options)  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(again.history, found.history)
+    objective_loop = run(
+        net(copy.deepcopy(student)), None, tmp_path / "loop", recipe=Recipe(epochs=2, batch_size=12), data=data
+    )
+    alone = db.distill(student, None, given_data(), "ce", **options)  # type: ignore[arg-type]
+    assert alone.history["loss"].tolist() == pytest.approx([row["loss"] for row in looped.history])
+    assert alone.teacher is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"teacher": None}, "method='ce' is training without"),
+        ({"teacher": "resnet20"}, "resnet20 is not trained; hand over a trained module, or teacher_weights=FILE"),
+        ({"student": 3}, "student: a int; a module, its constructor or a name is expected"),
+        ({"recipe": "vit"}, "recipe='vit': there are cifar, imagenet, deit"),
+        ({"lr": 3}, "no option is called 'lr'; of a recipe there are: accumulate, "),
+        ({"data": ((torch.zeros(2, 3, 8, 8), [0, 1]),) * 2}, "training images are float32"),
+        ({"data": ((np.zeros((2, 3, 8, 8), np.uint8), [0.5, 1]),) * 2}, "training labels are float64"),
+        ({"method": "dkd", "mixup": 0.2}, "dkd reads each image's own label"),
+    ],
+)
+def test_from_python_bad_input_is_a_line(change: dict[str, object], said: str) -> None:
+    options = {
+        "student": cnn(),
+        "teacher": cnn(),
+        "data": given_data(),
+        "epochs": 1,
+        "device": "cpu",
+        "progress": False,
+    }
+    with pytest.raises(ValueError, match=re.escape(said)):
+        db.distill(**(options | change))  # type: ignore[arg-type]
+    shared = cnn()
+    with pytest.raises(ValueError, match="student and teacher share weights"):
+        db.distill(shared, shared, given_data())

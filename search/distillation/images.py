@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -145,6 +145,26 @@ def load(name: str, device: torch.device, *, data_dir: str | None, download: boo
         raise ValueError(f"--data {name}: no such data set, file or folder; there are: {NAMES}")
     classes = DATASETS[name].classes if name in DATASETS else int(train[1].max(initial=0)) + 1
     return _checked(Path(name).name, classes, train, test, device, resolution)
+
+
+def given(train: tuple[Any, Any], test: tuple[Any, Any], device: torch.device, resolution: int | None) -> Data:
+    """A data set of a user's own: images uint8 [n, 3, H, H] and labels [n], arrays or tensors, for both halves.
+
+    Raises ValueError where they are something else, or don't fit together.
+    """
+    halves = []
+    for name, (pixels, labels) in (("training", train), ("test", test)):
+        images, numbers = (np.asarray(part) for part in (pixels, labels))
+        whole = np.issubdtype(numbers.dtype, np.integer) and bool((numbers >= 0).all())
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
+            raise ValueError(f"{name} images are {images.dtype} {images.shape}; uint8 (n, 3, H, H) are wanted")
+        if numbers.shape != images.shape[:1] or not whole:
+            raise ValueError(
+                f"{name} labels are {numbers.dtype} {numbers.shape}; whole numbers from 0, ({len(images)},) are wanted"
+            )
+        halves.append((images, numbers))
+    classes = int(halves[0][1].max(initial=0)) + 1
+    return _checked("given", classes, halves[0], halves[1], device, resolution)
 
 
 def digits() -> tuple[Arrays, Arrays]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 import torch
@@ -47,7 +48,7 @@ class Objective(nn.Module):
             return
         if teacher is None:
             raise ValueError(f"method {self.distilled[0]} needs a teacher")
-        check_apart(student, teacher)
+        check_apart(student.tensors(), teacher.state_dict())
         shown = glances(student, teacher, data, stages=self.stages, maps=self.maps)
         self.pairs = pairing.paired(*shown, named) if self.stages else []
         own, other = (self._paired(seen, side) for side, seen in enumerate(shown))
@@ -107,10 +108,10 @@ def glances(student: Network, teacher: Network, data: Data, *, stages: bool, map
     return own, other
 
 
-def check_apart(student: Network, teacher: Network) -> None:
+def check_apart(student: Iterable[Tensor], teacher: Mapping[str, Tensor]) -> None:
     """Raises ValueError where both have weights in common, so that training the one would change the other."""
-    places = {tensor.data_ptr() for tensor in student.tensors() if tensor.numel()}
-    shared = [name for name, value in teacher.state_dict().items() if value.numel() and value.data_ptr() in places]
+    places = {tensor.data_ptr() for tensor in student if tensor.numel()}
+    shared = [name for name, value in teacher.items() if value.numel() and value.data_ptr() in places]
     if shared:
         raise ValueError(
             f"student and teacher share weights ({shared[0]}, of {len(shared)}): training the student would change the "

@@ -92,6 +92,7 @@ class OutputOptions:
 
     table: str | None = option(None, "where the table for rank.py --truth goes [table.csv in --out]")
     device: str = option("auto", "auto, cpu, cuda or cuda:i")
+    export: Literal["none", "onnx", "torchscript"] = option("none", "also write every student for other programs")
     tracker: Literal["none", "tensorboard"] = option("none", "also write curves for TensorBoard")
     out: str | None = option(None, "folder for all of it [runs/distill_DATA]")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.output import record
 from benchmarks.output.options import LARGEST_BATCH, LARGEST_SEED, check_range
 from benchmarks.scoring import jobs
-from search.distillation import group, methods, normalisation, pairing, protocol, runs, students
+from search.distillation import exporting, group, methods, normalisation, pairing, protocol, runs, students
 from search.distillation.images import SIDES
 from search.distillation.options import DistillOptions, RecipeOptions
 from search.distillation.recipes import RECIPES, Recipe
@@ -32,6 +32,7 @@ def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
     if options.teacher_normalisation and not options.teacher_weights:
         raise ValueError("--teacher-normalisation is of --teacher-weights, which is missing")
     check_tracker(options)
+    exporting.check_format(options.export)
     plan = make_plan(options)
     processes = group.join(cpu=jobs.find_device(options.device).type == "cpu")
     size = plan.recipe.batch_size

@@ -16,12 +16,12 @@ import pandas as pd
 
 from benchmarks.conditions.drawing import Init
 from benchmarks.output import record
-from search.distillation import methods, normalisation, objective, pairing
+from search.distillation import exporting, methods, normalisation, objective, pairing
 from search.distillation.group import ALONE, Group
 from search.distillation.images import Data
 from search.distillation.loop import WEIGHTS, Outcome, Watch, check_settings, train
 from search.distillation.methods import Terms
-from search.distillation.models import Model, Precision
+from search.distillation.models import Model, Network, Precision
 from search.distillation.modules import Net
 from search.distillation.objective import Objective
 from search.distillation.recipes import Recipe
@@ -90,7 +90,7 @@ def perform(run: Run, conditions: Conditions, watch: Watch) -> Row:
     if conditions.group.main:
         inputs = data.normalisation._asdict()
         if outcome.status == "done":
-            about = {"network": run.student.name, "classes": data.classes, "resolution": data.resolution, **inputs}
+            about = exporting.inputs(run.student.name, data.classes, data.resolution, data.normalisation)
             record.write_json(about, normalisation.beside(folder / WEIGHTS))
         content = {"settings": settings, "normalisation": inputs, "status": outcome.status, "history": outcome.history}
         record.write_json(content, folder / "outcome.json")
@@ -182,17 +182,24 @@ def check_fits(planned: Sequence[Run], teacher: Student, resolution: int | None,
     for student in dict.fromkeys(run.student for run in planned if run.distilled):
         own = network_of(student, conditions, conditions.recipe.seed)
         for run in (run for run in planned if run.student == student and run.distilled):
-            wanted = methods.parse(run.method)
-            if any(name != methods.CE and methods.METHODS[name].alone for name in wanted) and conditions.group.size > 1:
-                raise ValueError("method crd keeps a memory of all images, and one process has to see them all")
-            objective.check_terms(wanted, conditions.recipe)
-            stages = any(name != methods.CE and methods.METHODS[name].stages for name in wanted)
-            loss = Objective(wanted, own, other, data, 0, named=named)
-            if stages:
-                shown = objective.glances(own, other, data, stages=True)
-                told = pairing.told(own, other, shown, loss.pairs)
-                lines[f"stages of {student.short} and of its teacher {teacher.short}: {told}"] = None
+            lines |= dict.fromkeys(check_run(run, own, other, teacher.short, conditions))
     return list(lines)
+
+
+def check_run(run: Run, own: Network, other: Network, teacher: str, conditions: Conditions) -> list[str]:
+    """What is held against what, a line where the method compares stages. Raises ValueError where it can't be."""
+    wanted = methods.parse(run.method)
+    ways = {name: methods.METHODS[name] for name in wanted if name != methods.CE}
+    for name, way in ways.items():
+        if way.alone and conditions.group.size > 1:
+            raise ValueError(f"method {name} keeps a memory of all images, and one process has to see them all")
+    objective.check_terms(wanted, conditions.recipe)
+    loss = Objective(wanted, own, other, conditions.data, 0, named=pairing.parse(conditions.stages))
+    if not loss.stages:
+        return []
+    shown = objective.glances(own, other, conditions.data, stages=True)
+    told = pairing.told(own, other, shown, loss.pairs)
+    return [f"stages of {run.student.short} and of its teacher {teacher}: {told}"]
 
 
 def finished(folder: Path, settings: dict[str, object]) -> Outcome | None:

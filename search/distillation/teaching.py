@@ -14,6 +14,7 @@ from search.distillation.loop import accuracy
 from search.distillation.models import Model, Network, Precision
 from search.distillation.modules import Net
 from search.distillation.normalisation import Normalisation
+from search.distillation.students import Student
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Teacher:
 
 
 def load_teacher(
-    name: str,
+    named: str | Student,
     path: Path,
     data: Data,
     precision: Precision,
@@ -53,12 +54,12 @@ def load_teacher(
     """
     device = data.train.labels.device
     wanted = normalised or normalisation.read(normalisation.beside(path)) or data.normalisation
-    found, size = students.find(name), resolution or data.resolution
+    found, size = students.find(named) if isinstance(named, str) else named, resolution or data.resolution
     model = found.network(data.name, data.classes, size, device=device, precision=precision, stages=stages)
     weigh(model, path)
     model.retouch = normalisation.retouch(data.normalisation, wanted, device)
     model.resolution = resolution
-    return Teacher(name, model, accuracy(model, data, data.test), teachers.digest(path)[:12], wanted, resolution)
+    return Teacher(found.name, model, accuracy(model, data, data.test), teachers.digest(path)[:12], wanted, resolution)
 
 
 def weigh(model: Model | Net, path: Path) -> None:

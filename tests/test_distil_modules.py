@@ -487,9 +487,8 @@ def test_from_python_a_trained_module_and_its_history_come_back(tmp_path: Path) 
     assert "encoder_layer_0 16x4x4" in found.stages[0]
     again = db.distill(student, teacher, given_data(), "lg,kd:0.5", out=tmp_path, **options)  # type: ignore[arg-type]
     pd.testing.assert_frame_equal(again.history, found.history)
-    objective_loop = run(
-        net(copy.deepcopy(student)), None, tmp_path / "loop", recipe=Recipe(epochs=2, batch_size=12), data=data
-    )
+    recipe = replace(RECIPE, epochs=2)
+    looped = run(net(copy.deepcopy(student)), None, tmp_path / "loop", recipe=recipe, data=data)
     alone = db.distill(student, None, given_data(), "ce", **options)  # type: ignore[arg-type]
     assert alone.history["loss"].tolist() == pytest.approx([row["loss"] for row in looped.history])
     assert alone.teacher is None

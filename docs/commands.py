@@ -72,6 +72,7 @@ LONG = {
     "ablate.py batch": "batches of up to 256 images",
     "doctor": "a self-test of every proxy",
     "winners": "searches by four proxies, and seven methods for each winner",
+    "torchvision:mobilenet_v3_small": "three epochs of a network of torchvision's",
     "validate.py": "18 proxies on batches of 64",
     "speed.py --search": "20,000 looks at a table",
     "speed.py --report": "a report over a whole space",

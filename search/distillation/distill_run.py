@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from benchmarks.output import record
 from benchmarks.output.terminal import Advance, progress
 from benchmarks.scoring import engines
 from benchmarks.scoring.engines import Engine, Serial
-from search.distillation import results, runs, students, sweep
+from search.distillation import exporting, results, runs, students, sweep
 from search.distillation.loop import WEIGHTS
 from search.distillation.options import PROG, DistillOptions
 from search.distillation.planning import prepare
@@ -48,6 +48,8 @@ def distill(options: DistillOptions) -> None:
         content |= {"normalisation": conditions.data.normalisation._asdict()}
         record.write_json({**content, **record.environment()}, conditions.out / "run.json")
         show(rows, teacher_row, conditions, options)
+        if options.export != "none":
+            export(planned, conditions, options.export)
     check_all_done(rows)
 
 
@@ -71,6 +73,18 @@ def gather(options: DistillOptions) -> None:
     path = results.table_path(options, conditions).with_suffix(".json")
     record.write_json({**results.protocol(rows, planned, conditions, options), **record.environment()}, path)
     print(f"  {len(rows)} of {len(planned)} runs are done; written: {path.with_suffix('.csv')}, {path}")
+
+
+def export(planned: Sequence[Run], conditions: Conditions, kind: exporting.Format) -> None:
+    """Write every student that is done for other programs, beside its weights, and say where."""
+    data = conditions.data
+    for run in planned:
+        folder = conditions.out / run.name
+        if (folder / WEIGHTS).exists():
+            size = (data.classes, data.resolution)
+            module = exporting.ordinary(run.student, data.name, *size, folder / WEIGHTS)
+            about = exporting.inputs(run.student.name, *size, data.normalisation)
+            print(f"  exported: {exporting.export(module, kind, folder, data.resolution, about)}, model.json")
 
 
 def check_all_done(rows: pd.DataFrame) -> None:

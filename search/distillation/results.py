@@ -81,7 +81,7 @@ def show(
     lines = []
     if teacher is not None:
         best = number(float(teacher_row["best"]), 2) if teacher_row else "n/a"  # type: ignore[arg-type]
-        params = f"{sum(layer.parameters for layer in teacher.model.stack.layers):,}"
+        params = f"{teacher.model.size:,}"
         names = [teacher.name, *([""] if found else []), "teacher"]
         lines.append([*names, params, number(teacher.accuracy, 2), best, "", "done"])
     for row in table.to_dict("records"):

@@ -53,7 +53,7 @@ class Run:
 def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
     """What the searches share, and the searches. Raises ValueError for what can't be had."""
     space = spaces.find(options.space)
-    dataset = batches.find_dataset(options.dataset)
+    dataset = batches.find_dataset(options.dataset, space)
     chosen = {} if options.oracle else {one.name: one for one in proxies.select(options.proxy)}
     if not chosen and not options.oracle:
         raise ValueError(said("--proxy names no proxy; python benchmarks/rank.py --list shows them"))

@@ -92,24 +92,25 @@ class AutoFormer(ModuleSpace):
         return HIDDEN.index(width) * EACH + index + own
 
     def mutate(self, arch: str, random: np.random.Generator) -> str:
-        """The candidate with another choice at one of its positions, drawn uniformly, as are blocks that it gains."""
-        chosen = list(self.read(arch))
+        """The candidate with another choice at one of its positions, both drawn uniformly; see neighbours."""
+        chosen = self.read(arch)
         place = int(random.integers(len(chosen)))
-        options = [option for option in self.choices[place] if option != chosen[place]]
-        chosen[place] = options[int(random.integers(len(options)))]
-        gained = [options[int(random.integers(len(options)))] for options in self.choices[len(chosen) :]]
-        return self.write((*chosen, *gained))
+        others = [option for option in self.choices[place] if option != chosen[place]]
+        return self._changed(chosen, place, others[int(random.integers(len(others)))])
 
     def neighbours(self, arch: str) -> list[str]:
-        """All that differ in one choice; a deeper one repeats the last block."""
+        """All that differ in one choice: a shallower one lacks the last blocks, a deeper one repeats the last."""
         chosen = self.read(arch)
-        longer = (*chosen, *chosen[-2:] * (DEPTHS[-1] - chosen[1]))
         return [
-            self.write((*longer[:place], option, *longer[place + 1 :]))
+            self._changed(chosen, place, option)
             for place in range(len(chosen))
             for option in self.choices[place]
             if option != chosen[place]
         ]
+
+    def _changed(self, chosen: Choices, place: int, option: float) -> str:
+        deepest = (*chosen, *chosen[-2:] * (DEPTHS[-1] - chosen[1]))
+        return self.write((*deepest[:place], option, *deepest[place + 1 :]))
 
     def check(self, classes: int, resolution: int) -> None:
         """Raises ValueError for images that patches do not cover."""

@@ -19,6 +19,7 @@ from benchmarks.spaces import Space
 from benchmarks.truth import Truth
 from proxies import Combination, Proxy
 from search.evolution import searching, strategies
+from search.evolution.among import Among
 from search.evolution.options import LIMITS, SearchOptions
 from search.evolution.searching import Limits, Search, Terrain
 from search.evolution.strategies import Settings
@@ -57,6 +58,11 @@ def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
     chosen = {} if options.oracle else {one.name: one for one in proxies.select(options.proxy)}
     if not chosen and not options.oracle:
         raise ValueError(said("--proxy names no proxy; python benchmarks/rank.py --list shows them"))
+    known = known_truth(options, space)
+    if options.among_known:
+        if known is None:
+            raise ValueError(f"--among-known: no accuracies of {options.space} on {options.dataset} are known")
+        space = Among(space, known.accuracy)
     sizes = limits(options)
     options = replace(options, max_params=sizes.params, max_macs=sizes.macs, max_layers=sizes.layers)
     names = named_strategies(options.strategy, space)
@@ -70,7 +76,7 @@ def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
     settings = Settings(options.population, options.tournament, options.top, options.children, options.against)
     seeds = range(options.seed, options.seed + options.seeds)
     job = scoring_job(options, space, (), list(chosen.values()), seeds)
-    run = Run(options, space, terrain, settings, job, known_truth(options, space), chosen)
+    run = Run(options, space, terrain, settings, job, known, chosen)
     return run, plan(names, [ORACLE] if options.oracle else list(chosen), run)
 
 

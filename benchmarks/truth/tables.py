@@ -158,8 +158,8 @@ TABLES = {
 }
 if DISTILLED.exists():
     TABLES["distilled"] = Table(
-        *("nasbench201", ("cifar10",), TARGETS),
-        lambda dataset, target: trained("distilled", DISTILLED, NasBench201(), target),
+        *(("nasbench201",), ("cifar10",), TARGETS),
+        lambda space, dataset, target: trained("distilled", DISTILLED, NasBench201(), target),
         "NAS-Bench-201, cifar10, vanilla and distilled: cells by a declared protocol, 16x16 images; embedded",
         usual=False,
     )

@@ -18,7 +18,9 @@ LARGEST_SEED = 2**31
 class ScoringOptions:
     """Under which conditions candidates are scored."""
 
-    dataset: str = option("cifar10", "cifar10, cifar100, ImageNet16-120, imagenet, or NAME:CLASSESxRESOLUTION")
+    dataset: str = option(
+        "cifar10", "cifar10, cifar100, ImageNet16-120, imagenet, flowers, chaoyang, or NAME:CLASSESxRESOLUTION"
+    )
     space: str = option("nasbench201", "search space; rank.py --list names them; or path/to/file.py:Name, which is run")
     target: str = option("vanilla", "accuracy to predict: vanilla, distilled, or gain (distilled - vanilla)")
     truth: str = option("auto", "table of accuracies: auto, a name (rank.py --list), or the path of a CSV")
@@ -33,6 +35,9 @@ class ScoringOptions:
     )
     teacher_weights: str | None = option(
         None, "state dict of a trained teacher, or torchvision for its own; random without"
+    )
+    teacher_resolution: int | None = option(
+        None, "size of the images as the teacher sees them, scaled [as candidates do; autoformer, pit: resnetN at 32]"
     )
     precision: Literal["float32", "bf16", "float64"] = option(
         "float32", "of the networks' passes; bf16 is faster, and rounds to 3 digits; float64 shows what float32 rounds"
@@ -54,7 +59,17 @@ class EngineOptions:
 
 
 @dataclass
-class RankingOptions(EngineOptions, ScoringOptions):
+class TableOptions:
+    """Which score tables stand in place of scoring."""
+
+    scores: str | None = option(
+        None, "score tables (data.py export) to be used in place of scoring; several separated by commas"
+    )
+    scores_only: bool = option(False, "only what --scores holds: nothing is scored, samples are of its candidates")
+
+
+@dataclass
+class RankingOptions(TableOptions, EngineOptions, ScoringOptions):
     """What is ranked, under which seeds, and where it is left."""
 
     proxy: str = option(
@@ -70,6 +85,9 @@ class RankingOptions(EngineOptions, ScoringOptions):
     out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
     store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
     shard: str | None = option(None, "I/N: score only the I-th of N parts, for `data.py merge`; no table is made")
+    anew: bool = option(
+        False, "score, also where --sample all could be answered from a table that comes with the project"
+    )
     given: Literal["size", "params", "macs"] = option("size", "what the partial correlation holds fixed; size is both")
     unique: bool = option(False, "score each class of cells that compute one function once, its first cell for all")
     markdown: bool = option(False, "print the table as Markdown")

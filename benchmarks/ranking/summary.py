@@ -130,6 +130,7 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame, given: str 
         *_ceiling(sample, truth),
         *_nothing_known(sample.truth),
         *_held_fixed(scores, job, given),
+        *_outliers(scores, job, truth),
         *_within_families(scores),
         *([truth.remark] if truth.remark else []),
     ]
@@ -240,6 +241,25 @@ def _within_families(scores: pd.DataFrame) -> list[str]:
     best_first = sorted(found.items(), key=lambda one: (np.isnan(one[1]), -one[1]))
     told = ", ".join(f"{proxy} {number(value)}" for proxy, value in best_first)
     return [f"within families (kendall over the {pairs:,} pairs of one family): {told}"]
+
+
+def _outliers(scores: pd.DataFrame, job: Job, truth: Truth) -> list[str]:
+    """What an outlier of the table does to each rank correlation."""
+    marked = np.array([arch in truth.outliers for arch in job.archs])
+    if not marked.any():
+        return []
+    accuracy = np.array([truth.accuracy[arch] for arch in job.archs])
+    told = []
+    for name, own in scores.groupby("proxy", sort=False):
+        shape = (len(job.seeds), len(job.archs))
+        values, ok = own["score"].to_numpy(float).reshape(shape), own["status"].eq("ok").to_numpy().reshape(shape)
+        ranked = to_be_ranked(values, ok)
+        with_it = float(np.mean([ranking.spearman(row, accuracy) for row in ranked]))
+        without = float(np.mean([ranking.spearman(row[~marked], accuracy[~marked]) for row in ranked]))
+        if not np.isnan(with_it):
+            told.append(f"{name} {number(with_it)} to {number(without)}")
+    away = ", ".join(number(value, 2) for value in accuracy[marked])
+    return [f"outlier kept: {away}, far below all others; without it spearman goes from ... to: {', '.join(told)}"]
 
 
 def _gain(job: Job, truth: Truth) -> list[str]:

@@ -17,6 +17,8 @@ from benchmarks.scoring import jobs
 from benchmarks.spaces import Space
 from proxies import Combination, Proxy
 
+SMALLEST_SIDE = 8  # of images for a teacher: three of its stages halve them
+
 
 def scoring_job(
     options: ScoringOptions,
@@ -26,12 +28,15 @@ def scoring_job(
     seeds: Sequence[int],
 ) -> jobs.Job:
     """The job that the options name, checked before anything is scored. Raises ValueError for what can't be had."""
-    dataset = batches.find_dataset(options.dataset)
+    dataset = batches.find_dataset(options.dataset, space)
     check_range("batch-size", options.batch_size, 2, LARGEST_BATCH)
     check_range("seed", seeds[0], 0, LARGEST_SEED)
     device = jobs.find_device(options.device, elsewhere=getattr(options, "engine", "local") == "ray")
-    teacher, trained = chosen_teacher(options, dataset)
-    source = batches.open_source(options.batch, options.dataset, data_dir=options.data_dir, download=options.download)
+    side = teacher_resolution(options, space)
+    teacher, trained = chosen_teacher(options, dataset._replace(resolution=side or dataset.resolution))
+    source = batches.open_source(
+        options.batch, options.dataset, data_dir=options.data_dir, download=options.download, space=space
+    )
     source.batch(options.batch_size, seeds[0])
     return jobs.Job(
         space=space,
@@ -46,6 +51,7 @@ def scoring_job(
             init=options.init,
             teacher=options.teacher if teacher is None else teacher.name,
             teacher_weights=trained,
+            teacher_resolution=side,
             precision=options.precision,
             device=device,
         ),
@@ -70,6 +76,18 @@ def chosen_teacher(options: ScoringOptions, dataset: batches.Dataset) -> tuple[C
         network = teacher.network(dataset.classes, torch.zeros(2, 3, dataset.resolution, dataset.resolution))
         teacher.weights(network, Drawing(0), trained)
     return teacher, trained
+
+
+def teacher_resolution(options: ScoringOptions, space: Space) -> int | None:
+    """The size of the images as the teacher sees them: as asked, or, where it is for small images, as the space has it.
+
+    None for images as the candidates see them. Raises ValueError for a size that images can't have.
+    """
+    asked = options.teacher_resolution
+    if asked is None:
+        return space.teacher_resolution if options.teacher in teachers.RESNET_DEPTHS else None
+    check_range("teacher-resolution", asked, SMALLEST_SIDE, batches.LARGEST_SIDE)
+    return asked
 
 
 def stack_size(text: str) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -36,29 +36,39 @@ def within(space: Space, most: float | None, classes: int, resolution: int) -> A
     return None if most is None else cache(lambda arch: space.count(arch, classes, resolution).params <= most)
 
 
-def sampled(space: Space, truth: Truth | None, sample: str, seed: int, allowed: Allowed | None = None) -> list[str]:
+def sampled(
+    space: Space,
+    truth: Truth | None,
+    sample: str,
+    seed: int,
+    among: Collection[str] | None = None,
+    allowed: Allowed | None = None,
+) -> list[str]:
     """A uniform sample of the candidates that the truth covers, without one of all; a larger begins with the smaller.
 
-    `allowed` says which of them may be drawn. Raises ValueError unless `sample` is `all`, `auto` (200, or all of
-    fewer), or a number that can be had, and where a space is too large to find those that are allowed.
+    With `among`, of those alone; `allowed` says which of them may be drawn. Raises ValueError unless `sample` is `all`,
+    `auto` (200, or all of fewer), or a number that can be had, and where a space is too large to see who is allowed.
     """
-    known = None if truth is None else sorted(truth.accuracy, key=space.index)
+    covered = among if truth is None else truth.accuracy if among is None else truth.accuracy.keys() & set(among)
     if allowed is not None:
-        if known is None and len(space) > LISTABLE:
+        if covered is None and len(space) > LISTABLE:
             raise ValueError(f"--max-params: {space.name} has {len(space):,} candidates; name yours by --archs FILE")
-        known = [arch for arch in known or map(space.arch, range(len(space))) if allowed(arch)]
-        if not known:
+        every = map(space.arch, range(len(space))) if covered is None else covered
+        covered = [arch for arch in every if allowed(arch)]
+        if not covered:
             raise ValueError(f"--max-params: no candidate of {space.name} is as small")
-    there = len(space) if known is None else len(known)
+    there = len(space) if covered is None else len(covered)
     number = int(sample) if sample.isascii() and sample.isdecimal() and len(sample) < 10 else 0
     number = {"all": there, "auto": min(USUAL, there)}.get(sample, number)
     if not 1 <= number <= there or number > LISTABLE:
         what = "the candidates of the space" if truth is None else "the candidates with a known accuracy"
+        what = what if among is None else "the candidates that --scores holds"
         what += "" if allowed is None else " within --max-params"
         raise ValueError(f"--sample {sample}: 1 to {min(there, LISTABLE)} ({what}), auto or all")
     random = generator(seed, "sample")
-    if known is None:
+    if covered is None:
         return space.sample(number, random)
+    known = sorted(covered, key=space.index)
     return [known[place] for place in random.permutation(there)[:number]]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.conditions import teachers
+from benchmarks.conditions.batches import scaled
 from benchmarks.conditions.drawing import Drawing
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
@@ -74,14 +75,16 @@ class SeedRun:
 
     def _teacher(self) -> Probe:
         conditions, own = self.job.conditions, self.job.teacher
-        images = self.images
+        classes, side = self.job.source.dataset
+        side = conditions.teacher_resolution or side
+        images = self.images if conditions.teacher_resolution is None else scaled(self.images, side)
         if images.shape[1] == 1 and (own is None or own.sees_colours):
             images = images.expand(-1, 3, -1, -1)
         if own is not None:
-            module = own.network(self.job.source.dataset.classes, images.float())
+            module = own.network(classes, images.float())
             weights = own.weights(module, self.drawing, conditions.teacher_weights)
             return Probe(module, weights.double() if self.exact else weights, images, self.labels)
-        network = teachers.build(conditions.teacher, conditions.dataset, *self.job.source.dataset)
+        network = teachers.build(conditions.teacher, conditions.dataset, classes, side)
         weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
         return Probe(network, weights.double() if self.exact else weights, images, self.labels)
 

@@ -31,7 +31,9 @@ class Truth:
     `vanilla` holds the accuracies without distillation where the target is another and the table has them: a predictor
     that costs a training, ranked beside the proxies. `noise` is the deviation in points of one accuracy over trainings,
     and `noise_from` says how that is known; None where it is not. `ceiling` says what other trainings of the same
-    candidates predict inside the top tenth, where that is known. `remark` is what else a reader has to know of them.
+    candidates predict inside the top tenth, where that is known. `outliers` are candidates of the table whose accuracy
+    lies so far from all others that a reader has to know what it does to a figure; `remark` is
+    what else they have to know.
     """
 
     accuracy: dict[str, float]
@@ -40,6 +42,7 @@ class Truth:
     ceiling: str | None = None
     noise: float | None = None
     noise_from: str = ""
+    outliers: frozenset[str] = frozenset()
     remark: str = ""
 
 

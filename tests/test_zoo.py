@@ -68,7 +68,7 @@ def test_the_truth_is_what_torchvision_records() -> None:
 
 
 def test_a_name_that_is_none_is_refused_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match=r"is no candidate of torchvision.* resnet50"):
+    with pytest.raises(ValueError, match=r"torchvision has no classifier called 'resnet51'; did you mean"):
         ZOO.parse("resnet51")
     with pytest.raises(ValueError, match=r"maxvit_t: not for 100x100 images"):
         ZOO.count("maxvit_t", 10, 100)

@@ -32,8 +32,8 @@ class Torchvision(ModuleSpace):
     def read(self, arch: str) -> Choices:
         """The name as it is. Raises ValueError for what is none."""
         if arch not in NAMES:
-            known = "torchvision's own names, such as resnet50, or an index"
-            raise ValueError(f"{arch[:80]!r} is no candidate of {self.name}: write {known}{meant(arch, NAMES)}")
+            said = f"torchvision has no classifier called {arch[:80]!r}"
+            raise ValueError(f"no candidate of {self.name}: {said}{meant(arch, NAMES)}")
         return (arch,)
 
     def module(self, chosen: Choices, classes: int, resolution: int) -> nn.Module:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pandas as pd
 import torch
@@ -126,7 +129,10 @@ def score(
         job = replace(job, conditions=replace(job.conditions, init="trained" if running else "own"))
     if not isinstance(teacher, str):
         own = Chosen(Listed({"teacher": teacher}, "teacher"), "teacher", "given", own=True)
-        job = replace(job, teacher=own, conditions=replace(job.conditions, teacher="given"))
+        told = f"given {fingerprint(teacher)}" if store else "given"
+        job = replace(job, teacher=own, conditions=replace(job.conditions, teacher=told))
+    if store and not isinstance(networks, Space):
+        candidates.version = fingerprint(networks)
     rows = score_all(job, Path(store) if store else IN_MEMORY, workers, progress)
     rows += combined(rows, job, [one for one in chosen if isinstance(one, Combination)])
     return frame(rows, job, [one.name for one in chosen])
@@ -142,6 +148,30 @@ def score_all(job: Job, path: Path, workers: int | str, progress: bool) -> list[
         bar = shown_progress(f"scoring {job.space.name}", scorer.size(job.archs)) if progress else nullcontext(_quiet)
         with bar as advance:
             return scorer.rows(job.archs, advance)
+
+
+class _Summary:
+    """A file of which only the checksum is kept."""
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+
+    def write(self, content: Any) -> None:
+        self.sha256.update(content)
+
+
+def fingerprint(networks: object) -> str:
+    """Tells modules and constructors from others of the same names, where their scores are kept.
+
+    By the first digits of a sha256 over weights and code. Raises ValueError for what can't be written down.
+    """
+    summary = _Summary()
+    try:
+        cloudpickle.Pickler(summary).dump(networks)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"store: networks can't be told from others ({said}); leave store out") from None
+    return summary.sha256.hexdigest()[:12]
 
 
 def _quiet(count: int, text: str | None = None) -> None:

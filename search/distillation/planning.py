@@ -57,7 +57,7 @@ def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
 
 def planned_runs(options: DistillOptions) -> list[Run]:
     """Every student by every method with every seed, each once."""
-    students.find(options.train_teacher or options.teacher)
+    students.find(options.train_teacher or options.teacher, role="teacher")
     pairing.parse(options.stages)
     chosen, ways = chosen_students(options), methods.several(options.method)
     if options.train_teacher:

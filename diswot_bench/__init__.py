@@ -13,21 +13,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from benchmarks.leaderboard.standings import leaderboard
     from benchmarks.ranking.called import rank
+    from benchmarks.scoretables.called import read_scores, write_scores
     from benchmarks.scoring.called import look, proxies, score, space
     from search.distillation.called import distill
 
-__all__ = ["distill", "look", "proxies", "rank", "score", "space"]
+__all__ = ["distill", "leaderboard", "look", "proxies", "rank", "read_scores", "score", "space", "write_scores"]
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("proxies", "benchmarks", "search", "analysis")
 ASKED_OF = {
     "distill": "search.distillation.called",
+    "leaderboard": "benchmarks.leaderboard.standings",
     "look": "benchmarks.scoring.called",
     "proxies": "benchmarks.scoring.called",
     "rank": "benchmarks.ranking.called",
+    "read_scores": "benchmarks.scoretables.called",
     "score": "benchmarks.scoring.called",
     "space": "benchmarks.scoring.called",
+    "write_scores": "benchmarks.scoretables.called",
 }
 
 

@@ -56,7 +56,10 @@ def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
 
 
 def planned_runs(options: DistillOptions) -> list[Run]:
-    """Every student by every method with every seed, each once."""
+    """Every student by every method with every seed, each once.
+
+    A list that gives its students' seeds is gone through seed by seed, so that what is done of it has all of them.
+    """
     students.find(options.train_teacher or options.teacher, role="teacher")
     pairing.parse(options.stages)
     chosen, ways = chosen_students(options), methods.several(options.method)
@@ -67,7 +70,9 @@ def planned_runs(options: DistillOptions) -> list[Run]:
     if not chosen or not ways:
         raise ValueError("--student and --method: one at least is needed")
     seeds = range(options.seed, options.seed + options.seeds)
-    every = (Run(student, way, seed) for student in chosen for way in ways for seed in seeds)
+    every = [Run(student, way, seed) for student in chosen for way in ways for seed in student.seeds or seeds]
+    if any(student.seeds for student in chosen):
+        every.sort(key=lambda run: run.seed)
     return list({run.name: run for run in every}.values())
 
 

@@ -181,7 +181,8 @@ def check_fits(planned: Sequence[Run], teacher: Student, resolution: int | None,
     lines: dict[str, None] = {}
     for student in dict.fromkeys(run.student for run in planned if run.distilled):
         own = network_of(student, conditions, conditions.recipe.seed)
-        for run in (run for run in planned if run.student == student and run.distilled):
+        every = {run.method: run for run in planned if run.student == student and run.distilled}
+        for run in every.values():
             lines |= dict.fromkeys(check_run(run, own, other, teacher.short, conditions))
     return list(lines)
 
@@ -221,8 +222,8 @@ def truth_table(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a student, as `rank.py --truth` reads it: mean last accuracies in percent over seeds.
 
     `vanilla` is the method ce; `distilled` the first other method; each method also has a column under its own name
-    and, with several seeds, one of its deviation. `params`, and `found_by` where searches found the students, stand at
-    the end. Students with a method of which no run is done are left out.
+    and, with several seeds, one of its deviation and one a seed ("ce seed 0"). `params`, and `found_by` where searches
+    found the students, stand at the end. Students with a method of which no run is done are left out.
     """
     done = rows[rows["status"].eq("done")]
     names = list(dict.fromkeys(rows["method"]))
@@ -235,6 +236,8 @@ def truth_table(rows: pd.DataFrame) -> pd.DataFrame:
             table.insert(number, column, table[method])
     if rows["seed"].nunique() > 1:
         table = table.join(spread.add_suffix(" sd"))
+        own = done.assign(run=done["method"] + " seed " + done["seed"].astype(str))
+        table = table.join(own.pivot_table(index=["space", "arch"], columns="run", values="last", sort=False))
     known = ["params", *(["found_by"] if rows["found_by"].any() else [])]
     return table.join(done.groupby(["space", "arch"])[known].first()).reset_index()
 

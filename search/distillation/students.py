@@ -20,6 +20,7 @@ from benchmarks import spaces
 from benchmarks.conditions import teachers
 from benchmarks.conditions.batches import DATASETS
 from benchmarks.conditions.drawing import Init, generator
+from benchmarks.output.options import LARGEST_SEED
 from benchmarks.reading.limits import check_size
 from benchmarks.reading.naming import meant
 from benchmarks.spaces import ModuleSpace, Space
@@ -31,6 +32,7 @@ from search.distillation.models import Model, Precision
 from search.distillation.modules import Net
 
 LONG_CODE = 30  # characters
+SEED = "training_seed"  # the column of a table of students that says with which seed a row's is trained
 
 
 class Torchvision(ModuleSpace):
@@ -57,12 +59,14 @@ class Torchvision(ModuleSpace):
 class Student:
     """A network to train: a candidate of a space, or, without one, a network that teachers.py names.
 
-    `found_by`: the searches whose winner it is, where it came from their file.
+    `found_by`: the searches whose winner it is, where it came from their file; `seeds`: those that a list of trainings
+    gives it, empty where it is trained with those of all.
     """
 
     space: Space | None
     arch: str
     found_by: str = field(default="", compare=False)
+    seeds: tuple[int, ...] = field(default=(), compare=False)
 
     @property
     def name(self) -> str:
@@ -139,6 +143,8 @@ class Student:
 def find_all(text: str, named: str | None = None) -> list[Student]:
     """The students that a user names, separated by blanks, each once; of a search's best.csv all winners.
 
+    A table may list trainings, the seed of each in the column `SEED`.
+
     `named`: the file of a space of the user's own, which a search's file alone can't make run.
 
     Raises ValueError, saying what is allowed.
@@ -147,7 +153,14 @@ def find_all(text: str, named: str | None = None) -> list[Student]:
     for name in text.split():
         for student in _winners(Path(name), named) if name.endswith(".csv") else [find(name, named)]:
             found.setdefault(student.name, []).append(student)
-    return [replace(same[0], found_by=", ".join(_once(one.found_by for one in same))) for same in found.values()]
+    return [
+        replace(
+            same[0],
+            found_by=", ".join(_once(one.found_by for one in same)),
+            seeds=tuple(dict.fromkeys(seed for one in same for seed in one.seeds)),
+        )
+        for same in found.values()
+    ]
 
 
 def _once(texts: Iterable[str]) -> list[str]:
@@ -190,7 +203,7 @@ def _winner(path: Path, named: str | None) -> Student:
 
 
 def _winners(path: Path, named: str | None) -> list[Student]:
-    """The candidates in the table that searches left, best.csv."""
+    """The candidates in the table that searches left, best.csv, or in a list of trainings: see `SEED`."""
     try:
         check_size(path, "table")
         with path.open(newline="", encoding="utf-8") as file:
@@ -209,4 +222,14 @@ def _won(content: Mapping[str, object], where: str, named: str | None) -> Studen
         raise ValueError(f"{where}: names no space and arch, as what a search leaves does")
     found = spaces.recorded(space, where, named)
     by = [str(content[key]) for key in ("strategy", "proxy") if content.get(key)]
-    return Student(found, found.parse(arch), " ".join(by))
+    return Student(found, found.parse(arch), " ".join(by), _seeds(content, where))
+
+
+def _seeds(content: Mapping[str, object], where: str) -> tuple[int, ...]:
+    """The seed that a row of a list of trainings gives, none elsewhere."""
+    if SEED not in content:
+        return ()
+    text = str(content[SEED])
+    if not (text.isascii() and text.isdecimal() and int(text) <= LARGEST_SEED):
+        raise ValueError(f"{where}: {SEED} {text!r} is no whole number from 0 to {LARGEST_SEED}")
+    return (int(text),)

@@ -13,6 +13,8 @@ from benchmarks import spaces, truth
 from benchmarks.conditions import batches
 from benchmarks.output.naming import said
 from benchmarks.output.options import check_range
+from benchmarks.scoretables import recalling
+from benchmarks.scoretables.recalling import Recalled
 from benchmarks.scoring.asked import scoring_job
 from benchmarks.scoring.jobs import Job
 from benchmarks.spaces import Space
@@ -40,6 +42,7 @@ class Run:
     job: Job
     truth: Truth | None
     chosen: dict[str, Proxy | Combination]
+    known: Recalled | None = None
     scored: float = 0.0  # seconds spent on finding fitness
     undefined: dict[str, str] = field(default_factory=dict)  # by proxy that no search can climb, why
 
@@ -64,13 +67,19 @@ def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
         check_range(name, getattr(options, name), least, most)
     for name in ("tournament", "top", "children"):
         check_range(name, getattr(options, name), 1, options.population)
-    terrain = searching.terrain(space, *dataset, sizes)
+    seeds = range(options.seed, options.seed + options.seeds)
+    given = None if options.oracle else recalling.asked(options, space)
+    draws = seeds[:1] if options.same_draw else seeds
+    held = (
+        given.candidates(proxies.parts(list(chosen.values())), draws, space) if given and options.scores_only else None
+    )
+    terrain = searching.terrain(space, *dataset, sizes, held)
     if set(names) & set(WITH_POPULATION):
         check_population(options, terrain)
     settings = Settings(options.population, options.tournament, options.top, options.children, options.against)
-    seeds = range(options.seed, options.seed + options.seeds)
     job = scoring_job(options, space, (), list(chosen.values()), seeds)
-    run = Run(options, space, terrain, settings, job, known_truth(options, space), chosen)
+    known = recalling.chosen(options, given, job, whole=False)
+    run = Run(options, space, terrain, settings, job, known_truth(options, space), chosen, known)
     return run, plan(names, [ORACLE] if options.oracle else list(chosen), run)
 
 

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 PYTHONS ?= python3.11 python3.12
 
-.PHONY: rank distill test check format speed example readme docs leaderboard leaderboard-anew matrix lock soak mutate fuzz memory audit clean
+.PHONY: rank distill test check format speed gpu example readme docs leaderboard leaderboard-anew matrix lock soak mutate fuzz memory audit clean
 
 rank: $(VENV)/installed
 	$(BIN)/python benchmarks/rank.py --proxy diswot --dataset cifar10
@@ -55,6 +55,10 @@ docs: readme
 
 speed: $(VENV)/installed
 	$(BIN)/python benchmarks/speed.py
+
+# everything that needs a GPU, in nine minutes; what a bare machine needs for it: docs/gpu.md
+gpu: $(VENV)/installed
+	$(BIN)/python benchmarks/speed.py --gpu --device cuda
 
 # the tests under each Python, one environment of 6 GB after another, with the oldest and the newest dependencies that setup.cfg allows
 matrix: $(VENV)/bin/python

@@ -23,6 +23,7 @@ ROWS = {"analysis/rows", "analysis/stats"}
 MAY_IMPORT = {
     "diswot_bench": {  # the front door
         *("benchmarks/scoring", "benchmarks/scoretables", "benchmarks/ranking", "benchmarks/leaderboard"),
+        "search/distillation",
     },
     "proxies/formulas": set(),
     "proxies/probing": {"proxies/formulas"},
@@ -185,6 +186,7 @@ LONG = {
     "benchmarks/truth/ownfile.py": {"from_csv"},  # one fault a line, in the order that a reader meets them
     "analysis/stats/ranking.py": {"rank"},
     "benchmarks/scoring/called.py": {"score"},  # its options are its signature
+    "search/distillation/called.py": {"distill"},  # so are these
 }
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.conditions import teachers
+from benchmarks.conditions.batches import scaled
 from benchmarks.conditions.drawing import AsIs, Drawing, Init
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
@@ -17,6 +18,7 @@ from proxies import Proxy
 from proxies.probing.probe import Probe
 
 FIRST_ON_GPU = 8  # candidates, by whose memory the size of stacks is measured
+FAULTS = (ValueError, RuntimeError)  # what a proxy, or torch in it, raises on a network that it was not made for
 SHARE = 0.8  # of the free memory that a stack may take
 
 
@@ -69,15 +71,18 @@ class SeedRun:
 
     def _teacher(self) -> Probe:
         conditions, own = self.job.conditions, self.job.teacher
+        classes, side = self.job.source.dataset
+        side = conditions.teacher_resolution or side
+        images = self.images if conditions.teacher_resolution is None else scaled(self.images, side)
         if own is not None:
-            module = own.network([own.arch(0)], self.job.source.dataset.classes, self.images.float())
+            module = own.network([own.arch(0)], classes, images.float())
             init: Init | AsIs = conditions.init if conditions.init in ("own", "trained") else "own"
             drawing = Drawing(self.seed, conditions.draw, init, conditions.device)
             weights = drawing.teacher(module)
-            return Probe(module, weights.double() if self.exact else weights, self.images, self.labels)
-        network = teachers.build(conditions.teacher, conditions.dataset, *self.job.source.dataset)
+            return Probe(module, weights.double() if self.exact else weights, images, self.labels)
+        network = teachers.build(conditions.teacher, conditions.dataset, classes, side)
         weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
-        images = self.images.expand(-1, 3, -1, -1) if self.images.shape[1] == 1 else self.images  # it sees colours
+        images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images  # it sees colours
         return Probe(network, weights.double() if self.exact else weights, images, self.labels)
 
     def rows(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
@@ -130,7 +135,7 @@ class SeedRun:
                 if len(archs) > 1:
                     raise
                 rows += self._failed(archs, proxy, "oom", error)
-            except (ValueError, torch.linalg.LinAlgError) as error:
+            except FAULTS as error:
                 if len(archs) == 1:
                     status = "undefined" if isinstance(error, ValueError) else "error"
                     rows += self._failed(archs, proxy, status, error)
@@ -153,6 +158,8 @@ class SeedRun:
 
     def _failed(self, archs: Sequence[str], proxy: Proxy, status: str, error: Exception) -> list[Score]:
         reason = " ".join(str(error).split()) if status != "oom" else ""  # which says how much memory is left just now
+        if status == "error":
+            reason = f"{type(error).__name__}: {reason}"
         return failed(self.job, Task(self.seed, tuple(archs), (proxy.name,)), status, reason)
 
 

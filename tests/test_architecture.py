@@ -68,7 +68,15 @@ MAY_IMPORT = {
     },
     "search": set(),
     "search/evolution": {
-        *(*PROXIES, *ROWS, "benchmarks/output", "benchmarks/spaces", "benchmarks/conditions", "benchmarks/truth"),
+        *(
+            *PROXIES,
+            *ROWS,
+            "benchmarks/output",
+            "benchmarks/reading",
+            "benchmarks/spaces",
+            "benchmarks/conditions",
+            "benchmarks/truth",
+        ),
         *("benchmarks/scoring", "benchmarks/scoring/engines", "benchmarks/scoretables"),
     },
     "search/distillation": {

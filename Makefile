@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 PYTHONS ?= python3.11 python3.12
 
-.PHONY: rank distill test check format speed example readme docs matrix lock soak mutate fuzz memory audit clean
+.PHONY: rank distill test check format speed gpu example readme docs leaderboard leaderboard-anew matrix lock soak mutate fuzz memory audit clean
 
 rank: $(VENV)/installed
 	$(BIN)/python benchmarks/rank.py --proxy diswot --dataset cifar10
@@ -34,6 +34,19 @@ readme: $(VENV)/installed
 example: $(VENV)/installed
 	$(BIN)/python docs/readme.py --run
 
+# docs/leaderboard.* from the committed score tables
+leaderboard: $(VENV)/installed
+	$(BIN)/python analysis/leaderboard.py
+
+# scores all of them anew first: hours
+LEADERBOARD := --proxy 'all,-az_nas,-vkdnw,-ntk*,-grasp,-gradsign' --baselines ''
+leaderboard-anew: $(VENV)/installed
+	$(BIN)/python benchmarks/rank.py --space s0 --dataset cifar100 --target distilled $(LEADERBOARD) --out runs/leaderboard-s0
+	$(BIN)/python benchmarks/data.py export runs/leaderboard-s0 --into benchmarks/results/scores/s0-cifar100.npz
+	$(BIN)/python benchmarks/rank.py --sample 200 $(LEADERBOARD) --out runs/leaderboard-nasbench201
+	$(BIN)/python benchmarks/data.py export runs/leaderboard-nasbench201 --into benchmarks/results/scores/sample-nasbench201-cifar10.npz
+	$(BIN)/python analysis/leaderboard.py
+
 # what is written from the code or from committed runs, and every command that the documents show
 docs: readme
 	$(BIN)/python docs/rooms.py
@@ -42,6 +55,10 @@ docs: readme
 
 speed: $(VENV)/installed
 	$(BIN)/python benchmarks/speed.py
+
+# everything that needs a GPU, in nine minutes; what a bare machine needs for it: docs/gpu.md
+gpu: $(VENV)/installed
+	$(BIN)/python benchmarks/speed.py --gpu --device cuda
 
 # the tests under each Python, one environment of 6 GB after another, with the oldest and the newest dependencies that setup.cfg allows
 matrix: $(VENV)/bin/python

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.output.command import Parser, option, parser, reported
 from benchmarks.output.naming import said
 
 PROG = "data.py"
+SPACE = "path/to/file.py:Name, where scores are of such a space of your own; it is run"
 
 
 @dataclass
@@ -42,7 +43,22 @@ class List:
 
 @dataclass
 class Check:
-    """Verify every accuracy table that is here; exit code 2 where one is not what it should be."""
+    """Verify score tables, or every accuracy table that is here; exit code 2 where one is not what it should be."""
+
+    recompute: int = option(0, "also score so many candidates of each score table anew, and compare")
+    space: str | None = option(None, SPACE)
+    data_dir: str | None = option(None, "folder of CIFAR images, where a table's batch is of these")
+
+
+@dataclass
+class Export:
+    """Write the scores of stores, of folders of rank.py or of other score tables as one score table, to be shared."""
+
+    into: str = option("scores.npz", "the table; its name ends in .npz")
+    dtype: Literal["auto", "float32", "float64"] = option("auto", "of scores; auto is float32 where nothing is lost")
+    where: str | None = option(None, "NAME=VALUE,...: which conditions, of a store that has several: draw=shared")
+    proxy: str | None = option(None, "only these proxies, as for rank.py")
+    space: str | None = option(None, SPACE)
 
 
 @dataclass
@@ -54,12 +70,18 @@ class Doctor:
     renew: bool = option(False, "write the golden scores anew; for developers who changed what a proxy computes")
 
 
-COMMANDS = {"fetch": Fetch, "import": Import, "merge": Merge, "list": List, "check": Check, "doctor": Doctor}
+COMMANDS = {
+    **{"fetch": Fetch, "import": Import, "merge": Merge, "export": Export},
+    **{"list": List, "check": Check, "doctor": Doctor},
+}
 ARGUMENTS = {
     "fetch": ("dataset", "cifar10, cifar100 or ImageNet16-120"),
     "import": ("file", "FILE.pth, or FOLDER or .tar of NATS-Bench's topology files, simple"),
     "merge": ("stores", "stores to be taken in; they stay as they are"),
+    "export": ("sources", "stores, folders that rank.py left, score tables"),
+    "check": ("tables", "score tables; without any, the accuracy tables"),
 }
+SEVERAL = {"merge": "+", "export": "+", "check": "*"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name, options in COMMANDS.items():
         one = parser(options, f"{PROG} {name}", config=False)
         if name in ARGUMENTS:
-            several: dict[str, Any] = {"nargs": "+", "type": str} if name == "merge" else {}
+            several: dict[str, Any] = {"nargs": SEVERAL[name], "type": str} if name in SEVERAL else {}
             one.add_argument(ARGUMENTS[name][0], help=ARGUMENTS[name][1], **several)
         commands.add_subcommand(name, one, help=said((options.__doc__ or "").strip(), ours=True))
     values = made.parse_args(arguments)
@@ -82,8 +104,15 @@ def main(arguments: list[str] | None = None) -> int:
             "fetch": lambda: data_run.fetch(chosen.dataset, chosen.source),
             "import": lambda: data_run.import_file(Path(chosen.file), chosen.trust_pickle, chosen.any_digest),
             "merge": lambda: data_run.merge([Path(store) for store in chosen.stores], Path(chosen.into)),
+            "export": lambda: data_run.export(
+                [Path(one) for one in chosen.sources],
+                Path(chosen.into),
+                *(chosen.dtype, chosen.where, chosen.proxy, chosen.space),
+            ),
             "list": data_run.show_tables,
-            "check": data_run.check,
+            "check": lambda: data_run.check(
+                [Path(one) for one in chosen.tables or ()], chosen.recompute, chosen.space, chosen.data_dir
+            ),
             "doctor": lambda: data_run.examine(Path(chosen.store), chosen.seconds, chosen.renew),
         }
         steps[values.subcommand]()

@@ -1,4 +1,4 @@
-"""What scoring costs, beside the plain network's passes; or how it grows, or what reports, training, searches take."""
+"""What scoring costs, beside the plain network's passes; or how it grows, or what else takes how long."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from benchmarks.output.command import option, parse, reported
 from benchmarks.timing.options import SpeedOptions
 
 PROG = "speed.py"
-MODES = ("scale", "report", "train", "search")
+MODES = ("gpu", "scale", "report", "train", "search", "tables")
 
 
 @dataclass
 class Options(SpeedOptions):
     """Measure seconds per cell of each proxy, as ratios to the plain network's passes in the same process."""
 
+    gpu: bool = option(False, "instead: everything that needs a GPU, in one go; --device cpu --cells 8 walks the way")
     scale: bool = option(False, "instead: by stack, by workers, by number of candidates, memory, share of the floor")
     report: bool = option(False, "instead: the report over a synthetic run of a whole space, and the bootstrap")
     train: bool = option(False, "instead: a step of training, beside a bare PyTorch loop's, and in --stacks")
     search: bool = option(
         False, "instead: evaluations a second of searches by a table, and what a search adds to scoring"
     )
+    tables: bool = option(False, "instead: export, import and ranking of score tables of --numbers candidates")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,19 +13,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from benchmarks.leaderboard.standings import leaderboard
     from benchmarks.ranking.called import rank
+    from benchmarks.scoretables.called import read_scores, write_scores
     from benchmarks.scoring.called import look, proxies, score, space
+    from search.distillation.called import distill
 
-__all__ = ["look", "proxies", "rank", "score", "space"]
+__all__ = ["distill", "leaderboard", "look", "proxies", "rank", "read_scores", "score", "space", "write_scores"]
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("proxies", "benchmarks", "search", "analysis")
 ASKED_OF = {
+    "distill": "search.distillation.called",
+    "leaderboard": "benchmarks.leaderboard.standings",
     "look": "benchmarks.scoring.called",
     "proxies": "benchmarks.scoring.called",
     "rank": "benchmarks.ranking.called",
+    "read_scores": "benchmarks.scoretables.called",
     "score": "benchmarks.scoring.called",
     "space": "benchmarks.scoring.called",
+    "write_scores": "benchmarks.scoretables.called",
 }
 
 
@@ -51,7 +58,7 @@ def __getattr__(name: str) -> object:
     """What is asked for the first time, out of its room."""
     if name not in ASKED_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has: {', '.join(ASKED_OF)}")
-    check_rooms("proxies", "benchmarks", "analysis")
+    check_rooms("proxies", "benchmarks", "analysis", *(["search"] if ASKED_OF[name].startswith("search") else []))
     sys.meta_path.insert(0, OurRooms)
     try:
         found: object = getattr(import_module(ASKED_OF[name]), name)

@@ -47,6 +47,9 @@ PLACEHOLDERS = {"NAME": "diswot", "DATASET": "cifar10"}
 
 # A command that contains the text is not run, for this reason.
 NOT_RUN = {
+    "runs/whole.npz": "needs the scores of a whole space; tests/test_scoretables.py searches by a small table",
+    "--tables": "10^6 candidates; minutes",
+    "mine.py:name --quick": "needs a file of the reader's; tests/test_leaderboard.py has one",
     "data.py fetch": "a download; tests/test_truth.py fetches from a folder",
     "data.py import": "needs the authors' file of 4.7 GB; tests/test_imported.py imports small ones of its layout",
     "doctor --renew": "writes into the checkout that the tests are run from",
@@ -55,7 +58,10 @@ NOT_RUN = {
     "validate.py --rounding": "over an hour of scoring; tests/test_rounding.py holds small batches against float64",
     "-m pytest": "the tests themselves",
     "--address": "needs a Ray cluster",
-    "--scale --device cuda": "needs a GPU: stacks of 64 are too slow without",
+    "runs/nb201-16": "hours of training; tests/test_distill.py goes through a list of three trainings",
+    "speed.py --gpu": "minutes, most of them start-up; tests/test_gpu.py walks through all steps",
+    "make gpu": "needs a GPU",
+    "-m pip download": "a download",
     "pip install": "installs",
     "make test": "the tests themselves",
 }
@@ -68,6 +74,7 @@ LONG = {
     "ablate.py batch": "batches of up to 256 images",
     "doctor": "a self-test of every proxy",
     "winners": "searches by four proxies, and seven methods for each winner",
+    "torchvision:mobilenet_v3_small": "three epochs of a network of torchvision's",
     "validate.py": "18 proxies on batches of 64",
     "speed.py --search": "20,000 looks at a table",
     "speed.py --report": "a report over a whole space",

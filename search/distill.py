@@ -14,6 +14,9 @@ class Options(DistillOptions):
     """Train students by themselves and distilled from a trained teacher, and compare their test accuracies."""
 
     list: bool = option(False, "list methods and end")
+    done: bool = option(
+        False, "train nothing: write the tables of the runs that are done, and beside --table its .json"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(Options, PROG, arguments)
     from search.distillation import distill_run  # brings in torch, and --help is without
 
-    return reported(PROG, distill_run.show_methods if options.list else lambda: distill_run.distill(options))
+    step = distill_run.gather if options.done else distill_run.distill
+    return reported(PROG, distill_run.show_methods if options.list else lambda: step(options))
 
 
 if __name__ == "__main__":

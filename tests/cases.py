@@ -19,7 +19,7 @@ from proxies.probing.network import Weights
 from proxies.probing.probe import Probe
 from search.distillation import students
 from search.distillation.images import Data, Split
-from search.distillation.students import Model
+from search.distillation.models import Model
 from tests.reference import Case
 
 SPACE = NasBench201()

@@ -21,7 +21,10 @@ from docs.rooms import ROOT, Import, is_command, is_door, wing
 PROXIES = {"proxies", "proxies/probing", "proxies/formulas"}
 ROWS = {"analysis/rows", "analysis/stats"}
 MAY_IMPORT = {
-    "diswot_bench": {"benchmarks/scoring", "benchmarks/ranking"},  # the front door
+    "diswot_bench": {  # the front door
+        *("benchmarks/scoring", "benchmarks/scoretables", "benchmarks/ranking", "benchmarks/leaderboard"),
+        "search/distillation",
+    },
     "proxies/formulas": set(),
     "proxies/probing": {"proxies/formulas"},
     "proxies": {"proxies/formulas", "proxies/probing"},
@@ -43,22 +46,30 @@ MAY_IMPORT = {
         *(*PROXIES, "benchmarks/scoring/engines", "benchmarks/output", "benchmarks/reading", "benchmarks/spaces"),
         *("benchmarks/conditions", "benchmarks/truth", "analysis/rows"),
     },
+    "benchmarks/scoretables": {
+        *(*PROXIES, "analysis/rows", "benchmarks/output", "benchmarks/reading", "benchmarks/spaces"),
+        *("benchmarks/conditions", "benchmarks/scoring", "benchmarks/truth"),
+    },
     "benchmarks/ranking": {
         *(*PROXIES, *ROWS, "analysis/pictures", "benchmarks/output", "benchmarks/spaces", "benchmarks/conditions"),
-        *("benchmarks/truth", "benchmarks/scoring", "benchmarks/scoring/engines"),
+        *("benchmarks/truth", "benchmarks/scoring", "benchmarks/scoring/engines", "benchmarks/scoretables"),
+    },
+    "benchmarks/leaderboard": {
+        *(*PROXIES, *ROWS, "benchmarks/output", "benchmarks/spaces", "benchmarks/conditions"),
+        *("benchmarks/truth", "benchmarks/scoring", "benchmarks/scoretables"),
     },
     "benchmarks/timing": {
         *(*PROXIES, *ROWS, "benchmarks/output", "benchmarks/spaces", "benchmarks/conditions", "benchmarks/truth"),
-        *("benchmarks/scoring", "benchmarks/scoring/engines", "benchmarks/ranking"),
+        *("benchmarks/scoring", "benchmarks/scoring/engines", "benchmarks/scoretables", "benchmarks/ranking"),
     },
     "benchmarks/checking": {
         *(*PROXIES, "benchmarks/output", "benchmarks/spaces", "benchmarks/conditions", "benchmarks/truth"),
-        *("benchmarks/scoring", "benchmarks/scoring/engines"),
+        *("benchmarks/scoring", "benchmarks/scoring/engines", "benchmarks/scoretables"),
     },
     "search": set(),
     "search/evolution": {
         *(*PROXIES, *ROWS, "benchmarks/output", "benchmarks/spaces", "benchmarks/conditions", "benchmarks/truth"),
-        *("benchmarks/scoring", "benchmarks/scoring/engines"),
+        *("benchmarks/scoring", "benchmarks/scoring/engines", "benchmarks/scoretables"),
     },
     "search/distillation": {
         *(*PROXIES, *ROWS, "analysis/pictures", "benchmarks/output", "benchmarks/reading", "benchmarks/spaces"),
@@ -175,6 +186,7 @@ LONG = {
     "benchmarks/truth/ownfile.py": {"from_csv"},  # one fault a line, in the order that a reader meets them
     "analysis/stats/ranking.py": {"rank"},
     "benchmarks/scoring/called.py": {"score"},  # its options are its signature
+    "search/distillation/called.py": {"distill"},  # so are these
 }
 
 

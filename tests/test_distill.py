@@ -292,3 +292,38 @@ def test_names_of_folders_are_short_and_differ() -> None:
 def test_a_damaged_outcome_counts_as_none(text: str) -> None:
     Path("outcome.json").write_text(text)
     assert runs.finished(Path(), {}) is None
+
+
+def test_a_list_of_trainings_gives_each_student_its_seeds_and_what_is_done_of_it_makes_tables(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("list.csv").write_text("space,arch,training_seed\ns0,111,0\ns0,131,0\ns0,111,1\n")
+    asked = ["--student", "list.csv", "--method", "ce kd", "--table", "made/table.csv"]
+    assert run(*asked, "--done") == 2
+    assert "--done: the teacher is not trained" in capsys.readouterr().err
+    trained: list[str] = []
+
+    def watched(*arguments: Any) -> Outcome:
+        trained.append(arguments[4].name)
+        if len(trained) == 5:  # the teacher, ce and kd of the first student, ce of the second
+            raise KeyboardInterrupt
+        return train(*arguments)
+
+    monkeypatch.setattr("search.distillation.runs.train", watched)
+    assert run(*asked) == 130
+    names = ["resnet20_ce_seed0", *(f"s0-{arch}_{way}_seed0" for arch in (111, 131) for way in ("ce", "kd"))]
+    assert trained == names
+    assert run(*asked, "--done") == 0
+    assert "3 of 6 runs are done" in capsys.readouterr().out
+    assert pd.read_csv("made/table.csv")["arch"].tolist() == [111], "both accuracies are there"
+    protocol = json.loads(Path("made/table.json").read_text())
+    assert protocol["summary"].startswith("1 of 2 students, 12 images of 8x8 of some.npz, 1 epochs, 0 with several")
+    assert (protocol["runs"], protocol["runs_planned"]) == (3, 6)
+    assert run(*asked) == 0
+    assert trained[5:] == ["s0-131_kd_seed0", "s0-111_ce_seed1", "s0-111_kd_seed1"]
+    table = pd.read_csv("made/table.csv", na_values=["n/a"]).set_index("arch")
+    assert table["kd"][111] == pytest.approx(table[["kd seed 0", "kd seed 1"]].mean(axis=1)[111])
+    assert table["kd seed 1"].isna().tolist() == [False, True]
+    Path("list.csv").write_text("space,arch,training_seed\ns0,111,-1\n")
+    assert run(*asked) == 2
+    assert "--student list.csv, row 1: training_seed '-1' is no whole number" in capsys.readouterr().err

@@ -18,8 +18,8 @@ from search.distillation.adapters import Contrast, Embedding, Information, Regre
 from search.distillation.images import Batch
 from search.distillation.loop import part
 from search.distillation.methods import METHODS, Term
+from search.distillation.models import Seen
 from search.distillation.objective import Objective, check_fit
-from search.distillation.students import Seen
 from tests.cases import small_data, small_model
 
 CLASSES, IMAGES = 4, 6
@@ -73,7 +73,10 @@ def test_every_method_gives_a_scalar_and_a_finite_gradient(name: str) -> None:
     assert any(gradient is not None and gradient.abs().sum() > 0 for gradient in found)
 
 
-@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if not isinstance(method.loss, type)])
+ZERO = [name for name, method in METHODS.items() if not isinstance(method.loss, type) and name != "kd_hard"]
+
+
+@pytest.mark.parametrize("name", ZERO)
 def test_a_student_that_is_the_teacher_has_no_loss(name: str) -> None:
     assert_close(loss_of(name, seen(0), seen(0)).item(), 0.0, atol=1e-5, rtol=0)
 

@@ -258,7 +258,7 @@ def agree(module: Probe, stack: Probe) -> None:
         assert_close(found, wanted, rtol=LOOSER.get(proxy.name, 1e-9), atol=1e-12, msg=proxy.name, equal_nan=True)
 
 
-@pytest.mark.parametrize("arch", [MIXED[0], MIXED[4]])
+@pytest.mark.parametrize("arch", [MIXED[4]])  # every operation but 3x3, which the ResNet below has
 def test_a_cell_as_a_module_gives_the_scores_of_its_stack(arch: str) -> None:
     images, labels = cases.batch(N)
     stack = cases.probe_of([arch], images, labels)

@@ -12,7 +12,7 @@ import torch
 from torch.testing import assert_close
 
 from search import distill
-from search.distillation import normalisation, runs
+from search.distillation import normalisation, teaching
 from search.distillation.images import Data
 from search.distillation.loop import accuracy
 from search.distillation.normalisation import IMAGENET, Normalisation
@@ -70,9 +70,7 @@ def test_mean_and_deviation_stand_in_the_run_in_its_outcome_and_beside_its_weigh
 @pytest.mark.usefixtures("_images")
 def test_a_teacher_brings_its_normalisation_and_its_accuracy_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """Taught by the same weights under another normalisation it is another teacher, and worse."""
-    assert (
-        distill.main([*QUICK, "--train-teacher", "s0:111", "--epochs", "6"]) == 2
-    )  # no network that teachers.py names
+    assert distill.main([*QUICK, "--train-teacher", "resnet21", "--epochs", "6"]) == 2  # no network
     assert distill.main([*QUICK, "--train-teacher", "resnet20", "--epochs", "8"]) == 0
     weights = "out/resnet20_ce_seed0/weights.pt"
     reached = json.loads(Path("out/resnet20_ce_seed0/outcome.json").read_text())["history"][-1]["test_accuracy"]
@@ -107,8 +105,8 @@ def test_a_teachers_inputs_come_from_the_option_the_file_beside_its_weights_or_t
     data, model = small_data(), small_model("resnet20", 0)
     torch.save(model.state_dict(), tmp_path / "weights.pt")
 
-    def loaded(given: Normalisation | None = None) -> runs.Teacher:
-        return runs.load_teacher("resnet20", tmp_path / "weights.pt", data, "float32", given)
+    def loaded(given: Normalisation | None = None) -> teaching.Teacher:
+        return teaching.load_teacher("resnet20", tmp_path / "weights.pt", data, "float32", given)
 
     assert loaded().normalisation == data.normalisation
     assert loaded().model.retouch is None, "nothing is done to images that are right as they are"
@@ -146,5 +144,5 @@ def test_a_teacher_guesses_within_three_standard_errors_of_chance(right: float, 
     data = small_data()
     test = data.test._replace(labels=torch.zeros(360, dtype=torch.int64))
     ten = Data("ten", 10, data.train, test, data.mean, data.deviation, True)
-    teacher = runs.Teacher("resnet20", small_model("resnet20", 0), right, "", data.normalisation)
+    teacher = teaching.Teacher("resnet20", small_model("resnet20", 0), right, "", data.normalisation)
     assert teacher.guesses(ten) == guesses

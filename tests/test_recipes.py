@@ -9,9 +9,10 @@ import torch
 
 from search.distillation import images, methods
 from search.distillation.images import Data
-from search.distillation.loop import Outcome, Recipe, Watch, accuracy, train
+from search.distillation.loop import Outcome, Watch, accuracy, train
+from search.distillation.models import Model
 from search.distillation.objective import Objective
-from search.distillation.students import Model
+from search.distillation.recipes import Recipe
 from tests.cases import small_model
 
 CHANCE = 10

@@ -153,11 +153,14 @@ def test_out_of_memory_alone_is_a_status_of_that_proxy_only(tmp_path: Path) -> N
     assert all(math.isnan(row[3]) for row in rows[:4])
 
 
-def test_a_failed_decomposition_is_the_status_of_that_candidate_only(tmp_path: Path) -> None:
-    failing = Counted(error=torch.linalg.LinAlgError("no"), when="nor_conv_3x3")
+@pytest.mark.parametrize("error", [torch.linalg.LinAlgError("no"), RuntimeError("shapes differ")])
+def test_what_torch_refuses_is_the_status_of_that_candidate_only(tmp_path: Path, error: RuntimeError) -> None:
+    failing = Counted(error=error, when="nor_conv_3x3")
     archs = [MIXED[0], MIXED[4], MIXED[6]]
-    rows = scored(job(archs, proxies=[failing.proxy], stack=3), tmp_path)
-    assert [row[4] for row in rows] == ["error", "ok", "ok"]
+    with Store(tmp_path / "store.sqlite") as store:
+        rows = score(job(archs, proxies=[failing.proxy], stack=3), store)
+    assert [row.status for row in rows] == ["error", "ok", "ok"]
+    assert rows[0].reason.endswith(f"Error: {error}")
 
 
 def test_bugs_are_not_swallowed(tmp_path: Path) -> None:

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from torch import nn
-from torch.nn.functional import cross_entropy
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, cross_entropy
 from torch.testing import assert_close
 
 from benchmarks.conditions.drawing import Drawing
+from benchmarks.spaces.operations import by_one_kernel, is_one
 from benchmarks.spaces.resnet import ResNetStack
 from benchmarks.spaces.stack import Stack, Sum, take
 from benchmarks.timing.plain import PlainResNet, plain_state, with_weights
+from proxies import registered
 from proxies.probing.network import Weights
 from proxies.probing.probe import Probe
-from tests.cases import DEAD, MIXED, batch, plain_cell, stack_of
+from tests.cases import DEAD, MIXED, SPACE, batch, plain_cell, stack_of, teacher_of
 
 
 def check_equals_plain(stack: Stack, weights: Weights, networks: Sequence[nn.Module]) -> None:
@@ -95,3 +97,40 @@ def test_a_sum_never_writes_into_what_was_added() -> None:
     total.add(x, (0, 1, 2))
     total.add(torch.ones(2, 4, 5, 5), (1,))
     assert torch.equal(x, kept)
+
+
+def test_plain_convolutions_give_the_scores_of_grouped_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every proxy, in float64, so that what differs by more than rounding shows."""
+    archs, plain = [*MIXED[:2], MIXED[7], DEAD[1]], list[int]()
+
+    def counted(x: Tensor, kernel: Tensor, stride: int, members: int) -> Tensor:
+        plain.append(members)
+        return by_one_kernel(x, kernel, stride, members)
+
+    monkeypatch.setattr("benchmarks.spaces.stack.by_one_kernel", counted)
+    images, labels = batch()
+    stack = SPACE.build(archs, 10, 8)
+    weights = Drawing(0, "common").candidates(stack, archs).map(exact)
+    teacher = Probe(*teacher_of(), images, labels)
+    grouped, other = (Probe(stack, weights, images, labels, teacher=teacher, noise=Drawing(0).noise) for _ in range(2))
+    expected = {proxy.name: grouped.score(proxy)[0] for proxy in registered()}
+    assert not plain
+    stack.plain_convolutions = True
+    for proxy in registered():
+        assert_close(other.score(proxy)[0], expected[proxy.name], rtol=1e-7, atol=1e-9, equal_nan=True)
+    assert set(plain) == {2, 3, 4}, "some members, and all"
+
+
+def exact(w: Tensor) -> Tensor:
+    """In float64, what is expanded remaining so."""
+    return w[:1].double().expand_as(w) if w.stride(0) == 0 else w.double()
+
+
+def test_a_plain_convolution_is_the_grouped_one_of_equal_kernels() -> None:
+    kernel, x = torch.randn(6, 4, 3, 3).double(), torch.randn(2, 3 * 4, 5, 5).double()
+    expected = conv2d(x, kernel.repeat(3, 1, 1, 1), stride=2, padding=1, groups=3)
+    assert_close(by_one_kernel(x, kernel, 2, 3), expected)
+    assert_close(by_one_kernel(x[:, :4], kernel, 1, 3), conv2d(x[:, :4], kernel.repeat(3, 1, 1, 1), padding=1))
+    assert is_one(kernel[None].expand(3, -1, -1, -1, -1))
+    assert not is_one(kernel[None].repeat(3, 1, 1, 1, 1))
+    assert not is_one(kernel[None].expand(3, -1, -1, -1, -1).requires_grad_())

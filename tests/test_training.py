@@ -18,14 +18,16 @@ from benchmarks.timing.plain import PlainCellNetwork, PlainResNet, plain_state, 
 from proxies.probing.network import NormState, Weights
 from search.distillation import checkpoint, methods
 from search.distillation.images import Batch
-from search.distillation.loop import WEIGHTS, Outcome, Recipe, Stepper, Watch, accuracy, train
+from search.distillation.loop import WEIGHTS, Outcome, Stepper, Watch, accuracy, train
+from search.distillation.models import Model, Precision, Seen
 from search.distillation.objective import Objective
 from search.distillation.pace import StackStepper
-from search.distillation.students import Model, Precision, Seen
+from search.distillation.recipes import Recipe
 from tests.cases import DEAD, MIXED, plain_cell, small_data, small_model, stack_of
 
 RECIPE = Recipe(epochs=3, batch_size=12)
 SETTINGS = {"epochs": 3}
+UNTIMED = {"seconds": 0, "images_per_second": 0}
 
 
 def run(folder: Path, *, method: str = "kd,crd", recipe: Recipe = RECIPE, watch: Watch | None = None) -> Outcome:
@@ -185,7 +187,7 @@ def test_a_killed_run_ends_to_the_last_bit_like_an_unbroken_one(
     resumed = run(tmp_path / "broken", recipe=recipe)
     assert same(tmp_path / "unbroken", tmp_path / "broken")
     for one, other in zip(unbroken.history, resumed.history, strict=True):
-        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+        assert {**one, **UNTIMED} == {**other, **UNTIMED}
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty"])
@@ -227,10 +229,10 @@ class Cramped(Model):
 
     error: RuntimeError = torch.OutOfMemoryError()
 
-    def look(self, images: torch.Tensor, *, training: bool = False, stages: bool = False) -> Seen:
+    def look(self, images: torch.Tensor, *, training: bool = False, stages: bool = False, maps: bool = True) -> Seen:
         if training and len(images) > 3:
             raise self.error
-        return super().look(images, training=training, stages=stages)
+        return super().look(images, training=training, stages=stages, maps=maps)
 
 
 def allocation_error() -> RuntimeError:
@@ -250,7 +252,8 @@ def test_out_of_memory_halves_the_batch_and_says_so(error: RuntimeError) -> None
     objective = Objective(methods.parse("ce"), model, None, data, 0)
     stepper = Stepper(cramped, objective, optimizer, torch.amp.GradScaler(enabled=False), said.append)
     batch = next(data.epoch(8, 0, 0))
-    loss, _, images = stepper.step(batch).tolist()
+    loss, _, images, entropy = stepper.step(batch).tolist()
+    assert entropy == loss, "the only term"
     assert images == 8
     assert stepper.parts == 4
     assert [text.split(":")[0] for text in said] == ["out of memory"] * 2

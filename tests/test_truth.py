@@ -16,10 +16,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from analysis.rows import tables
 from analysis.stats.ranking import top_tenth_spearman
 from benchmarks import truth
 from benchmarks.truth import accuracies, embedded, official, ownfile
-from search.distillation.protocol import stratified
+from benchmarks.truth.trained import trained
+from search.distillation.protocol import stratified, trainings
 from tests.cases import MIXED, SPACE
 
 CELL = SPACE.arch(0)
@@ -249,3 +251,52 @@ def test_a_name_that_commands_the_terminal_is_not_printed_as_it_is(tmp_path: Pat
     path = tmp_path / "\x1b[2J\n.csv"
     path.write_text("index,accuracy\n0,50\n")
     assert ownfile.from_csv(path, SPACE, "vanilla").source.startswith(r"\x1b[2J .csv (column accuracy")
+
+
+def trained_table(folder: Path, cells: int, twice: int) -> Path:
+    """A made-up table as `distill.py --done --table` writes it: the first cells have a second seed."""
+    random, path = np.random.default_rng(0), folder / "made.csv"
+    rows = []
+    for number in range(cells):
+        values = {f"{way} seed {seed}": 30 + number + random.normal() for way in ("ce", "kd") for seed in (0, 1)}
+        if number >= twice:
+            values |= {"ce seed 1": np.nan, "kd seed 1": np.nan}
+        means = {way: np.nanmean([values[f"{way} seed {seed}"] for seed in (0, 1)]) for way in ("ce", "kd")}
+        rows.append({"arch": SPACE.arch(number), "vanilla": means["ce"], "distilled": means["kd"], **values})
+    tables.write_csv(pd.DataFrame(rows), path)
+    columns = {"vanilla": "ce", "distilled": "kd"}
+    path.with_suffix(".json").write_text(json.dumps({"summary": "made up", "columns": columns}))
+    return path
+
+
+def test_the_noise_of_a_trained_table_is_between_seeds_and_of_its_means(tmp_path: Path) -> None:
+    path = trained_table(tmp_path, 40, 10)
+    made = pd.read_csv(path, na_values=["n/a"])
+    for target, of in (("vanilla", made["ce seed 0"] - made["ce seed 1"]), ("gain", None)):
+        found = trained("mine", path, SPACE, target)
+        if of is None:
+            of = (made["kd seed 0"] - made["ce seed 0"]) - (made["kd seed 1"] - made["ce seed 1"])
+        assert found.noise == pytest.approx(np.sqrt((of.dropna() ** 2 / 2).mean() * (10 / 2 + 30) / 40))
+        assert found.source == f"mine ({target}; made up)"
+        assert found.noise_from == "10 of 40 candidates were trained with several seeds"
+    assert found.ceiling is not None
+    assert "over 10 candidates" in found.ceiling
+    assert trained("mine", path, SPACE, "distilled").vanilla.keys() == found.accuracy.keys()
+
+
+def test_of_few_second_seeds_nothing_is_said(tmp_path: Path) -> None:
+    found = trained("mine", trained_table(tmp_path, 12, 7), SPACE, "distilled")
+    assert (found.noise, found.ceiling) == (None, None)
+    assert len(found.accuracy) == 12
+
+
+def test_the_distilled_table_is_there_by_name_once_it_is_measured() -> None:
+    assert ("distilled" in truth.TRUTHS) == embedded.DISTILLED.exists()
+    listed = pd.read_csv(embedded.DISTILLED.with_name(f"{embedded.DISTILLED.stem}-cells.csv"))
+    pd.testing.assert_frame_equal(listed, trainings(96, 32, 0), check_dtype=False)
+    assert listed["training_seed"].value_counts().to_dict() == {0: 96, 1: 32}
+    again = set(listed["arch"][listed["training_seed"] == 1])
+    assert again <= set(listed["arch"][listed["training_seed"] == 0])
+    assert all(map(SPACE.connected, again))
+    if embedded.DISTILLED.exists():
+        assert truth.load("distilled", SPACE, "cifar10", "gain").accuracy.keys() <= set(listed["arch"])

@@ -118,3 +118,31 @@ def _band(axis: Axes, runs: list[tuple[Array, Array]], look: dict[str, Any]) -> 
     axis.plot(places, middle, **look)
     if len(runs) > 1:
         axis.fill_between(places, low, high, color=look["color"], alpha=0.2, linewidth=0)
+
+
+def regrets(curves: pd.DataFrame, chance: float) -> Figure:
+    """Mean regret over evaluations, with the interval of the mean: a colour a fitness, a panel a strategy.
+
+    curves: rows with strategy, fitness, evaluations, regret, regret_low, regret_high. `chance`: that of a random one.
+    """
+    names = list(dict.fromkeys(curves["strategy"]))
+    fits = list(dict.fromkeys(curves["fitness"]))
+    with style():
+        figure = Figure(figsize=(max(COLUMN, COLUMN * len(names) / 1.6), 2.8), layout="constrained")
+        panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+        for panel, strategy in zip(panels, names, strict=True):
+            for place, fitness in enumerate(fits):
+                own = curves[(curves["strategy"] == strategy) & (curves["fitness"] == fitness)]
+                colour = COLOURS[place % len(COLOURS)]
+                panel.plot(own["evaluations"], own["regret"], color=colour, label=fitness)
+                panel.fill_between(
+                    own["evaluations"], own["regret_low"], own["regret_high"], color=colour, alpha=0.2, linewidth=0
+                )
+            panel.axhline(chance, color="0.5", linestyle=":", label="a candidate at random")
+            panel.set_xscale("log")
+            panel.set_yscale("log")
+            panel.set_title(strategy)
+            panel.set_xlabel("candidates evaluated")
+        panels[0].set_ylabel("mean regret, points")
+        panels[0].legend(frameon=False, fontsize="small")
+    return figure

@@ -85,3 +85,16 @@ class MapsOptions(ScoringOptions):
     images: int = option(4, "images to draw maps over, the first of the batch")
     seed: int = option(0, "seed of batch and weights")
     out: str = option("runs/maps", "folder for maps and relations, as PNG and PDF")
+
+
+@dataclass
+class LeaderboardOptions:
+    """Whose row is added, and where the pages go."""
+
+    proxy: str | None = option(
+        None, "a proxy of your own, path/to/file.py:name, which is run: its row among the others"
+    )
+    quick: bool = option(False, "with --proxy: 30 candidates of each question, always the same")
+    out: str = option(
+        "docs", "folder for leaderboard.md, leaderboard.csv and leaderboard.html; with --proxy none is written"
+    )

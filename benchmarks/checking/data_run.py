@@ -7,15 +7,22 @@ from pathlib import Path
 
 import torch
 
+import proxies
 from benchmarks import truth
-from benchmarks.checking import doctor, golden
+from benchmarks.checking import doctor, golden, scores
 from benchmarks.checking.doctor import Finding
+from benchmarks.output import record
 from benchmarks.output.naming import said
+from benchmarks.output.options import check_range
 from benchmarks.output.terminal import progress, show_table
+from benchmarks.scoretables import archive, exporting, joining
+from benchmarks.scoretables.table import makers
 from benchmarks.scoring import jobs
 from benchmarks.scoring.store import Store
 from benchmarks.spaces import find
 from benchmarks.truth import embedded, imported, importing, official
+
+LARGEST_SAMPLE = 1_000_000
 
 
 def fetch(dataset: str, source: str | None) -> None:
@@ -82,9 +89,36 @@ def _imported() -> list[list[str]]:
     return [["nasbench201", dataset, ", ".join(splits), *about] for dataset, splits in imported.splits(folder).items()]
 
 
-def check() -> None:
+def export(
+    sources: list[Path], into: Path, dtype: archive.Kind, where: str | None, names: str | None, space: str | None
+) -> None:
+    """Write the scores of stores, runs and tables as one table, and say what it holds."""
+    if into.suffix != archive.SUFFIX:
+        raise ValueError(f"--into {into}: a score table's name ends in {archive.SUFFIX}")
+    wanted = exporting.conditions_named(where)
+    found = [exporting.of(source, wanted, space) for source in sources]
+    table = joining.joined(found)
+    if names is not None:
+        table = table.of([one.key for one in proxies.parts(proxies.select(names))])
+    record.check_file("--into", into)
+    digest = archive.write(table, into, dtype)
+    print(f"{into}: {table.told()}")
+    print(f"  {into.stat().st_size / 2**20:.2f} MiB, sha256 {digest[:12]} of its content; {', '.join(table.columns)}")
+    for made, keys in makers(table).items():
+        print(f"  made by {made}: {', '.join(keys) if len(keys) < len(table.columns) else 'all'}")
+    if absent := table.absent:
+        print(f"  {absent:,} scores of these are not there")
+    print(said(f"use it with: python benchmarks/rank.py --scores {into}"))
+
+
+def check(tables: list[Path], recompute: int, space: str | None, data_dir: str | None) -> None:
     """Verify every table. Raises ValueError after the last where one is damaged."""
-    _show(list(doctor.tables()), "accuracy tables, verified")
+    if not tables:
+        _show(list(doctor.tables()), "accuracy tables, verified")
+        return
+    check_range("recompute", recompute, 0, LARGEST_SAMPLE)
+    found = [one for path in tables for one in scores.findings(path, recompute, space, data_dir)]
+    _show(found, "score tables, verified")
 
 
 def examine(store: Path, seconds: float, renew: bool) -> None:

@@ -17,12 +17,14 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DOORS = {
     "rank": "benchmarks/rank.py",
     "evolve": "search/evolve.py",
+    "tabular": "search/tabular.py",
     "distill": "search/distill.py",
     "report": "analysis/report.py",
     "compare": "analysis/compare.py",
     "ablate": "analysis/ablate.py",
     "validate": "analysis/validate.py",
     "maps": "analysis/maps.py",
+    "leaderboard": "analysis/leaderboard.py",
     "data": "benchmarks/data.py",
     "speed": "benchmarks/speed.py",
 }

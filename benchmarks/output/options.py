@@ -55,7 +55,17 @@ class EngineOptions:
 
 
 @dataclass
-class RankingOptions(EngineOptions, ScoringOptions):
+class TableOptions:
+    """Which score tables stand in place of scoring."""
+
+    scores: str | None = option(
+        None, "score tables (data.py export) to be used in place of scoring; several separated by commas"
+    )
+    scores_only: bool = option(False, "only what --scores holds: nothing is scored, samples are of its candidates")
+
+
+@dataclass
+class RankingOptions(TableOptions, EngineOptions, ScoringOptions):
     """What is ranked, under which seeds, and where it is left."""
 
     proxy: str = option(
@@ -70,6 +80,9 @@ class RankingOptions(EngineOptions, ScoringOptions):
     out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
     store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
     shard: str | None = option(None, "I/N: score only the I-th of N parts, for `data.py merge`; no table is made")
+    anew: bool = option(
+        False, "score, also where --sample all could be answered from a table that comes with the project"
+    )
     given: Literal["size", "params", "macs"] = option("size", "what the partial correlation holds fixed; size is both")
     unique: bool = option(False, "score each class of cells that compute one function once, its first cell for all")
     markdown: bool = option(False, "print the table as Markdown")

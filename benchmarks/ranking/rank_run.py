@@ -26,10 +26,12 @@ from benchmarks.output.naming import said
 from benchmarks.output.options import RankingOptions, check_range
 from benchmarks.output.terminal import progress, show_table, typed
 from benchmarks.ranking import summary
+from benchmarks.scoretables import recalling
+from benchmarks.scoretables.recalling import Recalled
 from benchmarks.scoring import scorer, selection
 from benchmarks.scoring.asked import scoring_job
 from benchmarks.scoring.engines import open_engine
-from benchmarks.scoring.jobs import Job
+from benchmarks.scoring.jobs import Job, code_digest
 from benchmarks.scoring.scorer import Scorer
 from benchmarks.scoring.store import Score, Store
 from benchmarks.truth import Truth
@@ -43,12 +45,12 @@ def rank(options: RankingOptions) -> None:
     """Score what is not scored yet, rank, write, print."""
     started = datetime.now(UTC)
     start = time.perf_counter()
-    job, chosen, table = prepare(options)
+    job, chosen, table, known = prepare(options)
     out = Path(options.out) if options.out else Path("runs") / run_name(options, len(job.archs))
     record.check_writable(out)
     stand_ins = selection.stand_ins(job.space, job.archs) if options.unique else {arch: arch for arch in job.archs}
     scored = list(dict.fromkeys(stand_ins.values()))
-    with opened_scorer(options, job, out) as opened:
+    with opened_scorer(options, job, out, known) as opened:
         if options.shard is not None:
             score_shard(options, opened, scored)
             return
@@ -60,18 +62,29 @@ def rank(options: RankingOptions) -> None:
         scorer.refuse_undefined(rows, [one.name for one in proxies.select(options.proxy)])
     names = [one.name for one in chosen]
     seconds = time.perf_counter() - start
-    notes = noted(options, combinations, job, len(scored))
+    notes = noted(options, combinations, job, len(scored), known)
     if table is None:
         leave_scores(rows, names, job, options, out, notes)
     else:
         leave_ranking(rows, names, job, table, options, out, notes)
     times = {"started": started.isoformat(), "scoring_seconds": seconds, "seconds": time.perf_counter() - start}
-    record.write_json({**conditions(options, job, table), **times}, out / "run.json")
+    record.write_json({**conditions(options, job, table), **tabled(known), **times}, out / "run.json")
 
 
-def noted(options: RankingOptions, combinations: Sequence[Combination], job: Job, scored: int) -> list[str]:
+def tabled(known: Recalled | None) -> dict[str, object]:
+    """What run.json says of scores that come from a table."""
+    return {} if known is None else {"scores": {"told": known.told, "sha256": known.table.digest, "used": known.count}}
+
+
+def noted(
+    options: RankingOptions, combinations: Sequence[Combination], job: Job, scored: int, known: Recalled | None
+) -> list[str]:
     """What has to be known of how the scores came about."""
     notes = []
+    if known is not None:
+        whole = scored * len(job.proxies) * len(job.seeds)
+        rest = "" if known.count == whole else f"; {known.count:,} of {whole:,} scores, the others computed here"
+        notes.append(known.told + rest)
     if options.unique:
         notes.append(f"--unique: {scored:,} scored, each for all cells that compute its function")
     if combinations:
@@ -112,8 +125,8 @@ def leave_scores(
     show(summary.blind_headline(scores, names), "scores", notes, "scores.csv, run.json", options, out)
 
 
-def prepare(options: RankingOptions) -> tuple[Job, list[Proxy | Combination], Truth | None]:
-    """Everything that the options name, checked before anything is scored; None for no accuracies."""
+def prepare(options: RankingOptions) -> tuple[Job, list[Proxy | Combination], Truth | None, Recalled | None]:
+    """Everything that the options name, checked before anything is scored; None for no accuracies, for no table."""
     space = spaces.find(options.space)
     batches.find_dataset(options.dataset, space)
     chosen = proxies.select(f"{options.proxy},{options.baselines}")
@@ -124,22 +137,30 @@ def prepare(options: RankingOptions) -> tuple[Job, list[Proxy | Combination], Tr
         options.truth == "auto" and truth.lacking(space, options.dataset, options.target)
     )
     table = None if blind else truth.load(options.truth, space, options.dataset, options.target)
+    seeds = range(options.seed, options.seed + options.seeds)
+    given = recalling.asked(options, space)
     if options.archs is None:
-        archs = selection.sampled(space, table, str(options.sample), options.seed)
+        among = given.candidates(proxies.parts(chosen), seeds, space) if given and options.scores_only else None
+        archs = selection.sampled(space, table, str(options.sample), options.seed, among)
     else:
         archs = selection.listed(space, table, Path(options.archs))
-    seeds = range(options.seed, options.seed + options.seeds)
-    return scoring_job(options, space, archs, chosen, seeds), chosen, table
+    job = scoring_job(options, space, archs, chosen, seeds)
+    return job, chosen, table, recalling.chosen(options, given, job, whole=whole(options) and not options.anew)
+
+
+def whole(options: RankingOptions) -> bool:
+    """Whether all candidates are asked for: what a table that comes with the project may answer."""
+    return str(options.sample) == "all" and options.archs is None and options.shard is None
 
 
 @contextmanager
-def opened_scorer(options: RankingOptions, job: Job, out: Path) -> Iterator[Scorer]:
+def opened_scorer(options: RankingOptions, job: Job, out: Path, known: Recalled | None) -> Iterator[Scorer]:
     """A scorer over the run's store, and over the shard's own where there is one."""
     part = shard(options.shard)
     name = "store.sqlite" if options.shard is None else f"store-{part[0]}-of-{part[1]}.sqlite"
     store = Path(options.store) if options.store else (out if options.out else out.parent) / name
     with open_engine(options, tasks=len(job), cuda=job.on_gpu) as engine, Store(store) as opened:
-        yield Scorer(job, opened, engine)
+        yield Scorer(job, opened, engine, known)
 
 
 def shard(text: str | None) -> tuple[int, int]:
@@ -169,7 +190,7 @@ def run_name(options: RankingOptions, candidates: int) -> str:
     named = [options.proxy, options.space, options.dataset, options.target, cells, seeds, batch]
     named += [options.draw, options.init, options.teacher]
     name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "_".join(named))
-    more = ("baselines", "truth", "teacher_weights", "unique", "precision", "given", "teacher_resolution")
+    more = "baselines truth teacher_weights unique precision given scores scores_only teacher_resolution".split()
     rest, usual = [getattr(options, name) for name in more], [getattr(RankingOptions, name) for name in more]
     exact = [options.proxy, options.archs, options.batch, *rest]
     plain = rest == usual and options.archs is None and not options.batch.endswith(".npz") and "*" not in options.proxy
@@ -196,6 +217,7 @@ def conditions(options: RankingOptions, job: Job, table: Truth | None) -> dict[s
         "ceiling": None if table is None else table.ceiling,
         "noise": None if table is None else {"points": table.noise, "from": table.noise_from},
         "device": record.device_name(c.device),
+        "code": code_digest(),
         **record.environment(),
     }
 

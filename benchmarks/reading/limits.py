@@ -13,6 +13,7 @@ LONGEST = 1000  # signs of an error's line: what it quotes may be as long as a f
 LARGEST = {
     "config": 1 * MEBIBYTE,
     "table": 256 * MEBIBYTE,
+    "scores": 2048 * MEBIBYTE,
     "list": 64 * MEBIBYTE,
     "images": 8192 * MEBIBYTE,
     "weights": 4096 * MEBIBYTE,

@@ -34,6 +34,7 @@ from proxies.probing.module import Module
 
 Networks = Space | nn.Module | Mapping[str, Any]
 FOUND = ("features", "head", "stages", "blocks")
+TABLED = "diswot_bench"  # in the attrs of a table of scores: the job that they are of, for whoever writes them
 IN_MEMORY = Path(":memory:")  # what SQLite calls a store that is no file
 
 
@@ -197,6 +198,7 @@ def frame(rows: Sequence[Score], job: Job, names: Sequence[str]) -> pd.DataFrame
     """The rows of what was asked for as a table, with each candidate's index and number of parameters."""
     table = pd.DataFrame(list(rows), columns=Score._fields)
     table = table[table["proxy"].isin(names)].reset_index(drop=True)
+    table.attrs[TABLED] = job
     sizes = {arch: size_of(job, arch) for arch in job.archs}
     table.insert(2, "index", table["arch"].map({arch: job.space.index(arch) for arch in job.archs}))
     for place, name in enumerate(("params", "macs"), 3):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -31,11 +32,28 @@ def score(
     return Scorer(job, store, engine).rows(job.archs, advance)
 
 
-class Scorer:
-    """A job over an open store: scores candidates as they are named, and none twice."""
+class Known(Protocol):
+    """Scores that are there already, and of no store: those of a score table. `only`: nothing else counts."""
 
-    def __init__(self, job: Job, store: Store, engine: Engine | None = None) -> None:
+    only: bool
+
+    def __call__(self, archs: Sequence[str], seeds: Sequence[int]) -> Iterable[Score]:
+        """What is known of some candidates."""
+
+    def lacks(self, proxies: Sequence[str], seeds: Sequence[int], archs: Sequence[str]) -> ValueError:
+        """What is said where something is missing, and nothing else counts."""
+
+
+class Scorer:
+    """A job over an open store: scores candidates as they are named, and none twice.
+
+    What is `known` stands in place of what would be scored, and is never put into the store.
+    """
+
+    def __init__(self, job: Job, store: Store, engine: Engine | None = None, known: Known | None = None) -> None:
         self.job = job
+        self.known = known
+        self._recalled: set[str] = set()
         self.store = store
         self.engine = engine or Serial()
         self._worker = Worker(job)
@@ -43,7 +61,8 @@ class Scorer:
         self._written = time.monotonic()
         self._keys = {proxy.name: proxy.key for proxy in job.proxies}
         self._conditions = {seed: self._file(seed) for seed in job.seeds}
-        self._rows = {(row.seed, row.proxy, row.arch): row for seed in job.seeds for row in self._stored(seed)}
+        stored = [] if known is not None and known.only else job.seeds
+        self._rows = {(row.seed, row.proxy, row.arch): row for seed in stored for row in self._stored(seed)}
 
     def _file(self, seed: int) -> str:
         job = self.job
@@ -68,9 +87,14 @@ class Scorer:
 
         Returns for how many candidates rows are there now, each counted once for every seed.
         """
+        self._recall(archs)
         mine = self._tasks(archs, shard)
         whole = sum(len(task.archs) for task in mine)
         missing = [short for task in mine if (short := self._lacking(task)).proxies]
+        if missing and self.known is not None and self.known.only:
+            names = dict.fromkeys(name for task in missing for name in task.proxies)
+            archs = list(dict.fromkeys(arch for task in missing for arch in task.archs))
+            raise self.known.lacks(list(names), list({task.seed: None for task in missing}), archs)
         advance(whole - sum(len(task.archs) for task in missing))
         try:
             while missing:
@@ -78,6 +102,13 @@ class Scorer:
         finally:
             self._write()
         return whole
+
+    def _recall(self, archs: Sequence[str]) -> None:
+        """Take what is known of candidates that were not asked for before; it stands before what is stored."""
+        if self.known is None or not (fresh := [arch for arch in dict.fromkeys(archs) if arch not in self._recalled]):
+            return
+        self._recalled.update(fresh)
+        self._rows.update(((row.seed, row.proxy, row.arch), row) for row in self.known(fresh, self.job.seeds))
 
     def _score(self, tasks: Sequence[Task], advance: Callable[[int], None]) -> list[Task]:
         """Score tasks; returns those to be tried again: the candidates of one that was lost, each alone."""

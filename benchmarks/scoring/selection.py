@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from benchmarks.conditions.drawing import generator
@@ -14,21 +14,26 @@ from benchmarks.truth import Truth
 USUAL = 200  # candidates in a sample
 
 
-def sampled(space: Space, truth: Truth | None, sample: str, seed: int) -> list[str]:
+def sampled(
+    space: Space, truth: Truth | None, sample: str, seed: int, among: Collection[str] | None = None
+) -> list[str]:
     """A uniform sample of the candidates that the truth covers, without one of all; a larger begins with the smaller.
 
+    With `among`, of those alone.
     Raises ValueError unless `sample` is `all`, `auto` (200, or all of fewer), or a number that can be had.
     """
-    there = len(space) if truth is None else len(truth.accuracy)
+    covered = among if truth is None else truth.accuracy if among is None else truth.accuracy.keys() & set(among)
+    there = len(space) if covered is None else len(covered)
     number = int(sample) if sample.isascii() and sample.isdecimal() and len(sample) < 10 else 0
     number = {"all": there, "auto": min(USUAL, there)}.get(sample, number)
     if not 1 <= number <= there or number > LISTABLE:
         what = "the candidates of the space" if truth is None else "the candidates with a known accuracy"
+        what = what if among is None else "the candidates that --scores holds"
         raise ValueError(f"--sample {sample}: 1 to {min(there, LISTABLE)} ({what}), auto or all")
     random = generator(seed, "sample")
-    if truth is None:
+    if covered is None:
         return space.sample(number, random)
-    known = sorted(truth.accuracy, key=space.index)
+    known = sorted(covered, key=space.index)
     return [known[place] for place in random.permutation(there)[:number]]
 
 

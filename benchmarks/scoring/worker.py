@@ -18,6 +18,7 @@ from proxies import Proxy
 from proxies.probing.probe import Probe
 
 FIRST_ON_GPU = 8  # candidates, by whose memory the size of stacks is measured
+FAULTS = (ValueError, RuntimeError)  # what a proxy, or torch in it, raises on a network that it was not made for
 SHARE = 0.8  # of the free memory that a stack may take
 
 
@@ -134,7 +135,7 @@ class SeedRun:
                 if len(archs) > 1:
                     raise
                 rows += self._failed(archs, proxy, "oom", error)
-            except (ValueError, torch.linalg.LinAlgError) as error:
+            except FAULTS as error:
                 if len(archs) == 1:
                     status = "undefined" if isinstance(error, ValueError) else "error"
                     rows += self._failed(archs, proxy, status, error)
@@ -157,6 +158,8 @@ class SeedRun:
 
     def _failed(self, archs: Sequence[str], proxy: Proxy, status: str, error: Exception) -> list[Score]:
         reason = " ".join(str(error).split()) if status != "oom" else ""  # which says how much memory is left just now
+        if status == "error":
+            reason = f"{type(error).__name__}: {reason}"
         return failed(self.job, Task(self.seed, tuple(archs), (proxy.name,)), status, reason)
 
 

@@ -30,6 +30,7 @@ class CellStack(Stack):
 
     def __init__(self, cells: Sequence[Cell], classes: int, resolution: int) -> None:
         super().__init__(len(cells), classes, resolution)
+        self.cells = list(cells)
         self._members = [_by_operation(cells, position) for position in range(len(EDGES))]
         self._needed = _steps(self._members, [live_edges(cell) for cell in cells])
         self._reached = _steps(self._members, [reached_edges(cell) for cell in cells])

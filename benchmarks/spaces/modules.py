@@ -1,7 +1,7 @@
 """Spaces of ordinary nn.Modules: any network that classifies images is a candidate, run by proxies/probing/module.py.
 
 A user's own is a subclass of ModuleSpace, or a dict of networks by name: {name: constructor}, or {name: module}. They
-are scored one at a time, and never trained here.
+are scored one at a time, and trained as they are by search/distillation/modules.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import copy
 import traceback
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ from benchmarks.spaces.stack import Stack
 from proxies.probing.admitting import FAILURES
 from proxies.probing.module import Module
 from proxies.probing.network import Weights
+
+T = TypeVar("T")
 
 
 class Made(Module):
@@ -52,8 +54,8 @@ class Made(Module):
         return self._make is not None
 
 
-def forked(make: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """A module built under a seed of its own; the random state of torch is as before."""
+def forked(make: Callable[[], T], seed: int) -> T:
+    """What is made under a seed of its own, such as a module; the random state of torch is as before."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return make()
@@ -82,16 +84,20 @@ class ModuleSpace(Space):
         def make() -> nn.Module:
             return self.module(self.read(arch), classes, images.shape[-1])
 
-        try:
-            made = forked(make, 0)
-        except FAILURES as error:
-            self._refuse(arch, error)
+        made = self.made(arch, classes, images.shape[-1], 0)
         try:
             network = Made(made.to(images.device), images, make, **found)
         except ValueError as error:
             raise ValueError(f"{self.name} {arch}: {error}") from None
         self._check_classes(arch, network, classes, images)
         return network
+
+    def made(self, arch: str, classes: int, resolution: int, seed: int) -> nn.Module:
+        """A candidate as its constructor makes it under a seed. Raises ValueError, naming it, where it can't be."""
+        try:
+            return forked(lambda: self.module(self.read(arch), classes, resolution), seed)
+        except FAILURES as error:
+            self._refuse(arch, error)
 
     def _refuse(self, arch: str, error: BaseException) -> NoReturn:
         """A constructor that raises: its own line is shown."""
@@ -113,7 +119,7 @@ class ModuleSpace(Space):
 
     def build(self, archs: Sequence[str], classes: int, resolution: int) -> Stack:
         """Raises ValueError: a module is no stack."""
-        raise ValueError(f"{self.name} is a space of modules: they are scored and ranked, not trained here")
+        raise ValueError(f"{self.name} is a space of modules, which are no stack")
 
     def count(self, arch: str, classes: int, resolution: int) -> Size:
         """Its size, counted on its layers."""

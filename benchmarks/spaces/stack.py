@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cache
+from copy import copy
 from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.spaces.operations import by_one_kernel, depthwise_mean, is_one, mean
 from proxies.formulas.normalisation import EPSILON, batch_norm
 from proxies.probing.network import Layer, Outputs, Tap, Taps, Weights, by_member
 
@@ -31,24 +32,37 @@ class Pass:
     take part, all of them by default.
     """
 
-    def __init__(self, weights: Weights, *, batch_norm: bool, taps: Taps | None, training: bool = False) -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        *,
+        batch_norm: bool,
+        taps: Taps | None,
+        training: bool = False,
+        plain_convolutions: bool = False,
+    ) -> None:
         self.weights = weights
         self.batch_norm = batch_norm
         self.taps = taps
         self.training = training
+        self.plain_convolutions = plain_convolutions
 
     def on_zeros(self) -> Pass | None:
         """The pass for operations that get structural zeros alone, where taps want them: only convolutions show."""
         if self.taps is None or "zero" not in self.taps.kinds:
             return None
-        return Pass(self.weights, batch_norm=self.batch_norm, taps=self.taps.only("conv"), training=self.training)
+        zeros = copy(self)
+        zeros.taps = self.taps.only("conv")
+        return zeros
 
     def conv(self, x: Tensor, layer: Layer, rows: Rows = None) -> Tensor:
         """[N, a*C_in, H, W], or [N, C_in, H, W] common to all members -> [N, a*C_out, H', W']; "same" padding."""
-        weight = _pick(self.weights.kernels[layer], rows).flatten(0, 1)
-        groups = x.shape[1] // layer.shape[1]
-        out = F.conv2d(x, weight, stride=layer.stride, padding=layer.shape[-1] // 2, groups=groups)
-        members = _members(layer, rows)
+        kernels, members = self.weights.kernels[layer], _members(layer, rows)
+        if self.plain_convolutions and len(members) > 1 and is_one(kernels):
+            out = by_one_kernel(x, kernels[0], layer.stride, len(members))
+        else:
+            weight, groups = _pick(kernels, rows).flatten(0, 1), x.shape[1] // layer.shape[1]
+            out = F.conv2d(x, weight, stride=layer.stride, padding=layer.shape[-1] // 2, groups=groups)
         self._tap("conv", out, members, before=x, layer=layer)
         self._tap("map", out, members)
         return out
@@ -91,7 +105,7 @@ class Pass:
 
     def avg_pool(self, x: Tensor, members: tuple[int, ...]) -> Tensor:
         """Average pooling, 3x3, same size, the padding left out of the mean."""
-        out = _depthwise_mean(x) if x.device.type == "cpu" and x.dtype == torch.float32 else _mean(x)
+        out = depthwise_mean(x) if x.device.type == "cpu" and x.dtype == torch.float32 else mean(x)
         self._tap("map", out, members)
         return out
 
@@ -122,24 +136,6 @@ class Pass:
     ) -> None:
         if self.taps is not None and kind in self.taps.kinds and members:
             self.taps.found.append(Tap(kind, members, value, before, layer, times))
-
-
-def _mean(x: Tensor) -> Tensor:
-    """The mean over 3x3 positions, those outside left out."""
-    return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
-
-
-def _depthwise_mean(x: Tensor) -> Tensor:
-    """The same as a convolution, measured: at 16 channels a sixth of the time on a CPU, forward."""
-    kernel, inverse = x.new_ones(x.shape[1], 1, 3, 3), _inverse_counts(x.shape[-2], x.shape[-1])
-    return F.conv2d(x, kernel, padding=1, groups=x.shape[1]) * inverse
-
-
-@cache
-def _inverse_counts(height: int, width: int) -> Tensor:
-    """One over the number of positions inside a 3x3 window: [1, 1, H, W]."""
-    inside = F.conv2d(torch.ones(1, 1, height, width), torch.ones(1, 1, 3, 3), padding=1)
-    return inside.reciprocal()
 
 
 def _members(layer: Layer, rows: Rows) -> tuple[int, ...]:
@@ -188,12 +184,14 @@ class Stack(ABC):
     """A networks of one space. A subclass lists its layers and says how they follow each other.
 
     Its constructor calls `conv`, `norm` and, last, `linear` for each layer, in an order of its own choosing that does
-    not depend on the neighbours of a candidate.
+    not depend on the neighbours of a candidate. `plain_convolutions`: members that share a kernel run as more images of
+    a plain convolution in place of groups, where no gradient by it is wanted; scores differ by rounding.
     """
 
     linear_head = True
     average_head = True
     twice_alone = False
+    plain_convolutions = False
     lacks: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, candidates: int, classes: int, resolution: int) -> None:
@@ -266,7 +264,8 @@ class Stack(ABC):
         """
         if images.device.type == "cpu":
             images = images.contiguous(memory_format=torch.channels_last)  # measured: over twice as fast on a CPU
-        run = Pass(weights, batch_norm=batch_norm, taps=taps, training=training)
+        plain = self.plain_convolutions
+        run = Pass(weights, batch_norm=batch_norm, taps=taps, training=training, plain_convolutions=plain)
         features = by_member(self.body(images, run), self.candidates)
         pooled = features.mean((-2, -1))
         logits = torch.baddbmm(weights.bias.unsqueeze(1), pooled, weights.kernels[self.head].mT)

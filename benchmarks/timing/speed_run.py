@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks.timing import growth_run, proxies_run, report_run, searching_run, training_run
+from benchmarks.timing import gpu_run, growth_run, proxies_run, report_run, searching_run, tables_run, training_run
 from benchmarks.timing.measuring import check
 from benchmarks.timing.options import SpeedOptions
 
 PROXIES = "proxies"  # without an option
 MODES: Mapping[str, Callable[[SpeedOptions], None]] = {
     PROXIES: proxies_run.measure,
+    "gpu": gpu_run.measure,
     "scale": growth_run.measure,
     "report": report_run.measure,
     "train": training_run.measure,
     "search": searching_run.measure,
+    "tables": tables_run.measure,
 }
 
 

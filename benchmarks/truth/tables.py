@@ -4,6 +4,7 @@ retrained   NAS-Bench-201 on CIFAR-10, in the data of the package analog-nasbenc
 official    NAS-Bench-201 test accuracy after 200 epochs, mean over seeds: benchmarks/data.py fetch brings it
 nasbench201:SPLIT[:EPOCHS][:SEED]   a column of the authors' own file: benchmarks/data.py import brings it
 published   S0 on CIFAR-100, vanilla and distilled, by DisWOT's authors: part of the project
+distilled   NAS-Bench-201 cells, vanilla and distilled, trained under a declared protocol: there once it is measured
 vitbench    vision transformers on three data sets, vanilla and distilled, by Auto-Prox's authors: part of the project
 trial       a few NAS-Bench-201 cells, vanilla and distilled, trained for a moment by search/distill.py: embedded too
 a path      a CSV of `arch` or `index`, and `accuracy` (or a column called like the target)
@@ -24,9 +25,10 @@ from benchmarks.spaces import Space
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.truth import imported, official, vitbench
 from benchmarks.truth.accuracies import TARGETS, Truth, between_seeds
-from benchmarks.truth.embedded import published, retrained, trial
+from benchmarks.truth.embedded import DISTILLED, published, retrained, trial
 from benchmarks.truth.official import cache_folder
 from benchmarks.truth.ownfile import from_csv
+from benchmarks.truth.trained import trained
 
 CEILING = "another training"  # what its accuracies are called where they are ranked as a proxy
 
@@ -154,6 +156,13 @@ TABLES = {
         usual=False,
     ),
 }
+if DISTILLED.exists():
+    TABLES["distilled"] = Table(
+        *(("nasbench201",), ("cifar10",), TARGETS),
+        lambda space, dataset, target: trained("distilled", DISTILLED, NasBench201(), target),
+        "NAS-Bench-201, cifar10, vanilla and distilled: cells by a declared protocol, 16x16 images; embedded",
+        usual=False,
+    )
 TRUTHS = {name: table.text for name, table in TABLES.items()}
 TRUTHS["nasbench201:SPLIT"] = (
     "NAS-Bench-201's own file, vanilla: SPLIT x-valid, x-test or ori-test; then :12 or :200, then :SEED, if wanted; "

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from itertools import zip_longest
 from typing import NamedTuple
 
 from torch import nn
@@ -149,7 +150,7 @@ def find_stages(record: Record, blocks: Sequence[Boundary], named: Sequence[str]
         if call.kind in ("conv", "batch_norm", "activation") and len(call.shape) == 4 and call.depends & FIRST_BIT
     ]
     ends = []
-    for one, after in zip(maps, [*maps[1:], None], strict=True):
+    for one, after in zip_longest(maps, maps[1:]):
         if after is None or _resolution(one) != _resolution(after):
             ends.append(one.number)
     return ends

@@ -1,4 +1,4 @@
-"""What some methods train beside the student: FitNets' regressor, ICKD's embedding, VID's predictors, CRD's contrast.
+"""What some methods train beside the student: FitNets' regressor, ICKD's embedding, VID's predictors, LG, CRD.
 
 Each is built for what student and teacher show, and is itself the loss. Its first weights come from a generator that is
 passed in; its state belongs to the checkpoint.
@@ -7,19 +7,20 @@ passed in; its state belongs to the checkpoint.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from math import sqrt
 from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d, linear, normalize, softplus
+from torch.nn.functional import adaptive_avg_pool2d, interpolate, linear, normalize, softplus
 from torch.nn.utils import skip_init
 
 from benchmarks.conditions.drawing import generator, initial_bias, initial_weight
 from proxies.formulas import losses
 from search.distillation.images import Batch
-from search.distillation.students import Seen
+from search.distillation.models import Seen
 
 LEAST_VARIANCE = 1e-5  # of VID's
 
@@ -93,6 +94,27 @@ class Information(Adapter):
         for predict, scale, *maps in zip(self.predictors, self.scales, student.stages, teacher.stages, strict=True):
             own, other = _same_size(*maps)
             found.append(losses.vid_loss(predict(own), other, softplus(scale) + LEAST_VARIANCE))
+        return torch.stack(found).sum()
+
+
+class Locality(Adapter):
+    """Locality guidance: each stage's map, taken to the teacher's channels by a 1x1 convolution; mean squares, summed.
+
+    The student's map is scaled to the size of the teacher's, up bilinearly, down by pooling.
+    """
+
+    def __init__(self, student: Seen, teacher: Seen, labels: Tensor, seed: int) -> None:
+        super().__init__(student, teacher, labels, seed)
+        self.projections = nn.ModuleList()
+        for number, (own, other) in enumerate(zip(student.stages, teacher.stages, strict=True)):
+            self.projections.append(self.conv(str(number), own.shape[1], other.shape[1]))
+
+    def forward(self, student: Seen, teacher: Seen, batch: Batch) -> Tensor:
+        """The loss, a scalar."""
+        found = [
+            losses.fitnets_loss(scaled(project(own), other.shape[-2:]).flatten(1), other.flatten(1))
+            for project, own, other in zip(self.projections, student.stages, teacher.stages, strict=True)
+        ]
         return torch.stack(found).sum()
 
 
@@ -179,6 +201,16 @@ class Contrast(Adapter):
 def batch_norm(channels: int) -> nn.BatchNorm2d:
     """Normalisation by the batch, in training as ever: an adapter is used in nothing else."""
     return nn.BatchNorm2d(channels, track_running_stats=False)
+
+
+def scaled(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Maps [N, C, H, W] of another size: pooled where that is smaller, else interpolated bilinearly."""
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    height, width = size
+    if maps.shape[-1] > width:
+        return adaptive_avg_pool2d(maps, (height, width))
+    return interpolate(maps, (height, width), mode="bilinear", align_corners=False)
 
 
 def _same_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -15,12 +15,12 @@ from benchmarks.output import record
 from benchmarks.output.terminal import Advance, progress
 from benchmarks.scoring import engines
 from benchmarks.scoring.engines import Engine, Serial
-from search.distillation import runs, students, sweep
+from search.distillation import exporting, results, runs, students, sweep
 from search.distillation.loop import WEIGHTS
 from search.distillation.options import PROG, DistillOptions
 from search.distillation.planning import prepare
 from search.distillation.results import show, show_methods, write
-from search.distillation.runs import Conditions, Row
+from search.distillation.runs import Conditions, Row, Run
 from search.distillation.sweep import Plan
 
 __all__ = ["distill", "show_methods"]
@@ -48,7 +48,43 @@ def distill(options: DistillOptions) -> None:
         content |= {"normalisation": conditions.data.normalisation._asdict()}
         record.write_json({**content, **record.environment()}, conditions.out / "run.json")
         show(rows, teacher_row, conditions, options)
+        if options.export != "none":
+            export(planned, conditions, options.export)
     check_all_done(rows)
+
+
+def gather(options: DistillOptions) -> None:
+    """Write the tables of the runs that are done, also while others are trained; train nothing.
+
+    Raises ValueError where none is done.
+    """
+    plan, conditions, planned = prepare(options)
+    if conditions.teacher is None and any(run.distilled for run in planned):
+        weights = plan.out / "teacher" / teacher_run(plan).name / WEIGHTS
+        if not weights.exists():
+            raise ValueError(f"--done: the teacher is not trained, there is no {weights}")
+        conditions = replace(plan, teacher_weights=weights).taught(conditions)
+    announce(conditions)
+    found = [row for run in planned if (row := runs.done(run, conditions)) is not None]
+    if not found:
+        raise ValueError(f"--done: no run in {plan.out} is")
+    rows = pd.DataFrame(found)
+    write(rows, conditions, options)
+    path = results.table_path(options, conditions).with_suffix(".json")
+    record.write_json({**results.protocol(rows, planned, conditions, options), **record.environment()}, path)
+    print(f"  {len(rows)} of {len(planned)} runs are done; written: {path.with_suffix('.csv')}, {path}")
+
+
+def export(planned: Sequence[Run], conditions: Conditions, kind: exporting.Format) -> None:
+    """Write every student that is done for other programs, beside its weights, and say where."""
+    data = conditions.data
+    for run in planned:
+        folder = conditions.out / run.name
+        if (folder / WEIGHTS).exists():
+            size = (data.classes, data.resolution)
+            module = exporting.ordinary(run.student, data.name, *size, folder / WEIGHTS)
+            about = exporting.inputs(run.student.name, *size, data.normalisation)
+            print(f"  exported: {exporting.export(module, kind, folder, data.resolution, about)}, model.json")
 
 
 def check_all_done(rows: pd.DataFrame) -> None:
@@ -83,7 +119,7 @@ def train_teacher(
 ) -> tuple[Plan, Conditions, Row]:
     """Plan and conditions with a teacher that was trained under the same recipe, and the row of its run."""
     recipe, out = replace(plan.recipe, epochs=epochs), plan.out / "teacher"
-    run = runs.Run(students.find(plan.teacher), runs.VANILLA, plan.recipe.seed)
+    run = teacher_run(plan)
     own = replace(plan, recipe=recipe, out=out), replace(conditions, recipe=recipe, out=out)
     (row,) = sweep.perform(own[0], [run], own[1], engine, advance, warn)
     if row["status"] != "done":
@@ -91,6 +127,11 @@ def train_teacher(
         raise ValueError(f"the teacher {row['status']} ({out / run.name}): {advice}")
     plan = replace(plan, teacher_weights=out / run.name / WEIGHTS)
     return plan, plan.taught(conditions), row
+
+
+def teacher_run(plan: Plan) -> Run:
+    """The run of a teacher that is trained here."""
+    return Run(students.find(plan.teacher), runs.VANILLA, plan.recipe.seed)
 
 
 def opened_engine(options: DistillOptions, conditions: Conditions, count: int) -> Engine:

@@ -6,11 +6,11 @@ Not the one minibatch that candidates are scored on: that is benchmarks/conditio
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,12 +34,13 @@ FOLDER_RESOLUTION = 224
 NAMES = "digits, cifar10, cifar100, the path of a .npz file, or a folder that holds train/ and val/, a folder a class"
 
 Arrays = tuple[np.ndarray, np.ndarray]
+Cropped = Callable[[Tensor, Tensor, int], Tensor]
 
 
 class Batch(NamedTuple):
     """Normalised images [N, 3, H, W], labels [N], their positions in the training set [N], the run's step and epoch.
 
-    Steps and epochs are counted from 0.
+    Steps and epochs are counted from 0. `targets` [N, K]: of images that are mixed, the share of each class.
     """
 
     images: Tensor
@@ -47,6 +48,7 @@ class Batch(NamedTuple):
     places: Tensor
     step: int
     epoch: int = 0
+    targets: Tensor | None = None
 
 
 class Split(NamedTuple):
@@ -95,8 +97,11 @@ class Data:
         """Batches in an epoch; what does not fill one is left out."""
         return max(1, len(self.train.labels) // size)
 
-    def epoch(self, size: int, seed: int, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch, cropped and mirrored at random; order and augmentation depend on seed and epoch."""
+    def epoch(self, size: int, seed: int, epoch: int, cropped: Cropped | None = None) -> Iterator[Batch]:
+        """The batches of one epoch, cropped and mirrored at random; order and augmentation depend on seed and epoch.
+
+        `cropped`: another way than by a border: of images and whether each is mirrored, by a seed.
+        """
         random = generator(seed, "training images", epoch)
         count, device = len(self.train.labels), self.train.labels.device
         order = torch.from_numpy(random.permutation(count)).to(device)
@@ -105,8 +110,12 @@ class Data:
         for step in range(self.steps(size)):
             part = slice(step * size, (step + 1) * size)
             places = order[part]
-            images = self.normalised(crop(self.train.images[places], shift[part], mirrored[part]))
-            yield Batch(images, self.train.labels[places], places, epoch * self.steps(size) + step, epoch)
+            images, number = self.train.images[places], epoch * self.steps(size) + step
+            if cropped is None:
+                images = crop(images, shift[part], mirrored[part])
+            else:
+                images = cropped(images, mirrored[part], int(generator(seed, "crops", number).integers(2**31)))
+            yield Batch(self.normalised(images), self.train.labels[places], places, number, epoch)
 
 
 def crop(images: Tensor, shift: Tensor, mirrored: Tensor) -> Tensor:
@@ -136,6 +145,26 @@ def load(name: str, device: torch.device, *, data_dir: str | None, download: boo
         raise ValueError(f"--data {name}: no such data set, file or folder; there are: {NAMES}")
     classes = DATASETS[name].classes if name in DATASETS else int(train[1].max(initial=0)) + 1
     return _checked(Path(name).name, classes, train, test, device, resolution)
+
+
+def given(train: tuple[Any, Any], test: tuple[Any, Any], device: torch.device, resolution: int | None) -> Data:
+    """A data set of a user's own: images uint8 [n, 3, H, H] and labels [n], arrays or tensors, for both halves.
+
+    Raises ValueError where they are something else, or don't fit together.
+    """
+    halves = []
+    for name, (pixels, labels) in (("training", train), ("test", test)):
+        images, numbers = (np.asarray(part) for part in (pixels, labels))
+        whole = np.issubdtype(numbers.dtype, np.integer) and bool((numbers >= 0).all())
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
+            raise ValueError(f"{name} images are {images.dtype} {images.shape}; uint8 (n, 3, H, H) are wanted")
+        if numbers.shape != images.shape[:1] or not whole:
+            raise ValueError(
+                f"{name} labels are {numbers.dtype} {numbers.shape}; whole numbers from 0, ({len(images)},) are wanted"
+            )
+        halves.append((images, numbers))
+    classes = int(halves[0][1].max(initial=0)) + 1
+    return _checked("given", classes, halves[0], halves[1], device, resolution)
 
 
 def digits() -> tuple[Arrays, Arrays]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -19,36 +19,19 @@ import torch
 from torch import Tensor
 
 from analysis.rows.files import replacing
+from benchmarks.spaces.modules import forked
 from search.distillation import checkpoint
+from search.distillation.augmenting import augmented, drawn_seed, resized_crops
 from search.distillation.group import ALONE, Group
 from search.distillation.images import Batch, Data, Split
+from search.distillation.models import Network
 from search.distillation.objective import Objective
-from search.distillation.students import Model
+from search.distillation.recipes import Recipe, optimizer_of
 
-FIELD_EPOCHS = 240  # RepDistiller's schedule: the rate falls tenfold at three of them
-FIELD_MILESTONES = (150, 180, 210)
 WEIGHTS = "weights.pt"  # a state dict that --teacher-weights reads
 EVALUATED = 256  # images in a batch of an evaluation
 
 Epoch = dict[str, float]  # epoch, learning_rate, loss, train_accuracy, test_accuracy, seconds
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train; the defaults are the field's for CIFAR."""
-
-    epochs: int = FIELD_EPOCHS
-    batch_size: int = 64
-    learning_rate: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    ema: float = 0.0
-    seed: int = 0
-
-    def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch, 0 the first: a tenth from each milestone on; milestones scale."""
-        milestones = [milestone * self.epochs / FIELD_EPOCHS for milestone in FIELD_MILESTONES]
-        return self.learning_rate * 0.1 ** bisect_right(milestones, epoch)
 
 
 @dataclass(frozen=True)
@@ -78,7 +61,7 @@ class Watch:
 
 
 def train(
-    student: Model,
+    student: Network,
     objective: Objective,
     data: Data,
     recipe: Recipe,
@@ -95,12 +78,7 @@ def train(
     """
     device = data.train.labels.device
     average = student.copy() if recipe.ema else student
-    optimizer = torch.optim.SGD(
-        [*student.parameters(), *objective.parameters()],
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-    )
+    optimizer = optimizer_of(recipe, [*student.parameters(), *objective.parameters()])
     scaler = torch.amp.GradScaler(device.type, enabled=student.precision == "fp16")
     parts: dict[str, Any] = {
         "student": student,
@@ -111,28 +89,28 @@ def train(
     }
     with group.main_first():  # who finds a damaged checkpoint moves it
         history = resume(parts, folder, settings, device, watch)
-    stepper = Stepper(student, objective, optimizer, scaler, watch.warn, group)
+    stepper = Stepper(student, objective, optimizer, scaler, watch.warn, group, recipe)
 
     for epoch in range(len(history), recipe.epochs):
         start = perf_counter()
         for weights in optimizer.param_groups:
             weights["lr"] = recipe.rate(epoch)
-        sums = torch.zeros(3, device=device)  # loss, right answers, images
-        for batch in data.epoch(recipe.batch_size, recipe.seed, epoch):
-            sums += stepper.step(batch)
-            if recipe.ema:
-                follow(average, student, recipe.ema)
+        drawn = drawn_seed(recipe.seed, "training", epoch, group.index)  # of dropout and its like
+        sums = forked(partial(an_epoch, stepper, average, data, recipe, epoch), drawn)
+        trained = perf_counter() - start
         group.add([sums])
         for model in [student, average] if recipe.ema else [student]:
             group.average(model.statistics())
-        loss, right, images = sums.tolist()
+        loss, right, images, *parts_of_loss = sums.tolist()
         history.append(
             {
                 "epoch": epoch + 1,
                 "learning_rate": recipe.rate(epoch),
                 "loss": loss / images,
+                **{f"loss {name}": part / images for name, part in zip(objective.terms, parts_of_loss, strict=True)},
                 "train_accuracy": 100 * right / images,
-                "test_accuracy": accuracy(average, data, data.test, group),
+                **accuracies(average, data, data.test, group),
+                "images_per_second": images / trained,
                 "seconds": perf_counter() - start,
             }
         )
@@ -151,31 +129,50 @@ def train(
     return Outcome("done", history)
 
 
+def an_epoch(stepper: Stepper, average: Network, data: Data, recipe: Recipe, epoch: int) -> Tensor:
+    """Train for an epoch; what Stepper.step gives, summed."""
+    sums = torch.zeros(3 + len(stepper.objective.terms), device=data.train.labels.device)
+    cropped = resized_crops if recipe.crop == "resized" else None
+    for batch in data.epoch(recipe.batch_size, recipe.seed, epoch, cropped):
+        sums += stepper.step(augmented(batch, recipe, data.classes))
+        if recipe.ema:
+            follow(average, stepper.student, recipe.ema)
+    return sums
+
+
 class Stepper:
-    """One step of SGD, the batch in equal parts whose gradients add up: one a process, more where memory is short."""
+    """One step, the batch in equal parts whose gradients add up: one a process, more where memory is short."""
 
     def __init__(
         self,
-        student: Model,
+        student: Network,
         objective: Objective,
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler,
         warn: Callable[[str], None],
         group: Group = ALONE,
+        recipe: Recipe = Recipe(),  # noqa: B008, frozen
     ) -> None:
         self.student, self.objective = student, objective
         self.optimizer, self.scaler = optimizer, scaler
         self.warn, self.group = warn, group
-        self.parts = 1
+        self.clip, self.parts = recipe.clip, recipe.accumulate
 
     def step(self, batch: Batch) -> Tensor:
-        """Train on a batch; the loss times the images, the right answers and the images of this process's part, [3]."""
+        """Train on a batch; the loss times the images, the right answers and the images of this process's part.
+
+        And then each term of the loss, unweighted, times the images: [3 + terms].
+        """
         own, images = part(batch, self.group.index, self.group.size), len(batch.labels)
         sums = self._gradients(own, images)
         while sums is None:
             self._halve(len(own.labels))
             sums = self._gradients(own, images)
-        self.group.add([weight.grad for weights in self.optimizer.param_groups for weight in weights["params"]])
+        every = [weight for weights in self.optimizer.param_groups for weight in weights["params"]]
+        self.group.add([weight.grad for weight in every])
+        if self.clip:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(every, self.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return sums
@@ -183,14 +180,17 @@ class Stepper:
     def _gradients(self, batch: Batch, images: int) -> Tensor | None:
         """Gradients of the loss summed over a batch, by `images`; None where memory does not suffice."""
         self.optimizer.zero_grad()
-        sums = torch.zeros(3, device=batch.labels.device)
+        sums = torch.zeros(3 + len(self.objective.terms), device=batch.labels.device)
+        shown = {"stages": self.objective.stages, "maps": self.objective.maps}
         try:
             for some in (part(batch, number, self.parts) for number in range(self.parts)):
-                seen = self.student.look(some.images, training=True, stages=self.objective.stages)
-                loss = self.objective(seen, some) * len(some.labels)
+                seen = self.student.look(some.images, training=True, **shown)
+                losses = self.objective.losses(seen, some)
+                loss = self.objective.weighted(losses) * len(some.labels)
                 self.scaler.scale(loss / images).backward()
                 right = (seen.logits.detach().argmax(-1) == some.labels).sum()
-                sums += torch.stack([loss.detach(), right, right.new_tensor(len(some.labels))])
+                each = [one.detach() * len(some.labels) for one in losses]
+                sums += torch.stack([loss.detach(), right, right.new_tensor(len(some.labels)), *each])
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -217,25 +217,42 @@ def part(batch: Batch, number: int, count: int) -> Batch:
     size, more = divmod(len(batch.labels), count)
     start = number * size + min(number, more)
     rows = slice(start, start + size + (number < more))
-    return batch._replace(images=batch.images[rows], labels=batch.labels[rows], places=batch.places[rows])
+    targets = None if batch.targets is None else batch.targets[rows]
+    return batch._replace(
+        images=batch.images[rows], labels=batch.labels[rows], places=batch.places[rows], targets=targets
+    )
 
 
-def accuracy(model: Model, data: Data, split: Split, group: Group = ALONE) -> float:
-    """Percent of a split's images that a network classifies rightly, with its running statistics."""
-    right = torch.zeros((), dtype=torch.int64, device=split.labels.device)
+def accuracies(model: Network, data: Data, split: Split, group: Group = ALONE) -> dict[str, float]:
+    """Percent of a split's images that a network classifies rightly, with its running statistics.
+
+    Of more than five classes also how often the right one is among the five that the network likes best.
+    """
+    right = torch.zeros(2 if data.classes > 5 else 1, dtype=torch.int64, device=split.labels.device)
     batches = list(zip(split.images.split(EVALUATED), split.labels.split(EVALUATED), strict=True))
     with torch.no_grad():
         for images, labels in batches[group.index :: group.size]:
-            right += (model.look(data.normalised(images)).logits.argmax(-1) == labels).sum()
+            logits = model.look(data.normalised(images), maps=False).logits
+            right[0] += (logits.argmax(-1) == labels).sum()
+            right[1:] += (logits.topk(min(5, data.classes)).indices == labels[:, None]).sum()
     group.add([right])
-    return 100 * right.item() / len(split.labels)
+    percent = [100 * number / len(split.labels) for number in right.tolist()]
+    return dict(zip(("test_accuracy", "test_top5"), percent, strict=False))
 
 
-def follow(average: Model, student: Model, decay: float) -> None:
+def accuracy(model: Network, data: Data, split: Split, group: Group = ALONE) -> float:
+    """Percent of a split's images that a network classifies rightly."""
+    return accuracies(model, data, split, group)["test_accuracy"]
+
+
+def follow(average: Network, student: Network, decay: float) -> None:
     """Move the exponential moving average towards the student, running statistics included."""
     with torch.no_grad():
         for own, new in zip(average.tensors(), student.tensors(), strict=True):
-            own.lerp_(new, 1 - decay)
+            if own.is_floating_point():
+                own.lerp_(new, 1 - decay)
+            else:  # a count of batches
+                own.copy_(new)
 
 
 def resume(

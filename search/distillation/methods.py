@@ -15,11 +15,13 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
+from benchmarks.reading.naming import meant
 from proxies.formulas import losses, similarity
-from search.distillation.adapters import Adapter, Contrast, Embedding, Information, Regressor
+from search.distillation.adapters import Adapter, Contrast, Embedding, Information, Locality, Regressor
 from search.distillation.images import Batch
-from search.distillation.students import Seen
+from search.distillation.models import Seen
 
 Values = Mapping[str, float]  # of a method's parameters, by their names
 Loss = Callable[[Seen, Seen, Batch, Values], Tensor]
@@ -39,7 +41,8 @@ class Parameter(NamedTuple):
 class Method:
     """A loss of student, teacher, batch and parameters, its usual weight, and where it comes from.
 
-    `stages`: whether it reads the stages' maps; `equal`: which channels of student and teacher have to be as many.
+    `stages`: whether it reads the stages' maps; `reads`: what else beside the logits; `labels`: whether an image's own
+    label; `equal`: which channels of student and teacher have to be as many.
     `alone`: whether one process has to see all images. `loss` may be the class of an adapter, which is then built for
     the two networks, with the parameters by name. `pairs`: other usual values for a teacher and a student.
     """
@@ -49,6 +52,8 @@ class Method:
     source: str
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     stages: bool = False
+    reads: tuple[Literal["features", "pooled", "head"], ...] = ()
+    labels: bool = False
     equal: Literal["", "stages"] = ""
     alone: bool = False
     pairs: Mapping[Pair, Values] = field(default_factory=dict)
@@ -65,6 +70,11 @@ def _dkd(student: Seen, teacher: Seen, batch: Batch, values: Values) -> Tensor:
         student.logits, teacher.logits, batch.labels, values["alpha"], values["beta"], temperature=values["T"]
     )
     return min((batch.epoch + 1) / values["warmup"], 1.0) * loss
+
+
+def _hard(student: Seen, teacher: Seen, _: Batch, __: Values) -> Tensor:
+    """Cross entropy with the class that the teacher likes best."""
+    return cross_entropy(student.logits, teacher.logits.argmax(-1))
 
 
 def _semantic(student: Seen, teacher: Seen, _: Batch, __: Values) -> Tensor:
@@ -95,6 +105,8 @@ def _over_stages(loss: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     return summed
 
 
+FEATURES: tuple[Literal["features"], ...] = ("features",)
+POOLED: tuple[Literal["pooled"], ...] = ("pooled",)
 LEAST_T = 0.01  # of temperatures, which logits are divided by
 SIZES = {"negatives": Parameter(16384, 1, whole=True), "size": Parameter(128, 1, 65536, whole=True)}
 
@@ -113,12 +125,14 @@ METHODS = {
         "Hinton et al. 2015",
         {"T": Parameter(4, LEAST_T)},
     ),
+    "kd_hard": Method(_hard, 0.5, "Touvron et al., ICML 2021 (DeiT)"),
     "dkd": Method(
         _dkd,
         1.0,
         "Zhao et al., CVPR 2022",
         {"alpha": Parameter(1), "beta": Parameter(8), "T": Parameter(4, LEAST_T), "warmup": Parameter(20, 1)},
         pairs=DKD_PAIRS,
+        labels=True,
     ),
     "dist": Method(
         lambda s, t, _, v: losses.dist_loss(s.logits, t.logits, v["tau"]),
@@ -127,22 +141,26 @@ METHODS = {
         {"tau": Parameter(4, LEAST_T)},
     ),
     "at": Method(_over_stages(losses.at_loss), 1000.0, "Zagoruyko & Komodakis, ICLR 2017", stages=True),
-    "sp": Method(_sp, 3000.0, "Tung & Mori, ICCV 2019"),
+    "sp": Method(_sp, 3000.0, "Tung & Mori, ICCV 2019", reads=FEATURES),
     "rkd": Method(
         lambda s, t, _, v: losses.rkd_loss(s.pooled, t.pooled, v["distance"], v["angle"]),
         1.0,
         "Park et al., CVPR 2019",
         {"distance": Parameter(25), "angle": Parameter(50)},
+        reads=POOLED,
     ),
     "cc": Method(
         lambda s, t, _, v: losses.cc_loss(s.pooled, t.pooled, v["gamma"], int(v["order"])),
         0.02,
         "Peng et al., ICCV 2019",
         {"gamma": Parameter(0.4), "order": Parameter(2, 1, 20, whole=True)},
+        reads=POOLED,
     ),
-    "pkt": Method(lambda s, t, _, __: losses.pkt_loss(s.pooled, t.pooled), 30000.0, "Passalis & Tefas, ECCV 2018"),
+    "pkt": Method(
+        lambda s, t, _, __: losses.pkt_loss(s.pooled, t.pooled), 30000.0, "Passalis & Tefas, ECCV 2018", reads=POOLED
+    ),
     "nst": Method(_over_stages(losses.nst_loss), 50.0, "Huang & Wang 2017", stages=True),
-    "ickd": Method(Embedding, 2.5, "Liu et al., ICCV 2021"),
+    "ickd": Method(Embedding, 2.5, "Liu et al., ICCV 2021", reads=FEATURES),
     "kdsvd": Method(
         lambda s, t, _, __: losses.kdsvd_loss(s.stages, t.stages),
         1.0,
@@ -158,13 +176,17 @@ METHODS = {
         0.8,
         "Tian et al., ICLR 2020",
         {"tau": Parameter(0.07, LEAST_T), "momentum": Parameter(0.5, 0, 1), **SIZES},
+        reads=POOLED,
+        labels=True,
         alone=True,
     ),
-    "diswot_semantic": Method(_semantic, 1.0, "Dong, Li & Wei, CVPR 2023"),
-    "diswot_relation": Method(_relation, 1.0, "Dong, Li & Wei, CVPR 2023"),
+    "lg": Method(Locality, 2.5, "Li et al., ECCV 2022", stages=True),
+    "diswot_semantic": Method(_semantic, 1.0, "Dong, Li & Wei, CVPR 2023", reads=("features", "head")),
+    "diswot_relation": Method(_relation, 1.0, "Dong, Li & Wei, CVPR 2023", reads=FEATURES),
 }
 
 CE = "ce"
+SHARED = ("kd", "kd_hard")  # beside which alone cross entropy counts what is left of 1
 DISWOT = "diswot"
 DISWOT_TERMS = ("diswot_semantic", "diswot_relation")
 OUTSIDE = r"(?![^()]*\))"  # what is followed by no closing parenthesis stands in none
@@ -190,10 +212,10 @@ def several(text: str) -> list[str]:
 def parse(text: str, pair: Pair | None = None) -> Terms:
     """The terms of the loss that `kd(T=2):0.9,diswot` names, by method, cross entropy first.
 
-    Cross entropy counts 1, beside `kd` alone 1 less what kd counts (RepDistiller's recipe of plain KD), unless `ce:W`
-    says otherwise. `diswot` adds the article's semantic and relation terms; without kd beside it, it is the article's
-    whole loss, cross entropy + KL + both. Parameters that are not given have the values that are usual for the pair of
-    teacher and student. Raises ValueError for what is no method, no parameter or no weight.
+    Cross entropy counts 1, beside `kd` alone 1 less what kd counts (RepDistiller's recipe of plain KD; `kd_hard` alike,
+    which is DeiT's), unless `ce:W` says otherwise. `diswot` adds the article's semantic and relation terms; without kd
+    beside it, it is the article's whole loss, cross entropy + KL + both. Parameters that are not given have the values
+    that are usual for the pair of teacher and student. Raises ValueError for what is no method, parameter or weight.
     """
     given: Terms = {}
     for part in (part.strip() for part in re.split(f",{OUTSIDE}", text) if part.strip()):
@@ -204,7 +226,7 @@ def parse(text: str, pair: Pair | None = None) -> Terms:
     if not given:
         raise ValueError("--method names no method; ce is training without a teacher")
     terms = {name: term for name, term in given.items() if name not in (CE, DISWOT)}
-    entropy = max(0.0, 1 - given["kd"].weight) if [*given] == ["kd"] else 1.0
+    entropy = max(0.0, 1 - given[first].weight) if len(given) == 1 and (first := next(iter(given))) in SHARED else 1.0
     if DISWOT in given:
         added = dict.fromkeys(DISWOT_TERMS, Term(given[DISWOT].weight))
         terms = {"kd": Term(1.0, METHODS["kd"].usual(pair)), **terms, **added}
@@ -227,7 +249,8 @@ def _term(part: str, pair: Pair | None) -> tuple[str, Term]:
         raise ValueError(f"--method {part}: write a method as NAME, NAME:WEIGHT or NAME(PARAMETER=NUMBER,...):WEIGHT")
     name, inside, number = found["name"], found["values"], found["weight"]
     if name not in {*METHODS, CE, DISWOT}:
-        raise ValueError(f"no method is called {name!r}; there are: {', '.join([CE, DISWOT, *METHODS])}")
+        known = [CE, DISWOT, *METHODS]
+        raise ValueError(f"no method is called {name!r}; there are: {', '.join(known)}{meant(name, known)}")
     method = METHODS.get(name)
     weight = (method.weight if method else 1.0) if number is None else _weight(number, part)
     usual = method.usual(pair) if method else {}

@@ -9,6 +9,7 @@ from benchmarks.output.command import option
 from benchmarks.output.options import EngineOptions
 
 PROG = "distill.py"
+AUTOMATIC = "[by position and size]"
 
 
 @dataclass
@@ -16,16 +17,20 @@ class NetworkOptions:
     """Who is trained, by what, and who teaches."""
 
     student: str = option(
-        "s0:111", "students, separated by blanks: SPACE:CODE, a search's best.csv or winner.json, a teacher's name"
+        "s0:111",
+        "students, separated by blanks: SPACE:CODE, FILE.py:NETWORKS:NAME, torchvision:NAME, a search's best.csv or "
+        "winner.json, a teacher's name",
     )
     space: str | None = option(
         None, "path/to/file.py:Name, where students in a search's file are of such a space of your own; it is run"
     )
-    teacher: str = option("resnet20", "teacher; rank.py --list names them")
+    teacher: str = option("resnet20", "teacher: a name of rank.py --list, or any network that --student can name")
     teacher_weights: str | None = option(None, "its state dict; without one it is trained here first")
     teacher_normalisation: str | None = option(
         None, "its inputs: imagenet, or MEAN/STD of pixels from 0 to 1 [what stands beside its weights, or the data's]"
     )
+    teacher_resolution: int | None = option(None, "the size at which the teacher sees the images [the student's]")
+    stages: str = option("", f"stages to compare, 'STUDENT=TEACHER ...', of names of submodules or numbers {AUTOMATIC}")
     train_teacher: str | None = option(None, "only train this network, for --teacher-weights, and end")
     method: str = option(
         "ce kd", "methods, separated by blanks, each a sum such as 'kd(T=2):0.9,diswot'; --list names them"
@@ -44,17 +49,30 @@ class ImageOptions:
 
 @dataclass
 class RecipeOptions:
-    """How."""
+    """How; what is not given is the recipe's."""
 
-    epochs: int | None = option(None, "epochs; the schedule scales with them [240; digits 10]")
+    recipe: Literal["cifar", "imagenet", "deit"] = option("cifar", "all of the following at once, by name")
+    epochs: int | None = option(None, "epochs; the schedule scales with them [cifar 240, digits 10]")
     teacher_epochs: int | None = option(None, "epochs of a teacher that is trained here [--epochs]")
-    batch_size: int = option(64, "images in a batch")
-    learning_rate: float = option(0.05, "learning rate before its three steps down")
-    momentum: float = option(0.9, "momentum of SGD")
-    weight_decay: float = option(5e-4, "weight decay")
+    batch_size: int | None = option(None, "images in a batch [cifar 64]")
+    optimizer: Literal["sgd", "adamw"] | None = option(None, "SGD, or AdamW [cifar sgd]")
+    learning_rate: float | None = option(None, "learning rate before the schedule lowers it [cifar 0.05]")
+    schedule: Literal["step", "cosine"] | None = option(None, "three steps down, or a cosine [cifar step]")
+    warmup: int | None = option(None, "epochs in which the rate rises from almost nothing [cifar 0]")
+    momentum: float | None = option(None, "momentum of SGD [0.9]")
+    weight_decay: float | None = option(None, "weight decay [cifar 5e-4]")
+    label_smoothing: float | None = option(None, "share of the labels that all classes have alike [cifar 0]")
+    mixup: float | None = option(None, "alpha of mixup, 0 for none [cifar 0]")
+    cutmix: float | None = option(None, "alpha of cutmix, 0 for none [cifar 0]")
+    erasing: float | None = option(None, "probability that a part of an image is erased [cifar 0]")
+    crop: Literal["border", "resized"] | None = option(None, "crops of a border, or random parts scaled [cifar border]")
+    clip: float | None = option(None, "the most that the gradient's norm may be, 0 for no limit [0]")
+    accumulate: int | None = option(None, "parts that a batch is run in, their gradients added up [1]")
     precision: Literal["float32", "bf16", "fp16"] = option("float32", "of the networks' passes: mixed below float32")
-    ema: float = option(0.0, "decay of an average of the weights that is evaluated in their place; 0 for none")
-    init: Literal["kaiming", "normal", "default"] = option("kaiming", "how weights are drawn")
+    ema: float | None = option(None, "decay of an average of the weights that is evaluated in their place; 0 for none")
+    init: Literal["kaiming", "normal", "default"] = option(
+        "kaiming", "how weights are drawn; a module's are its constructor's"
+    )
     seed: int = option(0, "seed of weights, order and augmentation")
     seeds: int = option(1, "number of seeds, counted up from --seed")
 
@@ -74,6 +92,7 @@ class OutputOptions:
 
     table: str | None = option(None, "where the table for rank.py --truth goes [table.csv in --out]")
     device: str = option("auto", "auto, cpu, cuda or cuda:i")
+    export: Literal["none", "onnx", "torchscript"] = option("none", "also write every student for other programs")
     tracker: Literal["none", "tensorboard"] = option("none", "also write curves for TensorBoard")
     out: str | None = option(None, "folder for all of it [runs/distill_DATA]")
 

@@ -19,10 +19,12 @@ from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.timing.plain import PlainCellNetwork, plain_state, with_weights
 from benchmarks.timing.tasks import LAYOUTS
 from search.distillation.images import Batch, Data, Split
-from search.distillation.loop import Recipe, Stepper
+from search.distillation.loop import Stepper
 from search.distillation.methods import parse
+from search.distillation.models import Model, fresh, trained
 from search.distillation.objective import Objective
-from search.distillation.students import Model, Student, fresh, trained
+from search.distillation.recipes import Recipe
+from search.distillation.students import Student
 
 
 def noise_data(noise: Noise, classes: int, device: torch.device) -> Data:

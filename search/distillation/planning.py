@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.conditions import teachers
 from benchmarks.output import record
 from benchmarks.output.options import LARGEST_BATCH, LARGEST_SEED, check_range
 from benchmarks.scoring import jobs
-from search.distillation import group, methods, normalisation, protocol, runs, students
+from search.distillation import exporting, group, methods, normalisation, pairing, protocol, runs, students
 from search.distillation.images import SIDES
-from search.distillation.loop import FIELD_EPOCHS, Recipe
-from search.distillation.options import DistillOptions
+from search.distillation.options import DistillOptions, RecipeOptions
+from search.distillation.recipes import RECIPES, Recipe
 from search.distillation.runs import Conditions, Run, folder_name
 from search.distillation.students import Student
 from search.distillation.sweep import Plan
 
 DIGITS_EPOCHS = 10  # the default run takes about two minutes on two cores
 MOST_EPOCHS, MOST_SEEDS = 10_000, 1000
+RATES = ("learning_rate", "mixup", "cutmix", "clip")
 
 
 def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
@@ -32,26 +32,36 @@ def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
     if options.teacher_normalisation and not options.teacher_weights:
         raise ValueError("--teacher-normalisation is of --teacher-weights, which is missing")
     check_tracker(options)
+    exporting.check_format(options.export)
     plan = make_plan(options)
     processes = group.join(cpu=jobs.find_device(options.device).type == "cpu")
-    if options.batch_size < 2 * processes.size:
-        raise ValueError(f"--batch-size {options.batch_size}: {processes.size} processes need two images each")
+    size = plan.recipe.batch_size
+    if size < 2 * processes.size * plan.recipe.accumulate:
+        parts = f" in {plan.recipe.accumulate} parts" if plan.recipe.accumulate > 1 else ""
+        raise ValueError(f"--batch-size {size}: {processes.size} processes need two images each{parts}")
     conditions = plan.conditions(processes)
     if processes.main:
         record.check_writable(plan.out)
         if options.table:
             record.check_file("--table", Path(options.table))
-    fitting = min(options.batch_size, len(conditions.data.train.labels))
+    fitting = min(size, len(conditions.data.train.labels))
     plan = replace(plan, recipe=replace(plan.recipe, batch_size=fitting))
     conditions = replace(conditions, recipe=plan.recipe)
     if distilled:
-        runs.check_fits(planned, students.find(options.teacher), conditions)
+        teacher = students.find(options.teacher)
+        for line in runs.check_fits(planned, teacher, plan.teacher_resolution, conditions):
+            if processes.main:
+                print(f"  {line}")
     return plan, conditions, planned
 
 
 def planned_runs(options: DistillOptions) -> list[Run]:
-    """Every student by every method with every seed, each once."""
-    teachers.check_name(options.train_teacher or options.teacher)
+    """Every student by every method with every seed, each once.
+
+    A list that gives its students' seeds is gone through seed by seed, so that what is done of it has all of them.
+    """
+    students.find(options.train_teacher or options.teacher)
+    pairing.parse(options.stages)
     chosen, ways = chosen_students(options), methods.several(options.method)
     if options.train_teacher:
         chosen, ways = [students.find(options.train_teacher)], [runs.VANILLA]
@@ -60,7 +70,9 @@ def planned_runs(options: DistillOptions) -> list[Run]:
     if not chosen or not ways:
         raise ValueError("--student and --method: one at least is needed")
     seeds = range(options.seed, options.seed + options.seeds)
-    every = (Run(student, way, seed) for student in chosen for way in ways for seed in seeds)
+    every = [Run(student, way, seed) for student in chosen for way in ways for seed in student.seeds or seeds]
+    if any(student.seeds for student in chosen):
+        every.sort(key=lambda run: run.seed)
     return list({run.name: run for run in every}.values())
 
 
@@ -78,15 +90,7 @@ def chosen_students(options: DistillOptions) -> list[Student]:
 
 def make_plan(options: DistillOptions) -> Plan:
     """The options as every process is told of them."""
-    recipe = Recipe(
-        epochs=options.epochs or (DIGITS_EPOCHS if options.data == "digits" else FIELD_EPOCHS),
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        momentum=options.momentum,
-        weight_decay=options.weight_decay,
-        ema=options.ema,
-        seed=options.seed,
-    )
+    recipe = recipe_of(options)
     return Plan(
         data=options.data,
         data_dir=options.data_dir,
@@ -101,22 +105,36 @@ def make_plan(options: DistillOptions) -> Plan:
         init=options.init,
         precision=options.precision,
         tensorboard=options.tracker == "tensorboard",
+        teacher_resolution=options.teacher_resolution,
+        stages=options.stages,
     )
+
+
+def recipe_of(options: DistillOptions) -> Recipe:
+    """The recipe that is named, and what is given beside it."""
+    names = {field.name for field in fields(RecipeOptions)} & {field.name for field in fields(Recipe)}
+    given = {name: value for name in sorted(names) if (value := getattr(options, name)) is not None}
+    if options.data == "digits" and options.recipe == "cifar":
+        given.setdefault("epochs", DIGITS_EPOCHS)
+    return replace(RECIPES[options.recipe], **given)
 
 
 def check_numbers(options: DistillOptions) -> None:
     """Raises ValueError for a number out of its range."""
-    check_range("batch-size", options.batch_size, 2, LARGEST_BATCH)
     check_range("seed", options.seed, 0, LARGEST_SEED)
     check_range("seeds", options.seeds, 1, MOST_SEEDS)
-    for name, epochs in (("epochs", options.epochs), ("teacher-epochs", options.teacher_epochs)):
-        check_range(name, 1 if epochs is None else epochs, 1, MOST_EPOCHS)
-    check_range("resolution", 32 if options.resolution is None else options.resolution, *SIDES)
     check_range("sample", options.sample, 0, LARGEST_BATCH)
-    for name, least, most in (("learning_rate", 0, 100), ("momentum", 0, 1), ("weight_decay", 0, 1), ("ema", 0, 1)):
+    whole = {"batch_size": (2, LARGEST_BATCH), "epochs": (1, MOST_EPOCHS), "teacher_epochs": (1, MOST_EPOCHS)}
+    whole |= {"warmup": (0, MOST_EPOCHS), "accumulate": (1, LARGEST_BATCH)}
+    whole |= {"resolution": SIDES, "teacher_resolution": SIDES}
+    for name, (least, most) in whole.items():
+        if (value := getattr(options, name)) is not None:
+            check_range(name.replace("_", "-"), value, least, most)
+    shares = dict.fromkeys(("momentum", "weight_decay", "ema", "label_smoothing"), 1.0)
+    for name, limit in {**shares, "erasing": 1.000001, **dict.fromkeys(RATES, 100.0)}.items():
         value = getattr(options, name)
-        if not (least <= value < most):
-            raise ValueError(f"--{name.replace('_', '-')} {value}: at least {least}, less than {most}")
+        if value is not None and not 0 <= value < limit:
+            raise ValueError(f"--{name.replace('_', '-')} {value}: at least 0, less than {limit:g}")
 
 
 def check_tracker(options: DistillOptions) -> None:

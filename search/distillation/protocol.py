@@ -1,13 +1,18 @@
-"""Which cells a table of distilled accuracies trains: a seeded sample of NAS-Bench-201, stratified by size."""
+"""Which cells a table of distilled accuracies trains: a seeded sample of NAS-Bench-201, stratified by size.
+
+A list of trainings is written down, so that a table keeps its cells; students.py reads it as --student FILE.csv.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.conditions.drawing import generator
 from benchmarks.spaces import Space
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.truth import embedded
+from search.distillation.students import SEED
 
 
 def stratified(number: int, seed: int, *, best: int = 20, disconnected: int = 5) -> list[str]:
@@ -33,3 +38,23 @@ def stratified(number: int, seed: int, *, best: int = 20, disconnected: int = 5)
         raise ValueError(f"--sample: there are {len(dead)} disconnected cells and {len(alive)} others")
     drawn = [str(random.choice(part)) for part in np.array_split(np.array(others), strata)] if strata else []
     return alive[:best] + dead[:disconnected] + drawn
+
+
+def trainings(number: int, again: int, seed: int, *, best: int = 20, disconnected: int = 5) -> pd.DataFrame:
+    """A training a row, in an order whose every beginning is a fair part of the sample; see `stratified`.
+
+    Columns space, arch, index, part (best, disconnected, or stratum and its number by size), training_seed: all cells
+    with seed 0, then the first `again` connected ones with seed 1. Raises ValueError as `stratified` does.
+    """
+    space = NasBench201()
+    cells = stratified(number, seed, best=best, disconnected=disconnected)
+    strata = (f"stratum {one}" for one in range(1, number - best - disconnected + 1))
+    parts = ["best"] * best + ["disconnected"] * disconnected + list(strata)
+    order = generator(seed, "order of trainings").permutation(number)
+    connected = [place for place in order if parts[place] != "disconnected"]
+    rows = [
+        (space.name, cells[place], space.index(cells[place]), parts[place], training_seed)
+        for training_seed, places in enumerate((list(order), connected[:again]))
+        for place in places
+    ]
+    return pd.DataFrame(rows, columns=["space", "arch", "index", "part", SEED])

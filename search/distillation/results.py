@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +15,7 @@ from benchmarks.output.terminal import show_table, typed
 from search.distillation import runs
 from search.distillation.methods import CE, DISWOT, METHODS
 from search.distillation.options import DistillOptions
-from search.distillation.runs import Conditions
+from search.distillation.runs import Conditions, Run
 
 
 def write(rows: pd.DataFrame, conditions: Conditions, options: DistillOptions) -> None:
@@ -21,13 +23,52 @@ def write(rows: pd.DataFrame, conditions: Conditions, options: DistillOptions) -
     out = conditions.out
     tables.write_csv(rows.drop(columns="seconds"), out / "runs.csv")
     tables.write_csv(rows[["folder", "seconds"]], out / "seconds.csv")
-    tables.write_csv(runs.truth_table(rows), Path(options.table) if options.table else out / "table.csv")
+    tables.write_csv(runs.truth_table(rows), table_path(options, conditions))
     histories = {
         (row["student"], row["method"], row["seed"]): pd.read_json(out / row["folder"] / "metrics.jsonl", lines=True)
         for row in rows.to_dict("records")
         if row["status"] != "lost"
     }
     figures.save_both(curves.training_curves(histories), out, "curves")
+
+
+def table_path(options: DistillOptions, conditions: Conditions) -> Path:
+    """Where the table for rank.py --truth goes."""
+    return Path(options.table) if options.table else conditions.out / "table.csv"
+
+
+def protocol(
+    rows: pd.DataFrame, planned: Sequence[Run], conditions: Conditions, options: DistillOptions
+) -> dict[str, object]:
+    """How the accuracies of a table came about, for the .json beside it; no folder of this machine is in it."""
+    data, teacher, recipe = conditions.data, conditions.teacher, asdict(conditions.recipe)
+    del recipe["seed"]
+    table = runs.truth_table(rows)
+    wanted, size = len({run.student.name for run in planned}), f"{data.resolution}x{data.resolution}"
+    seeds = rows[rows["status"].eq("done")].groupby("arch")["seed"].nunique()
+    distilled = next((run.method for run in planned if run.distilled), "")
+    summary = (
+        f"{len(table)} of {wanted} students, {len(data.train.labels):,} images of {size} of {data.name}, "
+        f"{conditions.recipe.epochs} epochs, {int(seeds.gt(1).sum())} with several seeds; distilled is {distilled}"
+    )
+    return {
+        "summary": summary,
+        "accuracy": "percent of the test images after the last epoch, mean over the seeds of a student",
+        "columns": {"vanilla": runs.VANILLA, "distilled": distilled},
+        "losses": dict(zip(rows["method"], rows["loss"], strict=True)),
+        "images": {"name": data.name, "resolution": data.resolution, "sha256_12": data.digest},
+        "training_images": len(data.train.labels),
+        "test_images": len(data.test.labels),
+        "teacher": None
+        if teacher is None
+        else {"name": teacher.name, "accuracy": teacher.accuracy, "sha256_12": teacher.digest},
+        "teacher_epochs": options.teacher_epochs,
+        "recipe": {**recipe, "init": conditions.init, "precision": conditions.precision},
+        "runs": len(rows),
+        "runs_planned": len(planned),
+        "diverged": int(rows["status"].eq("diverged").sum()),
+        "training_seconds": round(float(rows["seconds"].sum())),
+    }
 
 
 def show(
@@ -40,7 +81,7 @@ def show(
     lines = []
     if teacher is not None:
         best = number(float(teacher_row["best"]), 2) if teacher_row else "n/a"  # type: ignore[arg-type]
-        params = f"{sum(layer.parameters for layer in teacher.model.stack.layers):,}"
+        params = f"{teacher.model.size:,}"
         names = [teacher.name, *([""] if found else []), "teacher"]
         lines.append([*names, params, number(teacher.accuracy, 2), best, "", "done"])
     for row in table.to_dict("records"):

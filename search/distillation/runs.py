@@ -7,49 +7,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.conditions import teachers
 from benchmarks.conditions.drawing import Init
 from benchmarks.output import record
-from benchmarks.spaces.space import counted
-from search.distillation import methods, normalisation, objective
+from search.distillation import exporting, methods, normalisation, objective, pairing
 from search.distillation.group import ALONE, Group
 from search.distillation.images import Data
-from search.distillation.loop import WEIGHTS, Outcome, Recipe, Watch, accuracy, check_settings, train
+from search.distillation.loop import WEIGHTS, Outcome, Watch, check_settings, train
 from search.distillation.methods import Terms
-from search.distillation.normalisation import Normalisation
+from search.distillation.models import Model, Network, Precision
+from search.distillation.modules import Net
 from search.distillation.objective import Objective
-from search.distillation.students import Model, Precision, Student
+from search.distillation.recipes import Recipe
+from search.distillation.students import Student
+from search.distillation.teaching import Teacher
 
 Row = dict[str, object]  # of runs.csv
 
 VANILLA = "ce"
 NAMED = "named"  # the space of students that teachers.py names
 LONGEST_NAME = 60  # of a run's folder; of a longer name a digest stands at its end
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A trained network that does not change: its test accuracy in percent, its weights' digest, how inputs come."""
-
-    name: str
-    model: Model
-    accuracy: float
-    digest: str
-    normalisation: Normalisation
-
-    def guesses(self, data: Data) -> bool:
-        """Whether it is no better than chance: within three standard errors of what guessing would have right."""
-        chance = 1 / data.classes
-        error = math.sqrt(chance * (1 - chance) / len(data.test.labels))
-        return self.accuracy <= 100 * (chance + 3 * error)
 
 
 @dataclass(frozen=True)
@@ -63,6 +46,7 @@ class Conditions:
     init: Init = "kaiming"
     precision: Precision = "float32"
     group: Group = ALONE
+    stages: str = ""  # as --stages has them
 
 
 @dataclass(frozen=True)
@@ -92,41 +76,40 @@ def folder_name(text: str) -> str:
     return f"{name[:LONGEST_NAME]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def load_teacher(
-    name: str, path: Path, data: Data, precision: Precision, normalised: Normalisation | None = None
-) -> Teacher:
-    """A teacher with trained weights, shown images normalised as it knows them.
-
-    That is by `normalised`, else by what the file beside its weights says, else as the students' are. Raises ValueError
-    naming the first thing in a file that does not fit.
-    """
-    stack, device = Student(None, name).build(data.name, data.classes, data.resolution), data.train.labels.device
-    wanted = normalised or normalisation.read(normalisation.beside(path)) or data.normalisation
-    retouch = normalisation.retouch(data.normalisation, wanted, device)
-    model = Model(stack, teachers.load(stack, path, device), precision, retouch)
-    return Teacher(name, model, accuracy(model, data, data.test), teachers.digest(path)[:12], wanted)
-
-
 def perform(run: Run, conditions: Conditions, watch: Watch) -> Row:
     """The row of a run, trained now, from its checkpoint where there is one."""
     data, folder, settings = conditions.data, conditions.out / run.name, _settings(run, conditions)
     if conditions.group.main:
         record.check_writable(folder)
-    stack = run.student.build(data.name, data.classes, data.resolution)
-    device = data.train.labels.device
-    student = Model.fresh(stack, run.student.name, run.seed, conditions.init, device, conditions.precision)
+    student = network_of(run.student, conditions, run.seed)
     teacher = conditions.teacher.model if conditions.teacher and run.distilled else None
-    loss = Objective(terms(run, conditions), student, teacher, data, run.seed)
     recipe = replace(conditions.recipe, seed=run.seed)
+    named = pairing.parse(conditions.stages)
+    loss = Objective(terms(run, conditions), student, teacher, data, run.seed, recipe.label_smoothing, named)
     outcome = train(student, loss, data, recipe, folder, settings, watch, conditions.group)
     if conditions.group.main:
         inputs = data.normalisation._asdict()
         if outcome.status == "done":
-            about = {"network": run.student.name, "classes": data.classes, "resolution": data.resolution, **inputs}
+            about = exporting.inputs(run.student.name, data.classes, data.resolution, data.normalisation)
             record.write_json(about, normalisation.beside(folder / WEIGHTS))
         content = {"settings": settings, "normalisation": inputs, "status": outcome.status, "history": outcome.history}
         record.write_json(content, folder / "outcome.json")
     return row(run, conditions, outcome)
+
+
+def network_of(student: Student, conditions: Conditions, seed: int) -> Model | Net:
+    """A student with its first weights, on the device."""
+    data, named = conditions.data, pairing.parse(conditions.stages)
+    return student.network(
+        data.name,
+        data.classes,
+        data.resolution,
+        seed=seed,
+        init=conditions.init,
+        device=data.train.labels.device,
+        precision=conditions.precision,
+        stages=named.names(named.student),
+    )
 
 
 def terms(run: Run, conditions: Conditions) -> Terms:
@@ -152,7 +135,7 @@ def row(run: Run, conditions: Conditions, outcome: Outcome) -> Row:
         "method": run.method,
         "loss": methods.text_of(terms(run, conditions)),
         "seed": run.seed,
-        "params": counted(run.student.build(data.name, data.classes, data.resolution)).params,
+        "params": run.student.params(data.name, data.classes, data.resolution),
         "last": outcome.last,
         "best": outcome.best,
         "status": outcome.status,
@@ -164,6 +147,11 @@ def row(run: Run, conditions: Conditions, outcome: Outcome) -> Row:
 def _settings(run: Run, conditions: Conditions) -> dict[str, object]:
     """All that the outcome of a run depends on."""
     data, teacher = conditions.data, conditions.teacher if run.distilled else None
+    others: dict[str, object] = {}  # what older runs have no word of stands only where it is unusual
+    if teacher is not None and teacher.resolution:
+        others["teacher's resolution"] = teacher.resolution
+    if conditions.stages and run.distilled:
+        others["stages"] = conditions.stages
     return {
         "student": run.student.name,
         "loss": methods.text_of(terms(run, conditions)),
@@ -171,30 +159,47 @@ def _settings(run: Run, conditions: Conditions) -> dict[str, object]:
         "teacher's inputs": None if teacher is None else teacher.normalisation.text,
         "data": f"{data.name} {data.digest}",
         "resolution": data.resolution,
-        **asdict(replace(conditions.recipe, seed=run.seed)),
-        "init": conditions.init,
+        **replace(conditions.recipe, seed=run.seed).settings(),
+        "init": "its constructor's" if run.student.is_module else conditions.init,
         "precision": conditions.precision,
         "processes": conditions.group.size,
+        **others,
     }
 
 
-def check_fits(planned: Sequence[Run], teacher: Student, conditions: Conditions) -> None:
-    """Raises ValueError where a student can't learn from this teacher by one of the methods; trains nothing."""
-    data, device = conditions.data, conditions.data.train.labels.device
-    size = (data.name, data.classes, data.resolution)
-    other = Model.fresh(teacher.build(*size), teacher.name, 0, conditions.init, device)
-    wanted: dict[Student, list[str]] = {}
-    for run in planned:
-        wanted.setdefault(run.student, []).extend(name for name in methods.parse(run.method) if name != methods.CE)
-    for student, names in wanted.items():
-        if not names:
-            continue
-        own = Model.fresh(student.build(*size), student.name, 0, conditions.init, device)
-        shown = objective.glances(own, other, data, stages=True)
-        for name in dict.fromkeys(names):
-            objective.check_fit(name, *shown)
-            if methods.METHODS[name].alone and conditions.group.size > 1:
-                raise ValueError(f"method {name} keeps a memory of all images, and one process has to see them all")
+def check_fits(planned: Sequence[Run], teacher: Student, resolution: int | None, conditions: Conditions) -> list[str]:
+    """What is held against what, a line a student where a method compares stages; trains nothing.
+
+    Raises ValueError where a student can't learn from this teacher by one of the methods.
+    """
+    data, named = conditions.data, pairing.parse(conditions.stages)
+    size = resolution or data.resolution
+    other = teacher.network(
+        data.name, data.classes, size, device=data.train.labels.device, stages=named.names(named.teacher)
+    )
+    other.resolution = resolution
+    lines: dict[str, None] = {}
+    for student in dict.fromkeys(run.student for run in planned if run.distilled):
+        own = network_of(student, conditions, conditions.recipe.seed)
+        for run in (run for run in planned if run.student == student and run.distilled):
+            lines |= dict.fromkeys(check_run(run, own, other, teacher.short, conditions))
+    return list(lines)
+
+
+def check_run(run: Run, own: Network, other: Network, teacher: str, conditions: Conditions) -> list[str]:
+    """What is held against what, a line where the method compares stages. Raises ValueError where it can't be."""
+    wanted = methods.parse(run.method)
+    ways = {name: methods.METHODS[name] for name in wanted if name != methods.CE}
+    for name, way in ways.items():
+        if way.alone and conditions.group.size > 1:
+            raise ValueError(f"method {name} keeps a memory of all images, and one process has to see them all")
+    objective.check_terms(wanted, conditions.recipe)
+    loss = Objective(wanted, own, other, conditions.data, 0, named=pairing.parse(conditions.stages))
+    if not loss.stages:
+        return []
+    shown = objective.glances(own, other, conditions.data, stages=True)
+    told = pairing.told(own, other, shown, loss.pairs)
+    return [f"stages of {run.student.short} and of its teacher {teacher}: {told}"]
 
 
 def finished(folder: Path, settings: dict[str, object]) -> Outcome | None:
@@ -216,8 +221,8 @@ def truth_table(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a student, as `rank.py --truth` reads it: mean last accuracies in percent over seeds.
 
     `vanilla` is the method ce; `distilled` the first other method; each method also has a column under its own name
-    and, with several seeds, one of its deviation. `params`, and `found_by` where searches found the students, stand at
-    the end. Students with a method of which no run is done are left out.
+    and, with several seeds, one of its deviation and one a seed ("ce seed 0"). `params`, and `found_by` where searches
+    found the students, stand at the end. Students with a method of which no run is done are left out.
     """
     done = rows[rows["status"].eq("done")]
     names = list(dict.fromkeys(rows["method"]))
@@ -230,6 +235,8 @@ def truth_table(rows: pd.DataFrame) -> pd.DataFrame:
             table.insert(number, column, table[method])
     if rows["seed"].nunique() > 1:
         table = table.join(spread.add_suffix(" sd"))
+        own = done.assign(run=done["method"] + " seed " + done["seed"].astype(str))
+        table = table.join(own.pivot_table(index=["space", "arch"], columns="run", values="last", sort=False))
     known = ["params", *(["found_by"] if rows["found_by"].any() else [])]
     return table.join(done.groupby(["space", "arch"])[known].first()).reset_index()
 

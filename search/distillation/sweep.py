@@ -18,12 +18,13 @@ from benchmarks.conditions.drawing import Init
 from benchmarks.output.terminal import Advance
 from benchmarks.scoring import jobs
 from benchmarks.scoring.engines import ATTEMPTS, Engine, Lost
-from search.distillation import images, runs
+from search.distillation import images, pairing, runs, teaching
 from search.distillation.group import ALONE, Group
-from search.distillation.loop import Epoch, Outcome, Recipe, Watch
+from search.distillation.loop import Epoch, Outcome, Watch
+from search.distillation.models import Precision
 from search.distillation.normalisation import Normalisation
+from search.distillation.recipes import Recipe
 from search.distillation.runs import Conditions, Row, Run
-from search.distillation.students import Precision
 
 LOOKS = 0.5  # seconds between two looks at how far runs are
 
@@ -45,6 +46,8 @@ class Plan:
     init: Init
     precision: Precision
     tensorboard: bool
+    teacher_resolution: int | None = None
+    stages: str = ""
 
     def conditions(self, group: Group = ALONE) -> Conditions:
         """Images and teacher, loaded onto the device. Raises ValueError where there are none."""
@@ -53,14 +56,21 @@ class Plan:
             data = images.load(
                 self.data, device, data_dir=self.data_dir, download=self.download, resolution=self.resolution
             )
-        alone = Conditions(data, self.recipe, None, self.out, self.init, self.precision, group)
+        alone = Conditions(data, self.recipe, None, self.out, self.init, self.precision, group, self.stages)
         return alone if self.teacher_weights is None else self.taught(alone)
 
     def taught(self, conditions: Conditions) -> Conditions:
         """The conditions with the plan's teacher. Raises ValueError where its weights don't fit."""
         assert self.teacher_weights is not None
-        teacher = runs.load_teacher(
-            self.teacher, self.teacher_weights, conditions.data, self.precision, self.teacher_normalisation
+        named = pairing.parse(self.stages)
+        teacher = teaching.load_teacher(
+            self.teacher,
+            self.teacher_weights,
+            conditions.data,
+            self.precision,
+            self.teacher_normalisation,
+            self.teacher_resolution,
+            named.names(named.teacher),
         )
         return replace(conditions, teacher=teacher)
 

@@ -80,7 +80,7 @@ def fitness_of(search: Search, run: Run, store: Store, engine: Engine) -> Fitnes
         return Known(run.truth.accuracy)
     one = run.chosen[search.proxy]
     seed = run.options.seed if run.options.same_draw else search.seed
-    scorer = Scorer(replace(run.job, proxies=proxies.parts([one]), seeds=[seed]), store, engine)
+    scorer = Scorer(replace(run.job, proxies=proxies.parts([one]), seeds=[seed]), store, engine, run.known)
     return ByCombination(one, scorer) if isinstance(one, Combination) else ByProxy(scorer)
 
 
@@ -169,5 +169,6 @@ def told(run: Run) -> list[str]:
         f"batch: {options.batch_size} x {options.batch}; {run.job.conditions.told()}",
         "accuracy: of the candidate with the highest fitness, mean ± sd over searches; seconds: what its scores cost; "
         f"{SIZE}: the most parameters within the limits",
+        *([] if run.known is None else [run.known.told]),
         *run.undefined.values(),
     ]

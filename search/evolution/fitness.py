@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
-from analysis.rows.ties import to_be_ranked
+from analysis.rows.ties import Levels, to_be_ranked
 from benchmarks.scoring.scorer import Scorer
 from benchmarks.spaces import Size
 from proxies import Combination
@@ -46,21 +46,18 @@ class ByProxy(Fitness):
     def __init__(self, scorer: Scorer) -> None:
         super().__init__()
         self._scorer = scorer
-        self._scores: dict[str, float] = {}
-        self._ranked: dict[str, float] = {}
+        self._levels = Levels()
 
     def _evaluate(self, archs: Sequence[str]) -> None:
         for row in self._scorer.rows(archs):
-            self._scores[row.arch] = row.score if row.status == "ok" else math.nan
+            self._levels.add(row.arch, row.score, row.status == "ok")
             self.seconds[row.arch] = row.seconds
             if row.status == "undefined":
                 self.undefined[row.arch] = row.reason
-        scores = np.array(list(self._scores.values()))
-        self._ranked = dict(zip(self._scores, to_be_ranked(scores, ~np.isnan(scores)).tolist(), strict=True))
 
     def __call__(self, arch: str) -> float:
         """Its score."""
-        return self._ranked[arch]
+        return self._levels.level[arch]
 
 
 class ByCombination(Fitness):

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.output.command import option
-from benchmarks.output.options import EngineOptions, ScoringOptions
+from benchmarks.output.options import EngineOptions, ScoringOptions, TableOptions
 
 LIMITS = ("max_params", "max_macs", "max_layers")
 
 
 @dataclass
-class SearchOptions(EngineOptions, ScoringOptions):
+class SearchOptions(TableOptions, EngineOptions, ScoringOptions):
     """Which searches, by what fitness, within which limits, and where they are left."""
 
     proxy: str = option("diswot", "fitness: proxies or combinations as for rank.py; each is searched with")
@@ -35,3 +35,15 @@ class SearchOptions(EngineOptions, ScoringOptions):
     out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")
     store: str | None = option(None, "file of scores already computed [store.sqlite in --out, else in runs/]")
     markdown: bool = option(False, "print the table as Markdown")
+
+
+@dataclass
+class TabularOptions(SearchOptions):
+    """Which searches by a score table; conditions are those of the table that is asked for."""
+
+    proxy: str = option("all", "fitness: proxies as for rank.py, those of them that the table has")
+    strategy: str = option("evolution,aging,local,random", "evolution, aging, local, random; separated by commas")
+    budgets: str = option("50,100,200,500", "numbers of candidates at which the winners are read")
+    seeds: int = option(500, "number of searches a row, counted up from --seed")
+    draw_seed: int = option(0, "seed of the table's scores: of their batch and weights")
+    curves: str = option("diswot,synflow", "proxies in the figure of regret over budget, beside parameters and chance")

@@ -13,6 +13,8 @@ from benchmarks import spaces, truth
 from benchmarks.conditions import batches
 from benchmarks.output.naming import said
 from benchmarks.output.options import check_range
+from benchmarks.scoretables import recalling
+from benchmarks.scoretables.recalling import Recalled
 from benchmarks.scoring.asked import scoring_job
 from benchmarks.scoring.jobs import Job
 from benchmarks.spaces import Space
@@ -41,6 +43,7 @@ class Run:
     job: Job
     truth: Truth | None
     chosen: dict[str, Proxy | Combination]
+    known: Recalled | None = None
     scored: float = 0.0  # seconds spent on finding fitness
     undefined: dict[str, str] = field(default_factory=dict)  # by proxy that no search can climb, why
 
@@ -58,11 +61,9 @@ def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
     chosen = {} if options.oracle else {one.name: one for one in proxies.select(options.proxy)}
     if not chosen and not options.oracle:
         raise ValueError(said("--proxy names no proxy; python benchmarks/rank.py --list shows them"))
-    known = known_truth(options, space)
+    truth = known_truth(options, space)
     if options.among_known:
-        if known is None:
-            raise ValueError(f"--among-known: no accuracies of {options.space} on {options.dataset} are known")
-        space = Among(space, known.accuracy)
+        space = among_known(space, truth, options)
     sizes = limits(options)
     options = replace(options, max_params=sizes.params, max_macs=sizes.macs, max_layers=sizes.layers)
     names = named_strategies(options.strategy, space)
@@ -70,14 +71,27 @@ def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
         check_range(name, getattr(options, name), least, most)
     for name in ("tournament", "top", "children"):
         check_range(name, getattr(options, name), 1, options.population)
-    terrain = searching.terrain(space, *dataset, sizes)
+    seeds = range(options.seed, options.seed + options.seeds)
+    given = None if options.oracle else recalling.asked(options, space)
+    draws = seeds[:1] if options.same_draw else seeds
+    held = (
+        given.candidates(proxies.parts(list(chosen.values())), draws, space) if given and options.scores_only else None
+    )
+    terrain = searching.terrain(space, *dataset, sizes, held)
     if set(names) & set(WITH_POPULATION):
         check_population(options, terrain)
     settings = Settings(options.population, options.tournament, options.top, options.children, options.against)
-    seeds = range(options.seed, options.seed + options.seeds)
     job = scoring_job(options, space, (), list(chosen.values()), seeds)
-    run = Run(options, space, terrain, settings, job, known, chosen)
+    recalled = recalling.chosen(options, given, job, whole=False)
+    run = Run(options, space, terrain, settings, job, truth, chosen, recalled)
     return run, plan(names, [ORACLE] if options.oracle else list(chosen), run)
+
+
+def among_known(space: Space, truth: Truth | None, options: SearchOptions) -> Space:
+    """The space cut down to the candidates with accuracies. Raises ValueError where there are none."""
+    if truth is None:
+        raise ValueError(f"--among-known: no accuracies of {options.space} on {options.dataset} are known")
+    return Among(space, truth.accuracy)
 
 
 def named_strategies(text: str, space: Space) -> list[str]:

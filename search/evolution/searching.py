@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -45,15 +45,20 @@ class Terrain:
     allowed: int | None  # how many are, in a space small enough to count
 
 
-def terrain(space: Space, classes: int, resolution: int, limits: Limits) -> Terrain:
-    """A space for one data set; sizes are counted once.
+def terrain(
+    space: Space, classes: int, resolution: int, limits: Limits, among: Collection[str] | None = None
+) -> Terrain:
+    """A space for one data set, or some candidates `among` it; sizes are counted once.
 
     Raises ValueError where no candidate is within the limits, or none of those looked at, saying how the sizes run.
     """
     size = cache(lambda arch: space.count(arch, classes, resolution))
-    feasible = cache(lambda arch: limits.meets(size(arch)))
+    there = None if among is None else set(among)
+    feasible = cache(lambda arch: (there is None or arch in there) and limits.meets(size(arch)))
     small = len(space) <= COUNTED
-    archs = map(space.arch, range(len(space))) if small else space.sample(LOOKED_AT, np.random.default_rng(0))
+    archs: Iterable[str] = (
+        map(space.arch, range(len(space))) if small else space.sample(LOOKED_AT, np.random.default_rng(0))
+    )
     known = list(archs) if limits != Limits() or small else []
     allowed = sum(map(feasible, known))
     if known and not allowed:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from benchmarks.reading.naming import meant
 from benchmarks.spaces import Size, Space
 
 TRIES = 100_000  # draws without a new feasible candidate before a space counts as exhausted
@@ -211,7 +212,7 @@ STRATEGIES: dict[str, Strategy] = {one.__name__: one for one in (evolution, agin
 def find(name: str) -> Strategy:
     """The strategy of this name. Raises ValueError, naming those there are, or what has to be installed for it."""
     if name not in STRATEGIES:
-        raise ValueError(f"no strategy is called {name!r}; there are: {', '.join(STRATEGIES)}")
+        raise ValueError(f"no strategy is called {name!r}; there are: {', '.join(STRATEGIES)}{meant(name, STRATEGIES)}")
     if name == "nsga2" and find_spec("optuna") is None:
         raise ValueError('the strategy nsga2 needs Optuna: pip install -e ".[search]"')
     return STRATEGIES[name]

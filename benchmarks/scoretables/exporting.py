@@ -1,0 +1,249 @@
+"""From stores, and from folders of runs, to score tables."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.rows.tables import UNDEFINED
+from benchmarks import spaces
+from benchmarks.conditions.batches import find_dataset, open_source
+from benchmarks.scoretables import archive
+from benchmarks.scoretables.table import MADE, Column, Filling, Made, ScoreTable, condensed, indexed
+from benchmarks.scoring.store import STATUSES, Score, Store
+from benchmarks.spaces import Space
+from proxies import registered
+
+UNKNOWN = "unknown"  # the code of runs that did not say it
+AT_ONCE = 100_000  # rows
+
+
+@dataclass
+class Group:
+    """Scores of a store under the same conditions: the ids that they are filed under, by seed, and what they say."""
+
+    space: str
+    content: dict[str, Any]
+    ids: dict[int, str] = field(default_factory=dict)
+    batches: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """All that --where can ask for."""
+        return {"space": self.space, **{name: value for name, value in self.content.items() if name != "space"}}
+
+
+def of(source: Path, where: Mapping[str, str], named: str | None) -> ScoreTable:
+    """The scores of a store, of a run's folder, or of a table. Raises ValueError where there are none."""
+    if source.is_dir():
+        table = from_run(source)
+    elif source.suffix == archive.SUFFIX:
+        table = archive.read(source)
+    else:
+        table = from_store(source, where, named)
+    return replace(table, where=str(source))
+
+
+def conditions_named(text: str | None) -> dict[str, str]:
+    """--where as names and values. Raises ValueError for what is none."""
+    pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
+    if any(not middle for _, middle, _ in pairs):
+        raise ValueError(f"--where {text}: NAME=VALUE,... such as draw=shared")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def from_store(path: Path, where: Mapping[str, str], named: str | None = None) -> ScoreTable:
+    """The scores of a store that were made under one set of conditions, which `where` chooses among several.
+
+    `named` is the space of a user's own. Raises ValueError where there are none or several, saying how they differ.
+    """
+    if not path.is_file():
+        raise ValueError(f"store {path}: no such file")
+    with Store(path):  # is one, and of this version
+        pass
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        found = [group for group in _groups(connection) if _fits(group.said, where)]
+        if len(found) != 1:
+            raise ValueError(f"store {path}: {_which(found, where)}")
+        (group,) = found
+        space = find_space(group.space, str(group.content.get("space", "")), named, str(path))
+        keys = [row[0] for row in connection.execute(
+            f"SELECT DISTINCT proxy FROM scores WHERE space = ? AND conditions IN ({_marks(group)})",
+            (group.space, *group.ids.values()),
+        )]  # fmt: skip
+        return _read(connection, group, space, sorted(keys))
+
+
+def find_space(name: str, version: str, named: str | None, where: str) -> Space:
+    """The space of some scores. Raises ValueError for a user's own that is not named, or is another version of it."""
+    if named is None and name not in spaces.SPACES:
+        raise ValueError(f"{where}: scores of {name!r}, a space of your own: name it by --space FILE.py:NAME")
+    space = spaces.find(named or name)
+    if (space.name, space.version) != (name, version):
+        raise ValueError(f"{where}: scores of the space {name} {version}, not of {space.name} {space.version}".rstrip())
+    return space
+
+
+def _groups(connection: sqlite3.Connection) -> list[Group]:
+    """What a store's scores are made under, seeds aside."""
+    found: dict[str, Group] = {}
+    statement = "SELECT DISTINCT scores.conditions, space, seed, json FROM scores JOIN conditions ON conditions = id"
+    for name, space, seed, text in connection.execute(statement):
+        content = json.loads(text)
+        batch = str(content.pop("batch", ""))
+        if "code" not in content:  # not of this program
+            continue
+        group = found.setdefault(json.dumps([space, content], sort_keys=True), Group(space, content))
+        group.ids[seed], group.batches[seed] = name, batch
+    for group in found.values():
+        group.ids = dict(sorted(group.ids.items()))
+        group.batches = dict(sorted(group.batches.items()))
+    return list(found.values())
+
+
+def _fits(said: Mapping[str, Any], where: Mapping[str, str]) -> bool:
+    return all(str(said.get(name)) == value for name, value in where.items())
+
+
+def _which(found: Sequence[Group], where: Mapping[str, str]) -> str:
+    if not found:
+        return "holds no scores" + (f" of {', '.join(f'{n}={v}' for n, v in where.items())}" if where else "")
+    names = dict.fromkeys(name for group in found for name in group.said)
+    told = []
+    for name in names:
+        values = sorted({str(group.said.get(name)) for group in found})
+        if len(values) > 1:
+            told.append(f"{name}={' or '.join(values)}")
+    return f"holds scores under {len(found)} conditions; choose by --where {'; '.join(told)}"
+
+
+def _marks(group: Group) -> str:
+    return ", ".join("?" * len(group.ids))
+
+
+def _read(connection: sqlite3.Connection, group: Group, space: Space, keys: Sequence[str]) -> ScoreTable:
+    """All scores of a group, proxy by proxy and seed by seed, as they are filed: by candidate."""
+    place: dict[str, int] = {}
+    reasons: dict[str, int] = {"": 0}
+    parts = {
+        (key, seed): _part(connection, (filed, group.space, key, seed), place, reasons)
+        for key in keys
+        for seed, filed in group.ids.items()
+    }
+    order = np.array([indexed(space, arch) for arch in place], dtype=np.int64)
+    made = Made(*(str(group.content[name]) for name in MADE))
+    columns = {}
+    for key in keys:
+        filling = Filling.of((len(group.ids), len(place)))
+        for number, seed in enumerate(group.ids):
+            at, values = parts.pop((key, seed))
+            filling.scores[number, at], filling.status[number, at] = values[0], values[1].astype(np.uint8)
+            filling.reason[number, at], filling.seconds[number, at] = values[2].astype(np.uint32), values[3]
+        columns[key] = filling.column(made)
+    source = source_of(group.content, group.batches)
+    head = (space.name, space.version, len(space), condensed(group.content), source, group.batches)
+    return by_index(ScoreTable(*head, order, columns, list(reasons)))
+
+
+def _part(
+    connection: sqlite3.Connection, key: tuple[str, str, str, int], place: dict[str, int], reasons: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """One proxy's scores under a seed: places of candidates [m], and score, status, reason, seconds [4, m]."""
+    asked = connection.execute(
+        "SELECT arch, score, status, reason, seconds FROM scores "
+        "WHERE (conditions, space, proxy, seed) = (?, ?, ?, ?) ORDER BY arch",
+        key,
+    )
+    codes = {status: number for number, status in enumerate(STATUSES)}
+    at: list[np.ndarray] = []
+    values: list[np.ndarray] = []
+    while rows := asked.fetchmany(AT_ONCE):
+        archs, scores, status, why, seconds = zip(*rows, strict=True)
+        at.append(np.array([place.setdefault(arch, len(place)) for arch in archs], dtype=np.int64))
+        numbers = [reasons.setdefault(one, len(reasons)) for one in why]
+        values.append(np.array([scores, [codes[one] for one in status], numbers, seconds], dtype=float))
+    return (np.concatenate(at), np.concatenate(values, axis=1)) if at else (np.empty(0, int), np.empty((4, 0)))
+
+
+def source_of(content: Mapping[str, Any], batches: Mapping[int, str]) -> str:
+    """What a batch is called, as far as its digest tells."""
+    try:
+        find_dataset(str(content["dataset"]))
+        noise = open_source("noise", str(content["dataset"]))
+        same = all(noise.batch(int(content["batch_size"]), seed).digest == digest for seed, digest in batches.items())
+    except (KeyError, ValueError):
+        return UNKNOWN
+    return "noise" if same else UNKNOWN
+
+
+def by_index(table: ScoreTable) -> ScoreTable:
+    """The same table, its candidates by index."""
+    order = np.argsort(table.index)
+    columns = {
+        key: Column(one.scores[:, order], one.status[:, order], one.reason[:, order], one.seconds, one.made)
+        for key, one in sorted(table.columns.items())
+    }
+    head = (table.space, table.space_version, table.size, table.conditions, table.source, table.batches)
+    return ScoreTable(*head, table.index[order], columns, table.reasons, table.digest, table.where)
+
+
+def from_run(folder: Path) -> ScoreTable:
+    """The scores that a run of rank.py left; without combinations and functions of a user's, which are no run's alone.
+
+    Raises ValueError for a folder that holds none, or a run of a space of a user's own: its store has what it takes.
+    """
+    try:
+        said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        rows = pd.read_csv(folder / "scores.csv", na_values=[UNDEFINED], keep_default_na=False)
+        costs = pd.read_csv(folder / "seconds.csv", na_values=[UNDEFINED]).set_index("proxy")["seconds_per_arch"]
+        options, seeds = said["options"], [int(seed) for seed in said["seeds"]]
+        name = str(options["space"])
+        weights = said["teacher"]["weights"].removeprefix("sha256 ")
+        conditions = {name: options[name] for name in ("dataset", "batch_size", "precision")}
+        conditions |= {"draw": said["draw"], "init": said["init"], "teacher": said["teacher"]["name"]}
+        conditions["teacher_weights"] = None if weights == "random by seed" else weights
+        batches = {int(seed): str(digest) for seed, digest in said["batch"]["sha256"].items()}
+        made = Made(str(said.get("code", UNKNOWN)), str(said["versions"]["torch"]), device_kind(str(said["device"])))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        told = (
+            f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        )
+        raise ValueError(f"{folder}: not a run of rank.py that can be read ({told})") from None
+    if name not in spaces.SPACES:
+        raise ValueError(f"{folder}: a run of {name}, a space of your own; export the store that its scores are in")
+    space = spaces.find(name)
+    ours = {one.name for one in registered()}
+    names = [proxy for proxy in dict.fromkeys(rows["proxy"]) if proxy in ours]
+    archs = list(dict.fromkeys(rows["arch"].astype(str)))
+    place, reasons = {arch: number for number, arch in enumerate(archs)}, {"": 0}
+    filled = {proxy: Filling.of((len(seeds), len(archs))) for proxy in names}
+    for row in _scored(rows[rows["proxy"].isin(names)], space, costs, folder):
+        filled[row.proxy].put((seeds.index(row.seed), place[row.arch]), row, reasons)
+    columns = {proxy: one.column(made) for proxy, one in filled.items()}
+    index = np.array([indexed(space, arch) for arch in archs], dtype=np.int64)
+    head = (space.name, space.version, len(space), condensed(conditions), str(said["batch"]["source"]), batches)
+    return by_index(ScoreTable(*head, index, columns, list(reasons)))
+
+
+def _scored(rows: pd.DataFrame, space: Space, costs: pd.Series, folder: Path) -> Iterator[Score]:
+    """The rows of a scores.csv. Raises ValueError for one that can't be."""
+    names = ("arch", "proxy", "seed", "score", "status", "reason")
+    for arch, proxy, seed, score, status, reason in zip(*(rows[name] for name in names), strict=True):
+        if status not in STATUSES:
+            raise ValueError(f"{folder}/scores.csv: a status {status!r:.20}")
+        code, cost = space.parse(str(arch)), float(costs.get(proxy, np.nan))
+        yield Score(space.name, code, str(proxy), int(seed), float(score), str(status), cost, str(reason))
+
+
+def device_kind(name: str) -> str:
+    """cpu, or cuda for what has a GPU's name."""
+    return "cpu" if name == "cpu" else "cuda"

@@ -1,0 +1,92 @@
+"""A trained network as an ordinary nn.Module that runs without this project's training, and as a file of others.
+
+`ordinary` gives the module; `export` writes it with PyTorch's own exporters, and model.json beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from benchmarks.output import record
+from benchmarks.spaces.cellstack import CellStack
+from benchmarks.spaces.resnet import ResNetStack
+from benchmarks.timing.plain import PlainCellNetwork, PlainResNet
+from proxies.probing.admitting import FAILURES
+from search.distillation import modules
+from search.distillation.normalisation import Normalisation
+from search.distillation.students import Student
+
+Format = Literal["onnx", "torchscript"]
+FILES = {"onnx": "model.onnx", "torchscript": "model.pt"}
+NEEDED: dict[str, tuple[str, ...]] = {"onnx": ("onnx", "onnxscript"), "torchscript": ()}
+
+
+def check_format(kind: str) -> None:
+    """Raises ValueError where an exporter lacks what it needs, which is an extra."""
+    missing = [name for name in NEEDED.get(kind, ()) if not find_spec(name)]
+    if missing:
+        raise ValueError(
+            f"--export {kind}: {' and '.join(missing)} not installed; pip install 'diswot-bench[export]', or --export "
+            "torchscript"
+        )
+
+
+def ordinary(student: Student, data: str, classes: int, resolution: int, weights: Path) -> nn.Module:
+    """A student as a module of plain PyTorch, with the weights of a file, in evaluation mode.
+
+    Raises ValueError for a stack of a user's own space, of which no such module is known.
+    """
+    if student.is_module:
+        made = student.module(classes, resolution, 0)
+    else:
+        stack = student.build(data, classes, resolution)
+        if isinstance(stack, ResNetStack):
+            made = PlainResNet(stack.depths[0], classes, stack.plan)
+        elif isinstance(stack, CellStack):
+            made = PlainCellNetwork(stack.cells[0], classes)
+        else:
+            raise ValueError(f"{student.name} is a stack of its own kind, of which no ordinary module is known")
+    modules.load(made, weights)
+    return made.eval()
+
+
+def export(module: nn.Module, kind: Format, folder: Path, resolution: int, about: dict[str, object]) -> Path:
+    """Write a module for other programs, and what it wants, model.json; where the file is.
+
+    Raises ValueError where the exporter can't, with what it says.
+    """
+    check_format(kind)
+    path = folder / FILES[kind]
+    example = torch.zeros(2, 3, resolution, resolution)
+    ways: dict[str, Callable[[], object]] = {
+        "torchscript": lambda: torch.jit.save(torch.jit.trace(module, example), str(path)),
+        "onnx": lambda: torch.onnx.export(
+            module,
+            (example,),
+            str(path),
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("images")},),
+            dynamo=True,
+            verbose=False,
+        ),
+    }
+    module = module.eval().cpu()
+    try:
+        ways[kind]()
+    except (*FAILURES, torch.onnx.errors.OnnxExporterError) as error:
+        first = (str(error).strip() or "no message").split("\n")[0]
+        raise ValueError(f"--export {kind}: PyTorch's exporter can't ({type(error).__name__}: {first})") from error
+    record.write_json({"file": path.name, "format": kind, **about}, folder / "model.json")
+    return path
+
+
+def inputs(network: str, classes: int, resolution: int, normalised: Normalisation) -> dict[str, object]:
+    """What a network's images have to be, and what it gives: for weights.json and model.json."""
+    return {"network": network, "classes": classes, "resolution": resolution, **normalised._asdict()}

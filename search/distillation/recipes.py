@@ -1,0 +1,120 @@
+"""How a student is trained: recipes by name, each a frozen record, and the learning rate that follows from one.
+
+What of them touches the images is done in augmenting.py.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+FIELD_EPOCHS = 240  # RepDistiller's schedule: the rate falls tenfold at three of them
+FIELD_MILESTONES = (150, 180, 210)
+LEAST_RATE, FIRST_RATE = 1e-5, 1e-6  # DeiT's: where its cosine ends, and where its warm-up begins
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train; the defaults are the field's for CIFAR.
+
+    `milestones` and `warmup` are epochs of `length`, and scale with `epochs`. `erasing` is a probability; `clip` the
+    most that the gradient's norm may be, 0 for no limit; `accumulate` in how many parts a batch is run.
+    """
+
+    epochs: int = FIELD_EPOCHS
+    batch_size: int = 64
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    ema: float = 0.0
+    seed: int = 0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    schedule: Literal["step", "cosine"] = "step"
+    length: int = FIELD_EPOCHS
+    milestones: tuple[int, ...] = FIELD_MILESTONES
+    warmup: int = 0
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    erasing: float = 0.0
+    crop: Literal["border", "resized"] = "border"
+    clip: float = 0.0
+    accumulate: int = 1
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, 0 the first.
+
+        Steps: a tenth from each milestone on. Cosine: lr_min + (lr - lr_min) (1 + cos(pi epoch / epochs)) / 2. Before
+        either, through the warm-up's epochs, from almost nothing in equal steps.
+        """
+        scale = self.epochs / self.length
+        if epoch < self.warmup * scale:
+            return FIRST_RATE + (self.learning_rate - FIRST_RATE) * epoch / (self.warmup * scale)
+        if self.schedule == "cosine":
+            least = min(LEAST_RATE, self.learning_rate)
+            return least + (self.learning_rate - least) * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+        milestones = [milestone * self.epochs / self.length for milestone in self.milestones]
+        return self.learning_rate * 0.1 ** bisect_right(milestones, epoch)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images of a batch are mixed, so that an image has no one label."""
+        return bool(self.mixup or self.cutmix)
+
+    def settings(self) -> dict[str, Any]:
+        """What a run's outcome depends on, for its checkpoint; what is no part of older ones only where it differs."""
+        usual = asdict(Recipe())
+        always = ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "ema", "seed")
+        own = asdict(self)
+        others = {key: str(value) for key, value in own.items() if key not in always and value != usual[key]}
+        return {key: own[key] for key in always} | others
+
+
+RECIPES = {
+    "cifar": Recipe(),  # RepDistiller's
+    "imagenet": Recipe(  # of PyTorch's examples, as CRD and the article have it
+        epochs=100,
+        batch_size=256,
+        learning_rate=0.1,
+        weight_decay=1e-4,
+        length=100,
+        milestones=(30, 60, 90),
+        crop="resized",
+    ),
+    "deit": Recipe(  # Touvron et al., ICML 2021, without RandAugment and repeated augmentation
+        epochs=300,
+        batch_size=128,
+        learning_rate=5e-4,
+        weight_decay=0.05,
+        optimizer="adamw",
+        schedule="cosine",
+        length=300,
+        warmup=20,
+        label_smoothing=0.1,
+        mixup=0.8,
+        cutmix=1.0,
+        erasing=0.25,
+        crop="resized",
+    ),
+}
+
+
+def optimizer_of(recipe: Recipe, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+    """SGD with momentum, or AdamW, whose weight decay spares vectors: biases, scales and shifts, as DeiT's does."""
+    every = list(parameters)
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            every, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+        )
+    matrices, vectors = ([one for one in every if (one.ndim > 1) is wide] for wide in (True, False))
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.learning_rate)

@@ -1,0 +1,523 @@
+"""Any nn.Module as student and teacher: equal training, what it shows, stages that are paired, bad input."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torch.testing import assert_close
+from torchvision import models
+
+import diswot_bench as db
+from benchmarks.timing.plain import PlainResNet
+from proxies.probing import structure
+from search import distill
+from search.distillation import exporting, images, methods, pairing, teaching
+from search.distillation.images import Batch, Data
+from search.distillation.loop import WEIGHTS, Stepper, Watch, accuracy, train
+from search.distillation.models import Model, Network, Seen
+from search.distillation.modules import Net
+from search.distillation.objective import Objective, check_fit
+from search.distillation.pairing import Named, matched
+from search.distillation.recipes import Recipe
+from tests.cases import small_data, small_model
+from tests.test_training import UNTIMED, double
+
+RECIPE = Recipe(epochs=3, batch_size=12)
+
+
+class Vit(nn.Module):
+    """A small transformer with dropout: four blocks of tokens on a 4x4 grid behind a class token."""
+
+    def __init__(self, classes: int = 3, width: int = 16, depth: int = 4) -> None:
+        super().__init__()
+        self.vit = models.VisionTransformer(8, 2, depth, 2, width, 32, dropout=0.1, num_classes=classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        given: Tensor = self.vit(x)
+        return given
+
+
+def cnn(classes: int = 3) -> nn.Module:
+    """Two maps, 8x8 and 4x4, of plain layers."""
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(8, 12, 3, 2, 1), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, classes))
+
+
+def net(module: nn.Module, **options: object) -> Net:
+    dtype = next(module.parameters()).dtype
+    return Net(module, torch.zeros(1, 3, 8, 8, dtype=dtype), **options)  # type: ignore[arg-type]
+
+
+def seeded(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return make()
+
+
+class Exact(Data):
+    """The same images in float64."""
+
+    def normalised(self, images: Tensor) -> Tensor:
+        return super().normalised(images).double()
+
+
+def few_digits() -> Data:
+    found = images.load("digits", torch.device("cpu"), data_dir=None, download=False, resolution=8)
+    few = {
+        name: type(split)(*(part[:64] for part in split))
+        for name, split in (("train", found.train), ("test", found.test))
+    }
+    return Exact(**{**found.__dict__, **few})
+
+
+def run(
+    student: Network,
+    teacher: Network | None,
+    folder: Path,
+    *,
+    method: str = "ce",
+    recipe: Recipe = RECIPE,
+    data: Data | None = None,
+):  # type: ignore[no-untyped-def]
+    folder.mkdir(exist_ok=True)
+    data = data or small_data()
+    objective = Objective(methods.parse(method), student, teacher, data, 0, recipe.label_smoothing)
+    return train(student, objective, data, recipe, folder, {}, Watch())
+
+
+@pytest.mark.parametrize("method", ["ce", "kd,at"])
+def test_a_plain_module_is_trained_as_the_stack_is(tmp_path: Path, method: str) -> None:
+    """s0:111 both ways, digits, three epochs, float64, from the same weights: all of them to 1e-9."""
+    data = few_digits()
+    start = small_model("s0:111", 0, classes=10).state_dict()
+    stack = double(small_model("s0:111", 0, classes=10))
+    plain = PlainResNet((1, 1, 1), 10)
+    plain.load_state_dict(start, strict=False)
+    module = net(plain.double())
+    teachers = [double(small_model("s0:111", 1, classes=10)) if method != "ce" else None for _ in range(2)]
+    recipe = replace(RECIPE, batch_size=16, ema=0.9)
+    ends = [
+        run(student, teacher, tmp_path / name, method=method, recipe=recipe, data=data)
+        for student, teacher, name in zip((stack, module), teachers, ("stack", "module"), strict=True)
+    ]
+    for one, other in zip(*(end.history for end in ends), strict=True):
+        assert {**one, **UNTIMED} == pytest.approx({**other, **UNTIMED}, abs=1e-6)
+    states = [torch.load(tmp_path / name / WEIGHTS, weights_only=True) for name in ("stack", "module")]
+    assert set(states[1]) - set(states[0]) == {key for key in states[1] if key.endswith("num_batches_tracked")}
+    for key, value in states[0].items():
+        assert_close(states[1][key], value, rtol=0, atol=1e-9)
+    assert any((states[0][key] - start[key]).abs().max() > 1e-3 for key in start), "something was trained"
+
+
+def test_what_a_module_shows_is_what_the_stack_shows() -> None:
+    stack, plain, noise = double(small_model("s0:111", 0)), PlainResNet((1, 1, 1), 3), torch.randn(5, 3, 8, 8).double()
+    plain.load_state_dict(stack.state_dict(), strict=False)
+    for training in (False, True):
+        one, other = (model.look(noise, training=training, stages=True) for model in (net(plain.double()), stack))
+        for own, its in zip((*one.stages, *one[1:]), (*other.stages, *other[1:]), strict=True):
+            assert_close(own, its)
+
+
+def test_in_training_it_runs_as_it_is_and_its_maps_are_those_of_that_run() -> None:
+    """Dropout falls, running statistics move, maps lead to the logits of the same pass, and gradients reach them."""
+    module, noise = seeded(Vit), torch.randn(4, 3, 8, 8)
+    student = net(module)
+    shown = student.look(noise, training=True, stages=True)
+    assert module.training
+    assert [tuple(m.shape) for m in shown.stages] == [(4, 16, 4, 4)] * 4
+    assert list(student.levels)[-1].endswith("encoder_layer_3")
+    assert not torch.equal(shown.pooled, student.look(noise, training=True).pooled), "dropout"
+    assert_close(shown.pooled @ shown.head.mT + module.vit.heads.head.bias, shown.logits)  # type: ignore[union-attr, operator]
+    (gradient,) = torch.autograd.grad(shown.stages[0].square().sum(), module.vit.conv_proj.weight)  # type: ignore[union-attr, arg-type]
+    assert gradient.abs().sum() > 0
+    assert_close(student.look(noise).logits, module.eval()(noise))
+
+
+def test_a_map_that_is_written_over_is_shown_as_it_was() -> None:
+    class Over(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks = nn.ModuleList(nn.Sequential(nn.Conv2d(4, 4, 3, 2, 1), nn.ReLU()) for _ in range(2))
+            self.stem, self.head = nn.Conv2d(3, 4, 1), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stem(x)
+            maps = []
+            for block in self.blocks:
+                x = block(x)
+                maps.append(x.detach().clone())
+                x += 1.0
+            self.kept = maps
+            return self.head(x.mean((-2, -1)))
+
+    module, noise = seeded(Over), torch.randn(4, 3, 8, 8)
+    shown = net(module, named=structure.Named(stages=("blocks.*",))).look(noise, stages=True, training=True)
+    for own, kept in zip(shown.stages, module.kept, strict=True):  # type: ignore[arg-type]
+        assert_close(own.detach(), kept)
+
+
+@pytest.mark.parametrize(
+    "method", ["kd", "kd_hard", "at,sp,rkd", "lg", "ickd,fitnets", "vid", "crd", "cka,nst", "diswot"]
+)
+def test_a_transformer_learns_from_a_network_of_maps(tmp_path: Path, method: str) -> None:
+    student, teacher = net(seeded(Vit)), small_model("s0:111", 1)
+    before = {key: value.clone() for key, value in student.state_dict().items()}
+    outcome = run(student, teacher, tmp_path, method=method)
+    assert outcome.status == "done"
+    assert all(np.isfinite(row["loss"]) for row in outcome.history)
+    assert set(outcome.history[0]) >= {"test_accuracy", "loss ce", *(f"loss {name}" for name in methods.parse(method))}
+    assert any(not torch.equal(before[key], value) for key, value in student.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "recipe", [RECIPE, replace(RECIPE, mixup=0.8, cutmix=1.0, erasing=0.5, crop="resized", ema=0.9, optimizer="adamw")]
+)
+def test_a_killed_run_with_dropout_ends_to_the_last_bit_like_an_unbroken_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Recipe
+) -> None:
+    teacher = small_model("s0:111", 1)
+    unbroken = run(net(seeded(Vit)), teacher, tmp_path / "unbroken", method="lg", recipe=recipe)
+    steps, step = 0, Stepper.step
+
+    def killed(stepper: Stepper, batch: Batch) -> Tensor:
+        nonlocal steps
+        steps += 1
+        if steps == 4:
+            raise KeyboardInterrupt
+        return step(stepper, batch)
+
+    monkeypatch.setattr(Stepper, "step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(net(seeded(Vit)), teacher, tmp_path / "broken", method="lg", recipe=recipe)
+    monkeypatch.setattr(Stepper, "step", step)
+    torch.rand(7)  # wherever torch's own generator stands
+    resumed = run(net(seeded(Vit)), teacher, tmp_path / "broken", method="lg", recipe=recipe)
+    one, other = (torch.load(tmp_path / name / WEIGHTS, weights_only=True) for name in ("unbroken", "broken"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert [{**row, **UNTIMED} for row in unbroken.history] == [{**row, **UNTIMED} for row in resumed.history]
+
+
+def maps(*sizes: int) -> list[Tensor]:
+    return [torch.zeros(1, 1, size, size) for size in sizes]
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "pairs"),
+    [
+        ((32, 16, 8), (8, 4, 2), [(0, 0), (1, 1), (2, 2)]),  # equally many: in order
+        ((14,) * 12, (32, 16, 8), [(0, 0), (6, 1), (11, 2)]),  # locality guidance's blocks of DeiT-Ti
+        ((27, 14, 7), (14,) * 4, [(0, 0), (1, 2), (2, 3)]),
+        ((16, 8, 4, 2), (16, 4), [(0, 0), (3, 1)]),  # the last with the last
+        ((8, 4, 2), (32, 16, 8, 4, 2), [(0, 2), (1, 3), (2, 4)]),
+        ((7,), (14,) * 3, [(0, 2)]),
+        ((), (8, 4), []),
+    ],
+)
+def test_stages_are_paired_by_position_and_size(
+    student: tuple[int, ...], teacher: tuple[int, ...], pairs: list[tuple[int, int]]
+) -> None:
+    assert matched(maps(*student), maps(*teacher)) == pairs
+    assert matched(maps(*teacher), maps(*student)) == [(other, own) for own, other in pairs]
+
+
+def test_stages_that_a_user_pairs() -> None:
+    named = pairing.parse("blocks.0=1 blocks.6=3")
+    assert named == Named(("blocks.0", "blocks.6"), ("1", "3"))
+    assert (named.names(named.student), named.names(named.teacher)) == (("blocks.0", "blocks.6"), ())
+    shown = [Seen(maps(*sizes), *(torch.zeros(1, 1),) * 4) for sizes in ((8, 4), (8, 4, 2))]
+    assert pairing.paired(shown[0], shown[1], named) == [(0, 0), (1, 2)]
+    with pytest.raises(ValueError, match="the teacher shows 3 stages, and no number 4"):
+        pairing.paired(shown[0], shown[1], pairing.parse("1=4"))
+    for wrong in ("1", "1=", "1=2=3", "layer1=1 2=2", "1=1 1=2"):
+        with pytest.raises(ValueError, match="--stages"):
+            pairing.parse(wrong)
+
+
+def test_locality_guidance_by_hand() -> None:
+    """A projection that is the identity leaves each stage's mean squares, summed; a smaller map is interpolated."""
+    (first, second), (other, another) = ([torch.randn(2, 4, s, s) for s in sizes] for sizes in ((4, 4), (8, 4)))
+    student, teacher = (Seen(list(m), *(torch.zeros(2, 4),) * 4) for m in ((first, second), (other, another)))
+    adapter = methods.Locality(student, teacher, torch.zeros(2), 0)
+    for projection in adapter.projections:
+        with torch.no_grad():
+            projection.weight.copy_(torch.eye(4)[:, :, None, None])  # type: ignore[operator, union-attr]
+    enlarged = interpolate(first, (8, 8), mode="bilinear")
+    expected = (enlarged - other).square().mean() + (second - another).square().mean()
+    batch = Batch(torch.zeros(2, 3, 8, 8), torch.zeros(2), torch.arange(2), 0)
+    assert_close(adapter(student, teacher, batch), expected)
+    assert methods.parse("lg")["lg"].weight == 2.5
+
+
+def test_hard_labels_are_deits() -> None:
+    """Half the labels' cross entropy and half that with what the teacher would say."""
+    terms = methods.parse("kd_hard")
+    assert {name: term.weight for name, term in terms.items()} == {"ce": 0.5, "kd_hard": 0.5}
+    data, student, teacher = small_data(), small_model("s0:111", 0), small_model("s0:111", 1)
+    one = next(data.epoch(6, 0, 0))
+    with torch.no_grad():
+        own, other = student.look(one.images), teacher.look(one.images)
+    entropy = nn.functional.cross_entropy
+    expected = (entropy(own.logits, one.labels) + entropy(own.logits, other.logits.argmax(1))) / 2
+    assert_close(Objective(terms, student, teacher, data, 0)(own, one), expected)
+
+
+def test_methods_say_why_they_are_undefined_and_which_are_not() -> None:
+    data, teacher = small_data(), small_model("s0:111", 1)
+    flat = net(nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.ReLU(), nn.Linear(8, 3)))
+    for method, said in (
+        ("at", "compares stages, and the student shows none"),
+        ("sp", "compares last map.*no feature map"),
+    ):
+        with pytest.raises(ValueError, match=rf"{said}.*methods that need none: kd, kd_hard, dkd, dist"):
+            Objective(methods.parse(method), flat, teacher, data, 0)
+    Objective(methods.parse("kd,rkd"), flat, teacher, data, 0)
+
+
+def test_networks_that_share_weights_are_refused() -> None:
+    module = cnn()
+    with pytest.raises(ValueError, match=r"share weights \(0.weight, of 6\).*copy.deepcopy"):
+        Objective(methods.parse("kd"), net(module), net(module), small_data(), 0)
+    Objective(methods.parse("kd"), net(module), net(copy.deepcopy(module)), small_data(), 0)
+
+
+def test_a_teacher_sees_images_of_the_size_that_it_knows(tmp_path: Path) -> None:
+    data = small_data(resolution=16)
+    torch.save(small_model("resnet20", 0).state_dict(), tmp_path / "weights.pt")
+    teacher = teaching.load_teacher("resnet20", tmp_path / "weights.pt", data, "float32", resolution=8)
+    pixels = data.normalised(data.test.images)
+    small = interpolate(pixels, (8, 8), mode="bilinear", antialias=True)
+    assert_close(teacher.model.look(pixels).logits, small_model("resnet20", 0).look(small).logits)
+    assert accuracy(teacher.model, data, data.test) == teacher.accuracy
+
+
+FILE = """
+from torch import nn
+
+def small():
+    return nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Dropout(0.1), nn.Linear(8, 4))
+
+NETWORKS = {"small": small, "wrong": lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 7))}
+"""
+
+
+@pytest.fixture
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = small_data(classes=4)
+    parts = (("train", data.train), ("test", data.test))
+    arrays = {f"{name}_images": split.images.numpy() for name, split in parts}
+    np.savez("some.npz", **arrays, **{f"{name}_labels": split.labels.numpy() for name, split in parts})
+    Path("nets.py").write_text(FILE)
+
+
+QUICK = [
+    "--data",
+    "some.npz",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "6",
+    "--device",
+    "cpu",
+    "--out",
+    "out",
+    "--workers",
+    "1",
+]
+
+
+@pytest.mark.usefixtures("_folder")
+def test_the_command_trains_any_network(capsys: pytest.CaptureFixture[str]) -> None:
+    """A user's own, then torchvision's, taught by it; stages are told."""
+    assert distill.main([*QUICK, "--train-teacher", "nets.py:NETWORKS:small"]) == 0
+    (weights,) = Path("out").glob("*/weights.pt")
+    taught = ["--teacher", "nets.py:NETWORKS:small", "--teacher-weights", str(weights), "--teacher-resolution", "8"]
+    arguments = [*QUICK, *taught, "--student", "torchvision:mobilenet_v3_small", "--method", "lg", "--out", "other"]
+    assert distill.main([*arguments, "--recipe", "deit", "--warmup", "0"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "stages of torchvision:mobilenet_v3_small and of its teacher nets.py:NETWORKS:small: features.11 96x1x1 = "
+        in said
+    )
+    row = json.loads(next(Path("other").glob("*/metrics.jsonl")).read_text())
+    assert {"loss ce", "loss lg", "images_per_second"} <= set(row)
+    (left,) = Path("other").glob("*/weights.pt")
+    module = models.mobilenet_v3_small(num_classes=4)
+    module.load_state_dict(torch.load(left, weights_only=True))
+    settings = json.loads(left.with_name("outcome.json").read_text())["settings"]
+    assert (settings["mixup"], settings["init"]) == ("0.8", "its constructor's")
+
+
+@pytest.mark.usefixtures("_folder")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--student", "torchvision:resnet19"], "torchvision has no classifier called 'resnet19'; did you mean"),
+        (["--student", "nets.py:NETWORKS:big"], "'big' is no network of nets.py:NETWORKS; there are: small, wrong"),
+        (["--student", "nets.py:NETWORKS:wrong"], "nets.py:NETWORKS:wrong gives 7 classes, and the images are of 4"),
+        (["--method", "dkd", "--recipe", "deit"], "dkd reads each image's own label"),
+        (["--method", "at", "--stages", "1=9"], "--stages: the teacher shows 3 stages, and no number 9"),
+        (["--method", "at", "--stages", "layer1=1"], "its stages are numbers"),
+        (["--mixup", "-1"], "--mixup -1.0: at least 0, less than 100"),
+        (["--accumulate", "9"], "--batch-size 6: 1 processes need two images each in 9 parts"),
+        (["--teacher-resolution", "2"], "--teacher-resolution 2: 4 is the least"),
+    ],
+)
+def test_bad_input_is_a_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert distill.main([*QUICK, "--method", "kd", *arguments]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.usefixtures("_folder")
+def test_a_recipe_that_is_none_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        distill.main([*QUICK, "--recipe", "vit"])
+    assert "--recipe vit: there are cifar, imagenet, deit" in capsys.readouterr().err
+
+
+def test_weights_that_do_not_fit_a_module_are_named(tmp_path: Path) -> None:
+    module, path = cnn(), tmp_path / "weights.pt"
+    state = module.state_dict()
+    wrong = {
+        "no tensor called '0.bias'": {key: value for key, value in state.items() if key != "0.bias"},
+        "0.weight has shape": {**state, "0.weight": torch.zeros(1)},
+        "extra has no place": {**state, "extra": torch.zeros(1)},
+        "6.bias holds NaN": {**state, "6.bias": torch.full((3,), torch.nan)},
+    }
+    for said, content in wrong.items():
+        torch.save(content, path)
+        with pytest.raises(ValueError, match=f"teacher weights .*weights.pt: {said}"):
+            teaching.weigh(net(module), path)
+    torch.save(state, path)
+    other = cnn()
+    teaching.weigh(net(other), path)
+    assert all(torch.equal(state[key], value) for key, value in other.state_dict().items())
+
+
+def test_a_module_of_which_nothing_is_trained_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing is trained"):
+        net(cnn().requires_grad_(False)).parameters()
+    student = cnn()
+    student[0].requires_grad_(False)
+    assert len(net(student).parameters()) == 4
+
+
+def test_parts_of_methods_that_a_module_lacks_are_seen() -> None:
+    shown = net(cnn()).look(torch.randn(2, 3, 8, 8), stages=True)
+    for name in ("at", "sp", "diswot_semantic"):
+        check_fit(name, shown, shown)
+    assert isinstance(small_model("s0:111", 0), Model)
+
+
+@pytest.mark.usefixtures("_folder")
+def test_an_export_gives_the_same_logits_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    """TorchScript, of a module and of a stack; loaded by torch alone, images normalised as model.json says."""
+    arguments = ["--student", "nets.py:NETWORKS:small s0:111", "--method", "ce", "--export", "torchscript"]
+    assert distill.main([*QUICK, *arguments]) == 0
+    assert "exported: " in capsys.readouterr().out
+    files = sorted(Path("out").glob("*/model.pt"))
+    assert len(files) == 2
+    data = images.load("some.npz", torch.device("cpu"), data_dir=None, download=False, resolution=None)
+    for file, made in zip(files, (dict_of("nets.py")["small"](), PlainResNet((1, 1, 1), 4)), strict=True):
+        about = json.loads(file.with_name("model.json").read_text())
+        mean, std = (torch.tensor(about[part])[:, None, None] for part in ("mean", "std"))
+        assert (about["classes"], about["resolution"], about["format"]) == (4, 8, "torchscript")
+        made.load_state_dict(torch.load(file.with_name("weights.pt"), weights_only=True))
+        loaded = torch.jit.load(str(file))
+        with torch.no_grad():
+            given = loaded((data.test.images / 255 - mean) / std)
+            assert_close(given, made.eval()(data.normalised(data.test.images)), rtol=1e-4, atol=1e-5)
+
+
+def dict_of(file: str) -> dict[str, Callable[[], nn.Module]]:
+    found: dict[str, object] = {}
+    exec(Path(file).read_text(), found)
+    return found["NETWORKS"]  # type: ignore[return-value]
+
+
+def test_an_exporter_that_cannot_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if torch.jit.is_tracing():
+                raise RuntimeError("not this one")
+            return x
+
+    with pytest.raises(
+        ValueError, match=r"--export torchscript: PyTorch's exporter can't \(RuntimeError: not this one"
+    ):
+        exporting.export(Refusing(), "torchscript", tmp_path, 8, {})
+    monkeypatch.setattr(exporting, "find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=r"--export onnx: onnx and onnxscript not installed; pip install .*\[export\]"):
+        exporting.check_format("onnx")
+
+
+def given_data() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    data = small_data()
+    return (data.train.images, data.train.labels), (data.test.images, data.test.labels)
+
+
+def test_from_python_a_trained_module_and_its_history_come_back(tmp_path: Path) -> None:
+    """What is handed over stays as it is; the same call again trains nothing; the loop is the command's."""
+    student, teacher = seeded(cnn), seeded(Vit, 1)
+    before = [copy.deepcopy(one.state_dict()) for one in (student, teacher)]
+    options = {"epochs": 2, "batch_size": 12, "device": "cpu", "progress": False}
+    found = db.distill(student, teacher, given_data(), "lg,kd:0.5", out=tmp_path, **options)  # type: ignore[arg-type]
+    for one, state in zip((student, teacher), before, strict=True):
+        assert one.training
+        assert all(torch.equal(value, state[key]) for key, value in one.state_dict().items())
+    assert type(found.module) is nn.Sequential
+    assert not found.module.training
+    assert list(found.history["epoch"]) == [1, 2]
+    assert {"loss ce", "loss lg", "loss kd"} <= set(found.history)
+    data = images.given(*given_data(), torch.device("cpu"), None)
+    right = (found.module(data.normalised(data.test.images)).argmax(1) == data.test.labels).double().mean()
+    assert found.history["test_accuracy"].iloc[-1] == pytest.approx(100 * right.item())
+    assert "encoder_layer_0 16x4x4" in found.stages[0]
+    again = db.distill(student, teacher, given_data(), "lg,kd:0.5", out=tmp_path, **options)  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(again.history, found.history)
+    recipe = replace(RECIPE, epochs=2)
+    looped = run(net(copy.deepcopy(student)), None, tmp_path / "loop", recipe=recipe, data=data)
+    alone = db.distill(student, None, given_data(), "ce", **options)  # type: ignore[arg-type]
+    assert alone.history["loss"].tolist() == pytest.approx([row["loss"] for row in looped.history])
+    assert alone.teacher is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"teacher": None}, "method='ce' is training without"),
+        ({"teacher": "resnet20"}, "resnet20 is not trained; hand over a trained module, or teacher_weights=FILE"),
+        ({"student": 3}, "student: a int; a module, its constructor or a name is expected"),
+        ({"recipe": "vit"}, "recipe='vit': there are cifar, imagenet, deit"),
+        ({"lr": 3}, "no option is called 'lr'; of a recipe there are: accumulate, "),
+        ({"data": ((torch.zeros(2, 3, 8, 8), [0, 1]),) * 2}, "training images are float32"),
+        ({"data": ((np.zeros((2, 3, 8, 8), np.uint8), [0.5, 1]),) * 2}, "training labels are float64"),
+        ({"method": "dkd", "mixup": 0.2}, "dkd reads each image's own label"),
+    ],
+)
+def test_from_python_bad_input_is_a_line(change: dict[str, object], said: str) -> None:
+    options = {
+        "student": cnn(),
+        "teacher": cnn(),
+        "data": given_data(),
+        "epochs": 1,
+        "device": "cpu",
+        "progress": False,
+    }
+    with pytest.raises(ValueError, match=re.escape(said)):
+        db.distill(**(options | change))  # type: ignore[arg-type]
+    shared = cnn()
+    with pytest.raises(ValueError, match="student and teacher share weights"):
+        db.distill(shared, shared, given_data())

@@ -1,0 +1,349 @@
+"""Score tables: what is written is read back, stands in place of scoring, and what is no sound table is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import diswot_bench as db
+import proxies
+from analysis.rows.ties import ROUNDING, Levels, to_be_ranked
+from benchmarks import data, rank, spaces
+from benchmarks.conditions import batches
+from benchmarks.scoretables import archive, joining, recalling
+from benchmarks.scoretables.table import ABSENT, Column, ScoreTable, conditions_of, made_here
+from benchmarks.scoring.jobs import Conditions, Job
+from benchmarks.scoring.store import STATUSES
+from search import evolve, tabular
+
+S0 = spaces.find("s0")
+SCORED = [
+    "--space",
+    "s0",
+    "--dataset",
+    "cifar100",
+    "--target",
+    "distilled",
+    "--batch-size",
+    "2",
+    "--teacher",
+    "resnet20",
+]
+SCORED += ["--device", "cpu"]
+NAMES = "synflow,params,l2_norm"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 6 candidates and 3 proxies, and the tables of its store and of its folder."""
+    made = tmp_path_factory.mktemp("run")
+    asked = ["--proxy", NAMES, "--baselines", "", "--sample", "6", "--out", str(made)]
+    assert rank.main([*SCORED, *asked]) == 0
+    assert data.main(["export", str(made / "store.sqlite"), "--into", str(made / "store.npz")]) == 0
+    assert data.main(["export", str(made), "--into", str(made / "run.npz")]) == 0
+    return made
+
+
+def job_of(names: str = NAMES) -> Job:
+    """What the run's conditions are."""
+    source = batches.open_source("noise", "cifar100")
+    chosen = [one for one in proxies.select(names) if isinstance(one, proxies.Proxy)]
+    return Job(S0, [], chosen, [0], source, Conditions("cifar100", batch_size=2, teacher="resnet20"))
+
+
+def made_up(names: str = NAMES, held: int = 64, seed: int = 0) -> ScoreTable:
+    """Scores that nobody computed, some of them failed, others tied."""
+    job, random = job_of(names), np.random.default_rng(seed)
+    columns = {}
+    for proxy in job.proxies:
+        scores = np.round(random.standard_normal((1, held)), 1)
+        status = np.where(random.random((1, held)) < 0.1, STATUSES.index("nan"), 0).astype(np.uint8)
+        scores[status > 0] = np.nan
+        columns[proxy.key] = Column(scores, status, np.zeros(scores.shape, np.uint32), np.ones(1), made_here(job))
+    head = ("s0", "", 64, conditions_of(job), "noise", {0: job.source.batch(2, 0).digest})
+    return ScoreTable(*head, np.arange(held), columns)
+
+
+def refused(capsys: pytest.CaptureFixture[str], code: int) -> str:
+    """The one line that a command says of bad input."""
+    assert code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_a_table_holds_what_the_run_scored(folder: Path) -> None:
+    written = pd.read_csv(folder / "scores.csv").set_index(["proxy", "arch"])["score"].drop("vanilla accuracy")
+    for name in ("store.npz", "run.npz"):
+        table = archive.read(folder / name)
+        found = {(row.proxy, int(row.arch)): row.score for row in table.rows(S0)}
+        assert found == written.to_dict()
+        assert {column.made.code for column in table.columns.values()} == {made_here(job_of()).code}
+        assert table.source == "noise"
+        assert not recalling.differences(table, job_of())
+
+
+def test_a_table_stands_in_place_of_scoring(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.scoring.scorer.Serial.map", None)  # no network is run
+    asked = ["--proxy", NAMES, "--baselines", "", "--sample", "all", "--scores", str(folder / "store.npz")]
+    assert rank.main([*SCORED, *asked, "--scores-only", "--workers", "1", "--out", str(tmp_path)]) == 0
+    by = ["proxy", "arch"]
+    one, other = (pd.read_csv(path / "scores.csv").sort_values(by, ignore_index=True) for path in (folder, tmp_path))
+    pd.testing.assert_frame_equal(one, other)
+    said = json.loads((tmp_path / "run.json").read_text())["scores"]
+    assert said["used"] == 18
+    assert said["sha256"] == archive.read(folder / "store.npz").digest
+
+
+def test_what_a_table_lacks_is_scored_or_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [
+        "--proxy",
+        "synflow,macs",
+        "--baselines",
+        "",
+        "--scores",
+        str(folder / "store.npz"),
+        "--out",
+        str(tmp_path),
+    ]
+    text = refused(capsys, rank.main([*SCORED, *asked, "--scores-only"]))
+    assert "store.npz lacks macs; it has: l2_norm, params, synflow; seed 0" in text
+    assert rank.main([*SCORED, *asked, "--sample", "6"]) == 0
+    assert "6 of 12 scores, the others computed here" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_table_is_used_under_another_code(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a store is not: scores of another version of the source, which is said."""
+    table = archive.read(folder / "store.npz")
+    older = {key: replace(one, made=one.made._replace(code="0ld")) for key, one in table.columns.items()}
+    archive.write(replace(table, columns=older), tmp_path / "older.npz")
+    asked = ["--proxy", NAMES, "--baselines", "", "--sample", "all", "--scores", str(tmp_path / "older.npz")]
+    assert rank.main([*SCORED, *asked, "--scores-only", "--out", str(tmp_path)]) == 0
+    assert "made by code 0ld, torch" in " ".join(capsys.readouterr().out.split())
+
+
+def test_candidates_scored_anew_agree_and_a_changed_score_is_found(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert data.main(["check", str(folder / "store.npz"), "--recompute", "5"]) == 0
+    table = archive.read(folder / "store.npz")
+    table.columns["synflow"].scores[:] *= 1.01
+    archive.write(table, tmp_path / "changed.npz")
+    text = refused(capsys, data.main(["check", str(tmp_path / "changed.npz"), "--recompute", "5"]))
+    assert text.endswith("not sound: synflow") or "synflow" in text
+
+
+@pytest.mark.parametrize("kind", ["auto", "float64", "float32"])
+def test_what_is_written_is_read_back(kind: archive.Kind, tmp_path: Path) -> None:
+    table = made_up()
+    table.columns["params"].status[0, 5] = ABSENT
+    digest = archive.write(table, tmp_path / "a.npz", kind)
+    assert archive.write(table, tmp_path / "b.npz", kind) == digest
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    found = archive.read(tmp_path / "a.npz")
+    assert found.digest == digest
+    assert found.absent == 1
+    for key, column in table.columns.items():
+        exact = column.scores if kind != "float32" else column.scores.astype(np.float32).astype(float)
+        np.testing.assert_array_equal(found.columns[key].scores, exact)
+        np.testing.assert_array_equal(found.columns[key].status, column.status)
+
+
+def test_a_score_too_large_for_float32_is_refused_there(tmp_path: Path) -> None:
+    table = made_up()
+    table.columns["synflow"].scores[:] = 1e60
+    table.columns["synflow"].status[:] = 0
+    archive.write(table, tmp_path / "a.npz")
+    assert archive.read(tmp_path / "a.npz").columns["synflow"].scores[0, 0] == 1e60
+    with pytest.raises(ValueError, match="synflow: its scores do not fit into float32"):
+        archive.write(table, tmp_path / "b.npz", "float32")
+
+
+def changed(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:
+    """An archive with parts changed."""
+    with zipfile.ZipFile(path) as archived:
+        parts = {name: archived.read(name) for name in archived.namelist()}
+    change(parts)
+    with zipfile.ZipFile(path, "w") as archived:
+        for name, content in parts.items():
+            archived.writestr(name, content)
+
+
+def huge(parts: dict[str, bytes]) -> None:
+    """A score's head that promises 256 GB in an archive of 3 KB."""
+    parts["score_000.npy"] = parts["score_000.npy"].replace(b"(1, 64), }" + b" " * 9, b"(1, 64000000000), }")
+
+
+def pickled(parts: dict[str, bytes]) -> None:
+    made = io.BytesIO()
+    np.save(made, np.array([{}], dtype=object), allow_pickle=True)
+    parts["score_000.npy"] = made.getvalue()
+
+
+def older(parts: dict[str, bytes]) -> None:
+    """A header of another version, with a digest that is right."""
+    loaded = {name.removesuffix(".npy"): np.load(io.BytesIO(content)) for name, content in parts.items()}
+    del loaded["digest"]
+    text = loaded["header"].tobytes().replace(b'"version": 1', b'"version": 9')
+    loaded["header"] = np.frombuffer(text, dtype=np.uint8)
+    loaded["digest"] = np.frombuffer(bytes.fromhex(archive._digest(loaded)), dtype=np.uint8)
+    for name, array in loaded.items():
+        made = io.BytesIO()
+        np.save(made, array)
+        parts[f"{name}.npy"] = made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda parts: parts.pop("digest.npy"), "it has no digest"),
+        (lambda parts: parts.update({"evil.pkl": b"x"}), "it holds 'evil.pkl'"),
+        (lambda parts: parts.update({"status_000.npy": parts["status_001.npy"]}), "not what its digest says"),
+        (lambda parts: parts.update({"header.npy": parts["index.npy"]}), "header.npy holds int64"),
+        (lambda parts: parts.update({"index.npy": parts["index.npy"][:-1]}), "not of the size that it says"),
+        (huge, "score_000.npy is not of the size that it says"),
+        (pickled, "score_000.npy holds object"),
+        (older, "of version 9; this program reads 1"),
+    ],
+)
+def test_a_table_that_another_hand_changed_is_refused(
+    change: Callable[[dict[str, bytes]], None], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.npz"
+    archive.write(made_up(), path)
+    changed(path, change)
+    with pytest.raises(ValueError, match=re.escape(says)):
+        archive.read(path)
+    assert says in refused(capsys, rank.main([*SCORED, "--proxy", "synflow", "--scores", str(path)]))
+
+
+@given(cut=st.integers(0, 2000), at=st.integers(0, 2000), byte=st.integers(0, 255))
+def test_damaged_bytes_are_one_error_or_the_table(
+    cut: int, at: int, byte: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("bytes") / "a.npz"
+    table = made_up()
+    archive.write(table, path)
+    content = bytearray(path.read_bytes())
+    content[at % len(content)] = byte
+    path.write_bytes(content[: len(content) - cut % 7])
+    with contextlib.suppress(ValueError):  # anything else is a fault of the reader
+        found = archive.read(path)
+        np.testing.assert_array_equal(found.columns["synflow"].scores, table.columns["synflow"].scores)
+
+
+def test_a_table_of_something_else_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.npz"
+    archive.write(made_up(), path)
+    asked = ["--proxy", "synflow", "--baselines", "", "--scores", str(path), "--out", str(tmp_path / "out")]
+    text = refused(capsys, rank.main([*SCORED, *asked, "--draw", "independent"]))
+    assert "scored under other conditions: draw shared (asked for: independent)" in text
+    assert "of the space s0, not of nasbench201" in refused(capsys, rank.main([*asked, "--device", "cpu"]))
+    assert "of which table" in refused(capsys, rank.main([*SCORED, "--scores-only"]))
+
+
+def test_tables_are_joined_and_two_that_disagree_are_refused(tmp_path: Path) -> None:
+    whole = made_up()
+    first = whole.of(["synflow", "params"])
+    other = whole.of(["params", "l2_norm"])
+    both = joining.joined([first, other])
+    assert set(both.columns) == {"synflow", "params", "l2_norm"}
+    np.testing.assert_array_equal(both.columns["l2_norm"].scores, whole.columns["l2_norm"].scores)
+    twisted = replace(
+        other, columns={"params": replace(other.columns["params"], scores=other.columns["params"].scores + 1)}
+    )
+    with pytest.raises(ValueError, match="disagree: of params's scores that both have"):
+        joining.joined([first, twisted])
+    with pytest.raises(ValueError, match=r"they differ in draw \(shared and common\)"):
+        joining.joined([first, replace(other, conditions={**other.conditions, "draw": "common"})])
+
+
+def test_some_candidates_are_usable_and_how_many_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive.write(made_up(held=30), tmp_path / "a.npz")
+    asked = ["--proxy", "synflow", "--baselines", "", "--sample", "all", "--scores", str(tmp_path / "a.npz")]
+    assert rank.main([*SCORED, *asked, "--scores-only", "--out", str(tmp_path)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "30 of 64 candidates of s0" in text
+    assert "30 of 64 candidates, made by" in text
+
+
+def test_the_whole_space_is_answered_from_what_is_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive.write(made_up(), tmp_path / "s0-test.npz")
+    monkeypatch.setattr(recalling.shipped, "__defaults__", (tmp_path,))
+    asked = [*SCORED, "--proxy", "params", "--baselines", "", "--sample", "all", "--out", str(tmp_path / "out")]
+    assert rank.main(asked) == 0
+    assert "which comes with the project; --anew scores instead" in " ".join(capsys.readouterr().out.split())
+    found = pd.read_csv(tmp_path / "out" / "scores.csv")["score"].sum()
+    assert rank.main([*asked, "--anew"]) == 0
+    assert "comes with the project" not in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "out" / "scores.csv")["score"].sum() != found
+
+
+def test_from_python(folder: Path, tmp_path: Path) -> None:
+    scores = db.read_scores(folder / "store.npz")
+    assert len(scores) == 18
+    assert set(db.rank(scores, truth="published", dataset="cifar100", target="distilled").index) == set(
+        NAMES.split(",")
+    )
+    assert db.write_scores(scores, tmp_path / "again.npz") == archive.read(folder / "store.npz").digest
+    fresh = db.score(S0, archs=[1, 2], proxies="params", dataset="cifar100", batch_size=2, progress=False)
+    db.write_scores(fresh, tmp_path / "own.npz")
+    pd.testing.assert_frame_equal(db.read_scores(tmp_path / "own.npz")[["arch", "score"]], fresh[["arch", "score"]])
+    with pytest.raises(ValueError, match=r"what diswot_bench.score or read_scores gave"):
+        db.write_scores(pd.DataFrame({"a": [1]}), tmp_path / "no.npz")
+
+
+@given(st.lists(st.tuples(st.integers(-4, 4), st.integers(-9, 9)), min_size=1, max_size=25), st.floats(0.5, 9))
+def test_levels_one_by_one_are_those_of_all_together(steps: list[tuple[int, int]], base: float) -> None:
+    levels, values = Levels(), [base * whole * (1 + fine * ROUNDING / 2) for whole, fine in steps]
+    for number, value in enumerate(values):
+        ok = np.array([one != 0 for one in values[: number + 1]])
+        levels.add(str(number), value, bool(ok[-1]))
+        expected = to_be_ranked(np.array(values[: number + 1]), ok)
+        assert [levels.level[str(place)] for place in range(number + 1)] == expected.tolist()
+
+
+def test_searches_by_a_table_are_those_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run by run, at each budget: the same winner."""
+    monkeypatch.chdir(tmp_path)
+    archive.write(made_up(), tmp_path / "a.npz")
+    asked = [
+        *SCORED,
+        "--scores",
+        "a.npz",
+        "--scores-only",
+        "--proxy",
+        "synflow,l2_norm",
+        "--seeds",
+        "4",
+        "--workers",
+        "1",
+    ]
+    asked += ["--strategy", "evolution,aging,local,random", "--population", "8", "--tournament", "4", "--top", "2"]
+    asked += ["--max-params", "500k"]
+    assert tabular.main([*asked, "--budgets", "10,25", "--out", "table"]) == 0
+    found = pd.read_csv("table/winners.csv").set_index(["budget", "strategy", "fitness", "seed"])["arch"]
+    for budget in (10, 25):
+        assert evolve.main([*asked, "--budget", str(budget), "--same-draw", "--alone", "--out", f"run{budget}"]) == 0
+        best = pd.read_csv(f"run{budget}/best.csv").set_index(["strategy", "proxy", "seed"])["arch"]
+        assert best.to_dict() == found[budget].drop("params (counted)", level=1).to_dict()
+        assert len(best) == 32
+    table = pd.read_csv("table/tabular.csv")
+    assert table[table["fitness"] == "params (counted)"]["above_params"].eq(0).all()
+    assert (tmp_path / "table" / "regret.png").stat().st_size > 5000

@@ -125,7 +125,7 @@ def test_proxies_are_listed() -> None:
 
 
 def test_an_unknown_name_lists_those_there_are() -> None:
-    with pytest.raises(AttributeError, match="it has: look, proxies, rank, score, space"):
+    with pytest.raises(AttributeError, match="it has: distill, leaderboard, look, proxies, rank, "):
         _ = db.scroe
 
 

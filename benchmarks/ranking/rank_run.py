@@ -190,8 +190,8 @@ def run_name(options: RankingOptions, candidates: int) -> str:
     named = [options.proxy, options.space, options.dataset, options.target, cells, seeds, batch]
     named += [options.draw, options.init, options.teacher]
     name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "_".join(named))
-    more = ["baselines", "truth", "teacher_weights", "unique", "precision", "given"]
-    more += ["scores", "scores_only", "teacher_resolution"]
+    more = ["baselines", "truth", "teacher_weights", "teacher_resolution", "unique", "precision", "given", "scores"]
+    more.append("scores_only")
     rest, usual = [getattr(options, name) for name in more], [getattr(RankingOptions, name) for name in more]
     exact = [options.proxy, options.archs, options.batch, *rest]
     plain = rest == usual and options.archs is None and not options.batch.endswith(".npz") and "*" not in options.proxy

@@ -67,6 +67,8 @@ NOT_RUN = {
 }
 # A command that contains the text is run by `make docs`, but not by the tests, as it takes long even so.
 LONG = {
+    "--space autoformer": "networks for images of 224x224",
+    "--space pit": "networks for images of 224x224",
     "ablate.py all": "every ablation",
     "ablate.py draw": "nine ways of drawing",
     "ablate.py batch": "batches of up to 256 images",

@@ -62,6 +62,7 @@ def main() -> None:
         run_example()
     readme = ROOT / "README.md"
     readme.write_text(tables(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    run("docs/transformers.py")
     run("docs/figures.py")
     folders = [str(EXAMPLE / name) for name in RUNS]
     print(run("analysis/report.py", *folders, "--ablation", "docs/ablations", "--out", "docs/report.html"))

@@ -3,7 +3,7 @@
 No networks, no images, no accuracies: those are of benchmarks/, which knows a proxy by its registered name alone.
 """
 
-from proxies import activation, distiller, gradient, jacobian, size, teacher
+from proxies import activation, attention, distiller, gradient, jacobian, size, teacher
 from proxies.combine import Combination
 from proxies.registry import Proxy, parts, proxy, registered, select
 
@@ -11,6 +11,7 @@ __all__ = [
     "Combination",
     "Proxy",
     "activation",
+    "attention",
     "distiller",
     "gradient",
     "jacobian",

@@ -59,7 +59,8 @@ def zen(probe: Probe) -> Tensor:
     log mean_n ||f(x) - f(x + .01 e)|| + sum over normalisations of log sqrt(batch variance). x and e are noise; f the
     features before pooling, with weights of unit deviation in each layer (the authors draw N(0, 1)); the Euclidean
     norm and the true batch variance, mean over channels, as in the article. Residual links and skips stay, where the
-    authors' networks lose theirs. -inf where a normalisation gets a constant.
+    authors' networks lose theirs. -inf where a normalisation gets a constant. Undefined without batch normalisation: a
+    LayerNorm has no statistics over the batch, and undoes a change of scale in each image by itself.
     """
     seen = probe.perturbed
     change: Tensor = torch.linalg.vector_norm(seen.change.double(), dim=2).mean(1)

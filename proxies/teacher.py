@@ -22,7 +22,9 @@ def diswot_semantic(probe: Probe) -> Tensor:
 
     M_s = || G_T G_T' / ||G_T G_T'|| - G_S G_S' / ||G_S G_S'|| ||_F for the [K, H*W] class activation maps G of one
     image, then the mean over the N images; K x K, so C, H and W of student and teacher may differ. A student whose maps
-    are all zero is compared as the zero matrix (M_s = 1). Reads images and both heads; no labels.
+    are all zero is compared as the zero matrix (M_s = 1). Reads images and both heads; no labels. Of a transformer the
+    map is that of the patches; where a cls token goes to the head, channels still have their weights by Grad-CAM over
+    all tokens, since the patches of the last block do not reach the logits themselves.
     """
     return -gram_distance(probe.cam_gram, probe.teacher.cam_gram).mean(-1)
 

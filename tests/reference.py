@@ -32,8 +32,8 @@ class Case:
 
 
 def head(network: nn.Module) -> nn.Linear:
-    """The linear classifier."""
-    return next(module for module in network.modules() if isinstance(module, nn.Linear))
+    """The linear classifier, which is the last layer."""
+    return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
 
 
 def weighted(network: nn.Module) -> list[nn.Module]:
@@ -131,7 +131,12 @@ def grad_norm(case: Case) -> float:
 
 
 def flow(case: Case, measure: Callable[[Tensor, Tensor], Tensor]) -> float:
-    """Sum over layers of a measure of |w| and dR/d|w|, on an image of ones, without normalisation."""
+    """Sum over layers of a measure of |w| and dR/d|w|."""
+    return sum(measure(weight, gradient).sum().item() for _, weight, gradient in flowing(case))
+
+
+def flowing(case: Case) -> list[tuple[str, Tensor, Tensor]]:
+    """Each layer's name, |w| and dR/d|w|, on an image of ones, without batch normalisation."""
     network = case.student
     kept = {name: value.clone() for name, value in network.state_dict().items()}
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -142,11 +147,15 @@ def flow(case: Case, measure: Callable[[Tensor, Tensor], Tensor]) -> float:
             value.abs_()
     network.zero_grad()
     network(torch.ones_like(case.images[:1])).sum().backward()
-    score = sum(measure(module.weight, module.weight.grad).sum().item() for module in weighted(network))
+    found = [
+        (name, module.weight.detach().clone(), module.weight.grad.clone())
+        for name, module in network.named_modules()
+        if module in weighted(network)
+    ]
     for norm in norms:
         del norm.forward
     network.load_state_dict(kept)
-    return score
+    return found
 
 
 def synflow(case: Case) -> float:
@@ -262,7 +271,7 @@ def fisher_biased(case: Case) -> float:
 
 
 def logsynflow(case: Case) -> float:
-    return flow(case, lambda weight, gradient: weight * torch.log(1 + gradient))
+    return flow(case, lambda weight, gradient: weight * torch.log(1 + gradient.abs()))
 
 
 def gradsign(case: Case) -> float:
@@ -729,6 +738,48 @@ def dist(case: Case) -> float:
             rows.append(0.0 if constant else torch.corrcoef(torch.stack([x, y]))[0, 1].item())
         total += 1 - sum(rows) / len(rows)
     return -total
+
+
+def dss(case: Case) -> float:
+    total = 0.0
+    for name, weight, gradient in flowing(case):
+        if not isinstance(case.student.get_submodule(name), nn.Linear):
+            continue
+        attends = case.student.get_submodule(name) is not head(case.student) and (
+            "qkv" in name or weight.shape[0] == weight.shape[1]
+        )
+        if attends:
+            total += np.linalg.norm(gradient.numpy(), "nuc") * np.linalg.norm(weight.numpy(), "nuc")
+        else:
+            total += (weight * gradient).abs().sum().item()
+    return total
+
+
+def scaled_map(features: Tensor, height: int, width: int) -> Tensor:
+    """One map [C, H, W] scaled bilinearly by its definition, corners not aligned."""
+    result = torch.zeros(len(features), height, width, dtype=features.dtype)
+    for y in range(height):
+        for x in range(width):
+            corners = []
+            for place, size, old in ((y, height, features.shape[1]), (x, width, features.shape[2])):
+                at = min(max((place + 0.5) * old / size - 0.5, 0), old - 1)
+                low = int(at)
+                corners.append([(low, 1 - (at - low)), (min(low + 1, old - 1), at - low)])
+            for row, share in corners[0]:
+                for column, other in corners[1]:
+                    result[:, y, x] += share * other * features[:, row, column]
+    return result
+
+
+def tvt_attention(case: Case) -> float:
+    both = features_of(case)
+    height, width = (max(one.shape[axis] for one in both) for axis in (2, 3))
+    total = 0.0
+    for own, other in zip(*both, strict=True):
+        maps = [scaled_map(one, height, width).square().mean(0) for one in (own, other)]
+        maps = [one / one.norm() if one.norm() > 0 else one for one in maps]
+        total += (maps[0] - maps[1]).square().mean().item()
+    return -total / len(case.images)
 
 
 def twins() -> dict[str, Callable[[Case], float]]:

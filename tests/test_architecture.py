@@ -69,7 +69,7 @@ MAY_IMPORT = {
     "search": set(),
     "search/evolution": {
         *(*PROXIES, *ROWS, "benchmarks/output", "benchmarks/spaces", "benchmarks/conditions", "benchmarks/truth"),
-        *("benchmarks/scoring", "benchmarks/scoring/engines", "benchmarks/scoretables"),
+        *("benchmarks/scoring", "benchmarks/scoring/engines", "benchmarks/scoretables", "benchmarks/reading"),
     },
     "search/distillation": {
         *(*PROXIES, *ROWS, "analysis/pictures", "benchmarks/output", "benchmarks/reading", "benchmarks/spaces"),

@@ -15,7 +15,7 @@ from tests.unusual import GROUPS, Unusual
 
 ALL = pytest.mark.parametrize("proxy", registered(), ids=lambda proxy: proxy.name)
 WEIGHT_FREE = {"params", "macs", "conv_edges"}
-DATA_FREE = WEIGHT_FREE | {"l2_norm", "synflow", "logsynflow", "zen", "zen_released"}
+DATA_FREE = WEIGHT_FREE | {"dss", "l2_norm", "synflow", "logsynflow", "zen", "zen_released"}
 LABELLED = {"diswot_fcgrad_semantic", "diswot_released", "grad_norm", "snip", "plain", "grasp", "fisher"}
 LABELLED |= {"gradsign", "zico", "ntk_trace", "epe_nas", "dkd", "fisher_biased", "ntk_trace_released"}
 LABELLED |= {"diswot_released_first_image"}

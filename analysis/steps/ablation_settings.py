@@ -15,7 +15,7 @@ from analysis.steps.options import AblateOptions
 from analysis.validation import controls
 from benchmarks import spaces, truth
 from benchmarks.conditions.drawing import INITS, MODES
-from benchmarks.conditions.teachers import NASBENCH201_BEST, RESNET_DEPTHS
+from benchmarks.conditions.teachers import IMAGENET_DEPTHS, NASBENCH201_BEST, RESNET_DEPTHS
 
 CONTROL = f"{controls.__file__}:fc_weights"
 FORMS = f"diswot_semantic,diswot_relation,diswot,diswot_fcgrad_semantic,diswot_gram_relation,diswot_released,{CONTROL}"
@@ -73,8 +73,13 @@ def inits(options: AblateOptions) -> list[Setting]:
 
 
 def teachers(options: AblateOptions) -> list[Setting]:
-    """All teachers for small images with random weights, each beside its trained self where weights are given."""
+    """All teachers for small images with random weights, each beside its trained self where weights are given.
+
+    Candidates for large images have those for large images too.
+    """
     known = [*RESNET_DEPTHS, *(["nasbench201-best"] if options.dataset in NASBENCH201_BEST else [])]
+    if spaces.find(options.space).resolution is not None:
+        known = [*RESNET_DEPTHS, *IMAGENET_DEPTHS]
     given = trained_teachers(options, known)
     found = []
     for name in known:

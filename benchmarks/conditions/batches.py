@@ -16,12 +16,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torchvision import datasets
 
 from benchmarks.conditions.drawing import generator
 from benchmarks.reading.limits import LARGEST, MEBIBYTE, check_size, shown
 from benchmarks.reading.naming import meant
 from benchmarks.reading.pickles import MALFORMED
+from benchmarks.spaces.space import Space
 
 DATA_VARIABLE = "DISWOT_DATA"  # a folder of local data: images for --data-dir, accuracy tables for tests
 
@@ -38,6 +40,8 @@ DATASETS = {
     "cifar100": Dataset(100, 32),
     "ImageNet16-120": Dataset(120, 16),
     "imagenet": Dataset(1000, 224),
+    "flowers": Dataset(102, 224),
+    "chaoyang": Dataset(4, 224),
 }
 
 
@@ -45,11 +49,21 @@ MOST_CLASSES, LARGEST_SIDE = 100_000, 2048
 OWN = re.compile(r"[\w.+-]{1,64}:([0-9]{1,6})x([0-9]{1,4})", re.ASCII)
 
 
-def find_dataset(name: str) -> Dataset:
+def find_dataset(name: str, space: Space | None = None) -> Dataset:
     """The data set of this name, or one of the user's own, NAME:CLASSESxRESOLUTION (pets:37x64).
 
-    Raises ValueError, naming those there are.
+    Its images are of the size that a space wants of named ones. Raises ValueError, naming those there are, or where the
+    space has no networks for such images.
     """
+    known = _named(name)
+    if space is not None:
+        if space.resolution is not None and name in DATASETS:
+            known = known._replace(resolution=space.resolution)
+        space.check(*known)
+    return known
+
+
+def _named(name: str) -> Dataset:
     if found := OWN.fullmatch(name):
         own = Dataset(int(found[1]), int(found[2]))
         if not (2 <= own.classes <= MOST_CLASSES and 1 <= own.resolution <= LARGEST_SIDE):
@@ -94,7 +108,8 @@ class Source:
         """A batch by seed. Raises ValueError where the source has too few images.
 
         Noise: N(0, 1) images with labels as evenly spread over the classes as the size allows. Images: a random
-        choice, each at most once, normalised by the channel means and deviations of the whole source.
+        choice, each at most once, normalised by the channel means and deviations of the whole source, and scaled where
+        the data set's are of another size.
         """
         if size < 2:
             raise ValueError(f"batch size {size}: 2 is the least, batch statistics and relations need it")
@@ -109,7 +124,16 @@ class Source:
                 raise ValueError(f"batch size {size}: {self.name} has only {len(every)} images")
             chosen = random.permutation(len(every))[:size]
             images, labels = _normalised(every[chosen], *channel_statistics(every)), every_label[chosen]
-        return Batch(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
+        return Batch(
+            scaled(torch.from_numpy(images), self.dataset.resolution), torch.from_numpy(labels.astype(np.int64))
+        )
+
+
+def scaled(images: Tensor, side: int) -> Tensor:
+    """Square images [N, C, H, H] -> [N, C, side, side], bilinearly, without smoothing; untouched where they are so."""
+    if images.shape[-1] == side:
+        return images
+    return interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
 
 
 class Given(Source):
@@ -124,12 +148,20 @@ class Given(Source):
         return self._batch
 
 
-def open_source(name: str, dataset_name: str, *, data_dir: str | None = None, download: bool = False) -> Source:
+def open_source(
+    name: str,
+    dataset_name: str,
+    *,
+    data_dir: str | None = None,
+    download: bool = False,
+    space: Space | None = None,
+) -> Source:
     """The source of batches that `--batch` names: noise, cifar10, cifar100, or the path of a .npz file.
 
-    Raises ValueError where there is none, or where its images do not fit the data set.
+    Images are those of the data set, and scaled where the space wants another size. Raises ValueError where there is
+    none, or where its images do not fit the data set.
     """
-    dataset = find_dataset(dataset_name)
+    dataset = find_dataset(dataset_name, space)
     if name == "noise":
         return Source(name, dataset)
     if name in ("cifar10", "cifar100"):
@@ -137,7 +169,7 @@ def open_source(name: str, dataset_name: str, *, data_dir: str | None = None, do
             raise ValueError(f"--batch {name} does not go with --dataset {dataset_name}: classes and size differ")
         return Source(name, dataset, cifar("--batch", name, data_dir, download))
     if name.endswith(".npz"):
-        return Source(shown(Path(name).name), dataset, npz("--batch", Path(name), dataset))
+        return Source(shown(Path(name).name), dataset, npz("--batch", Path(name), find_dataset(dataset_name)))
     near = meant(name, ("noise", "cifar10", "cifar100"))
     raise ValueError(
         f"no batch is called {name!r}; there are: noise, cifar10, cifar100, or the path of a .npz file{near}"

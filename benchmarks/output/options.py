@@ -18,7 +18,9 @@ LARGEST_SEED = 2**31
 class ScoringOptions:
     """Under which conditions candidates are scored."""
 
-    dataset: str = option("cifar10", "cifar10, cifar100, ImageNet16-120, imagenet, or NAME:CLASSESxRESOLUTION")
+    dataset: str = option(
+        "cifar10", "cifar10, cifar100, ImageNet16-120, imagenet, flowers, chaoyang, or NAME:CLASSESxRESOLUTION"
+    )
     space: str = option("nasbench201", "search space; rank.py --list names them; or path/to/file.py:Name, which is run")
     target: str = option("vanilla", "accuracy to predict: vanilla, distilled, or gain (distilled - vanilla)")
     truth: str = option("auto", "table of accuracies: auto, a name (rank.py --list), or the path of a CSV")
@@ -30,6 +32,9 @@ class ScoringOptions:
     init: Literal["kaiming", "normal", "default"] = option("kaiming", "how weights are drawn")
     teacher: str = option("resnet56", "teacher network; rank.py --list names them")
     teacher_weights: str | None = option(None, "state dict of a trained teacher; random weights without it")
+    teacher_resolution: int | None = option(
+        None, "size of the images as the teacher sees them, scaled [as candidates do; autoformer, pit: resnetN at 32]"
+    )
     precision: Literal["float32", "bf16", "float64"] = option(
         "float32", "of the networks' passes; bf16 is faster, and rounds to 3 digits; float64 shows what float32 rounds"
     )

@@ -103,7 +103,7 @@ def leave_ranking(
     notes: Sequence[str],
 ) -> None:
     """Rank the scores against accuracies; write and print."""
-    if table.vanilla:
+    if table.vanilla.keys() >= set(job.archs):
         rows, names = rows + summary.vanilla_rows(job, table), [*names, summary.VANILLA]
     scores = summary.scores_table(rows, job, table)
     rankings = summary.rankings(scores, names, job, options.target, table, options.given)
@@ -128,7 +128,7 @@ def leave_scores(
 def prepare(options: RankingOptions) -> tuple[Job, list[Proxy | Combination], Truth | None, Recalled | None]:
     """Everything that the options name, checked before anything is scored; None for no accuracies, for no table."""
     space = spaces.find(options.space)
-    batches.find_dataset(options.dataset)
+    batches.find_dataset(options.dataset, space)
     chosen = proxies.select(f"{options.proxy},{options.baselines}")
     if not chosen:
         raise ValueError("--proxy names no proxy; --list shows them")
@@ -190,7 +190,8 @@ def run_name(options: RankingOptions, candidates: int) -> str:
     named = [options.proxy, options.space, options.dataset, options.target, cells, seeds, batch]
     named += [options.draw, options.init, options.teacher]
     name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "_".join(named))
-    more = ("baselines", "truth", "teacher_weights", "unique", "precision", "given", "scores", "scores_only")
+    more = ["baselines", "truth", "teacher_weights", "teacher_resolution", "unique", "precision", "given", "scores"]
+    more.append("scores_only")
     rest, usual = [getattr(options, name) for name in more], [getattr(RankingOptions, name) for name in more]
     exact = [options.proxy, options.archs, options.batch, *rest]
     plain = rest == usual and options.archs is None and not options.batch.endswith(".npz") and "*" not in options.proxy
@@ -210,7 +211,7 @@ def conditions(options: RankingOptions, job: Job, table: Truth | None) -> dict[s
         "candidates": len(job.archs),
         "proxies": [proxy.name for proxy in job.proxies],
         "batch": {"source": job.source.name, "size": c.batch_size, "sha256": digests},
-        "teacher": {"name": c.teacher, "weights": c.weights()},
+        "teacher": {"name": c.teacher, "weights": c.weights(), "resolution": c.teacher_resolution},
         "draw": c.draw,
         "init": c.init,
         "truth_source": None if table is None else table.source,

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.rows.tables import interval, number, write_csv
-from analysis.rows.ties import all_tied
+from analysis.rows.ties import all_tied, to_be_ranked
 from analysis.stats import inference, ranking
 from analysis.stats.inference import Sample
 from benchmarks.conditions.drawing import generator
@@ -127,6 +127,7 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame, given: str 
         *_ceiling(sample, truth),
         *_nothing_known(sample.truth),
         *_held_fixed(scores, job, given),
+        *_outliers(scores, job, truth),
     ]
     lines += [f"{name}: n/a, its scores are equal or differ by rounding alone" for name in _tied(scores)]
     if truth.vanilla:
@@ -218,6 +219,25 @@ def _held_fixed(scores: pd.DataFrame, job: Job, given: str) -> list[str]:
     if nearly:
         lines.append(f"nearly size itself ({NEARLY} or more), so what is left is biased towards 0: {', '.join(nearly)}")
     return lines
+
+
+def _outliers(scores: pd.DataFrame, job: Job, truth: Truth) -> list[str]:
+    """What an outlier of the table does to each rank correlation."""
+    marked = np.array([arch in truth.outliers for arch in job.archs])
+    if not marked.any():
+        return []
+    accuracy = np.array([truth.accuracy[arch] for arch in job.archs])
+    told = []
+    for name, own in scores.groupby("proxy", sort=False):
+        shape = (len(job.seeds), len(job.archs))
+        values, ok = own["score"].to_numpy(float).reshape(shape), own["status"].eq("ok").to_numpy().reshape(shape)
+        ranked = to_be_ranked(values, ok)
+        with_it = float(np.mean([ranking.spearman(row, accuracy) for row in ranked]))
+        without = float(np.mean([ranking.spearman(row[~marked], accuracy[~marked]) for row in ranked]))
+        if not np.isnan(with_it):
+            told.append(f"{name} {number(with_it)} to {number(without)}")
+    away = ", ".join(number(value, 2) for value in accuracy[marked])
+    return [f"outlier kept: {away}, far below all others; without it spearman goes from ... to: {', '.join(told)}"]
 
 
 def _gain(job: Job, truth: Truth) -> list[str]:

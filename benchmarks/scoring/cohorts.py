@@ -29,7 +29,7 @@ class Cohort:
 
 def cohort(archs: Sequence[str], space: Space, dataset: str) -> Cohort:
     """Candidates of a space, counted for a data set. Raises ValueError for an unknown data set."""
-    known = batches.find_dataset(dataset)
+    known = batches.find_dataset(dataset, space)
     counted = [space.count(arch, known.classes, known.resolution) for arch in archs]
     return Cohort(
         params=np.array([size.params for size in counted], dtype=float),

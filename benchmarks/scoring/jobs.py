@@ -38,6 +38,7 @@ class Conditions:
     init: Init | AsIs = "kaiming"
     teacher: str = "resnet56"
     teacher_weights: Path | None = None
+    teacher_resolution: int | None = None  # of the images as the teacher sees them; None: as the candidates do
     precision: Precision = "float32"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
@@ -51,16 +52,22 @@ class Conditions:
         trained = self.trained
         return "random by seed" if trained is None else f"sha256 {trained[:digits]}"
 
+    @property
+    def told_teacher(self) -> str:
+        """The teacher's name, and at which resolution it sees the images where that is its own."""
+        side = self.teacher_resolution
+        return self.teacher if side is None else f"{self.teacher} at {side}x{side}"
+
     def columns(self, source: Source) -> dict[str, object]:
         """What tables say in each row, so that a row can be quoted alone."""
-        own = {"draw": self.draw, "init": self.init, "teacher": self.teacher, "teacher_weights": self.weights(12)}
+        own = {"draw": self.draw, "init": self.init, "teacher": self.told_teacher, "teacher_weights": self.weights(12)}
         return own | {"batch": source.name, "batch_size": self.batch_size, "precision": self.precision}
 
     def told(self) -> str:
         """What people read under a table."""
         trained = "" if self.teacher_weights is None else f" trained ({self.teacher_weights.name})"
         device = str(self.device) + ("" if self.precision == "float32" else f", {self.precision}")
-        return f"draw {self.draw}; init {self.init}; teacher {self.teacher}{trained}; {device}"
+        return f"draw {self.draw}; init {self.init}; teacher {self.told_teacher}{trained}; {device}"
 
     def content(self, batch: Batch) -> dict[str, object]:
         """The key under which scores are stored, the batch and the code by their digests."""

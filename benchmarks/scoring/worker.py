@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.conditions import teachers
+from benchmarks.conditions.batches import scaled
 from benchmarks.conditions.drawing import AsIs, Drawing, Init
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
@@ -70,15 +71,18 @@ class SeedRun:
 
     def _teacher(self) -> Probe:
         conditions, own = self.job.conditions, self.job.teacher
+        classes, side = self.job.source.dataset
+        side = conditions.teacher_resolution or side
+        images = self.images if conditions.teacher_resolution is None else scaled(self.images, side)
         if own is not None:
-            module = own.network([own.arch(0)], self.job.source.dataset.classes, self.images.float())
+            module = own.network([own.arch(0)], classes, images.float())
             init: Init | AsIs = conditions.init if conditions.init in ("own", "trained") else "own"
             drawing = Drawing(self.seed, conditions.draw, init, conditions.device)
             weights = drawing.teacher(module)
-            return Probe(module, weights.double() if self.exact else weights, self.images, self.labels)
-        network = teachers.build(conditions.teacher, conditions.dataset, *self.job.source.dataset)
+            return Probe(module, weights.double() if self.exact else weights, images, self.labels)
+        network = teachers.build(conditions.teacher, conditions.dataset, classes, side)
         weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
-        images = self.images.expand(-1, 3, -1, -1) if self.images.shape[1] == 1 else self.images  # it sees colours
+        images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images  # it sees colours
         return Probe(network, weights.double() if self.exact else weights, images, self.labels)
 
     def rows(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.reading.naming import meant
+from benchmarks.spaces.autoformer import AutoFormer
 from benchmarks.spaces.modules import Listed, ModuleSpace
 from benchmarks.spaces.nasbench201 import NasBench201
+from benchmarks.spaces.pit import PiT
 from benchmarks.spaces.plainnet import S2
 from benchmarks.spaces.resnet import S0, S1
 from benchmarks.spaces.space import Size, Space
@@ -14,7 +16,7 @@ from proxies.userfile import load, tell
 
 __all__ = ["SPACES", "ModuleSpace", "Size", "Space", "find", "recorded"]
 
-SPACES: dict[str, type[Space]] = {kind.name: kind for kind in (NasBench201, S0, S1, S2)}
+SPACES: dict[str, type[Space]] = {kind.name: kind for kind in (NasBench201, S0, S1, S2, AutoFormer, PiT)}
 
 
 def find(name: str) -> Space:

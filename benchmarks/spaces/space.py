@@ -41,10 +41,15 @@ class Space(ABC):
     name: str
     choices: Sequence[Sequence[Any]]
     version = ""  # of a user's file: its digest
+    resolution: int | None = None  # of the images that its networks see, in place of a data set's own
+    teacher_resolution: int | None = None  # at which a teacher sees them, unless another is asked for
 
     @abstractmethod
     def build(self, archs: Sequence[str], classes: int, resolution: int) -> Stack:
         """The candidates, all of one `shape`, as one network for `classes` classes and square images."""
+
+    def check(self, classes: int, resolution: int) -> None:  # noqa: B027, most have nothing to refuse
+        """Raises ValueError where no network can be made for so many classes and images of this size."""
 
     def network(self, archs: Sequence[str], classes: int, images: Tensor) -> Network:
         """The same as scoring runs it, for images [N, C, H, W] such as these."""

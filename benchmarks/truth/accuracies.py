@@ -31,7 +31,8 @@ class Truth:
     `vanilla` holds the accuracies without distillation where the target is another and the table has them: a predictor
     that costs a training, ranked beside the proxies. `noise` is the deviation in points of one accuracy over trainings,
     and `noise_from` says how that is known; None where it is not. `ceiling` says what other trainings of the same
-    candidates predict inside the top tenth, where that is known.
+    candidates predict inside the top tenth, where that is known. `outliers` are candidates of the table whose accuracy
+    lies so far from all others that a reader has to know what it does to a figure.
     """
 
     accuracy: dict[str, float]
@@ -40,6 +41,7 @@ class Truth:
     ceiling: str | None = None
     noise: float | None = None
     noise_from: str = ""
+    outliers: frozenset[str] = frozenset()
 
 
 def between_seeds(reached: float) -> str:

@@ -5,6 +5,7 @@ official    NAS-Bench-201 test accuracy after 200 epochs, mean over seeds: bench
 nasbench201:SPLIT[:EPOCHS][:SEED]   a column of the authors' own file: benchmarks/data.py import brings it
 published   S0 on CIFAR-100, vanilla and distilled, by DisWOT's authors: part of the project
 distilled   NAS-Bench-201 cells, vanilla and distilled, trained under a declared protocol: there once it is measured
+vitbench    vision transformers on three data sets, vanilla and distilled, by Auto-Prox's authors: part of the project
 trial       a few NAS-Bench-201 cells, vanilla and distilled, trained for a moment by search/distill.py: embedded too
 a path      a CSV of `arch` or `index`, and `accuracy` (or a column called like the target)
 
@@ -22,7 +23,7 @@ from pathlib import Path
 from benchmarks.reading.naming import meant
 from benchmarks.spaces import Space
 from benchmarks.spaces.nasbench201 import NasBench201
-from benchmarks.truth import imported, official
+from benchmarks.truth import imported, official, vitbench
 from benchmarks.truth.accuracies import TARGETS, Truth, between_seeds
 from benchmarks.truth.embedded import DISTILLED, published, retrained, trial
 from benchmarks.truth.official import cache_folder
@@ -36,16 +37,16 @@ CEILING = "another training"  # what its accuracies are called where they are ra
 class Table:
     """A named table: what it covers, and how to read it for a data set and target."""
 
-    space: str
+    spaces: Sequence[str]
     datasets: Sequence[str]
     targets: Sequence[str]
-    read: Callable[[str, str], Truth]
+    read: Callable[[str, str, str], Truth]  # of space, data set, target
     text: str
     usual: bool = True  # whether `auto` may choose it
 
     def covers(self, space: str, dataset: str, target: str) -> bool:
         """Whether it has such accuracies."""
-        return space == self.space and dataset in self.datasets and target in self.targets
+        return space in self.spaces and dataset in self.datasets and target in self.targets
 
 
 def load(name: str, space: Space, dataset: str, target: str) -> Truth:
@@ -63,7 +64,7 @@ def load(name: str, space: Space, dataset: str, target: str) -> Truth:
     fitting = [one for one, table in TABLES.items() if table.covers(space.name, dataset, target)]
     usual = [one for one in fitting if TABLES[one].usual]
     if name in fitting or (name == "auto" and usual):
-        return TABLES[usual[0] if name == "auto" else name].read(dataset, target)
+        return TABLES[usual[0] if name == "auto" else name].read(space.name, dataset, target)
     if fitting and name != "auto":
         raise ValueError(f"--truth {name} is {TABLES[name].text}; for {space.name} on {dataset}: {', '.join(fitting)}")
     columns = "vanilla and distilled" if target == "gain" else f"{target} or accuracy"
@@ -78,7 +79,7 @@ def lacking(space: Space, dataset: str, target: str) -> bool:
 
     False where another target is asked for than the usual one: who wants that has a table in mind.
     """
-    known = any(table.space == space.name and dataset in table.datasets for table in TABLES.values())
+    known = any(space.name in table.spaces and dataset in table.datasets for table in TABLES.values())
     return target == TARGETS[0] and not known
 
 
@@ -86,11 +87,11 @@ def others(space: Space, dataset: str, target: str) -> dict[str, Truth]:
     """The usual tables that are here of the space's other data sets and targets, by what they hold."""
     found = {}
     for table in TABLES.values():
-        for other in table.datasets if table.usual and table.space == space.name else ():
+        for other in table.datasets if table.usual and space.name in table.spaces else ():
             for wanted in table.targets:
                 if (other, wanted) != (dataset, target) and wanted != "gain":
                     with suppress(ValueError):  # not fetched
-                        found[f"{other} {wanted}"] = table.read(other, wanted)
+                        found[f"{other} {wanted}"] = table.read(space.name, other, wanted)
     return found
 
 
@@ -111,7 +112,7 @@ def another(name: str, space: Space, dataset: str, target: str, source: str, arc
     for table in TABLES.values():
         if table.usual and table.covers(space.name, dataset, target):
             with suppress(ValueError):  # not fetched
-                found = table.read(dataset, target)
+                found = table.read(space.name, dataset, target)
                 if found.source != source and found.accuracy.keys() >= set(archs):
                     return found
     return None
@@ -128,31 +129,37 @@ def from_import(name: str, space: Space, dataset: str, target: str) -> Truth:
 
 TABLES = {
     "retrained": Table(
-        *("nasbench201", ("cifar10",), ("vanilla",)),
-        lambda dataset, target: retrained(),
+        *(("nasbench201",), ("cifar10",), ("vanilla",)),
+        lambda space, dataset, target: retrained(),
         "NAS-Bench-201, cifar10, vanilla: every cell retrained once (package analog-nasbench); embedded",
     ),
     "official": Table(
-        *("nasbench201", tuple(official.SHA256), ("vanilla",)),
-        lambda dataset, target: official.read(dataset),
+        *(("nasbench201",), tuple(official.SHA256), ("vanilla",)),
+        lambda space, dataset, target: official.read(dataset),
         "NAS-Bench-201, 3 data sets, vanilla: test accuracy after 200 epochs, mean over seeds (FreeREA's CSV)",
     ),
     "published": Table(
-        *("s0", ("cifar100",), TARGETS),
-        lambda dataset, target: published(target),
+        *(("s0",), ("cifar100",), TARGETS),
+        lambda space, dataset, target: published(target),
         "s0, cifar100, vanilla and distilled: 64 ResNets, one training each, by DisWOT's authors; embedded",
     ),
+    "vitbench": Table(
+        *(tuple(vitbench.SPACES), vitbench.DATASETS, TARGETS),
+        vitbench.read,
+        "autoformer and pit, cifar100, flowers and chaoyang, vanilla and distilled: 300 vision transformers, one "
+        "training each, by Auto-Prox's authors; embedded",
+    ),
     "trial": Table(
-        *("nasbench201", ("cifar10",), TARGETS),
-        lambda dataset, target: trial(target),
+        *(("nasbench201",), ("cifar10",), TARGETS),
+        lambda space, dataset, target: trial(target),
         "NAS-Bench-201, cifar10, vanilla and distilled: a few cells, small images; a trial of the way, embedded",
         usual=False,
     ),
 }
 if DISTILLED.exists():
     TABLES["distilled"] = Table(
-        *("nasbench201", ("cifar10",), TARGETS),
-        lambda dataset, target: trained("distilled", DISTILLED, NasBench201(), target),
+        *(("nasbench201",), ("cifar10",), TARGETS),
+        lambda space, dataset, target: trained("distilled", DISTILLED, NasBench201(), target),
         "NAS-Bench-201, cifar10, vanilla and distilled: cells by a declared protocol, 16x16 images; embedded",
         usual=False,
     )

@@ -53,18 +53,6 @@ def distill(options: DistillOptions) -> None:
     check_all_done(rows)
 
 
-def export(planned: Sequence[Run], conditions: Conditions, kind: exporting.Format) -> None:
-    """Write every student that is done for other programs, beside its weights, and say where."""
-    data = conditions.data
-    for run in planned:
-        folder = conditions.out / run.name
-        if (folder / WEIGHTS).exists():
-            size = (data.classes, data.resolution)
-            module = exporting.ordinary(run.student, data.name, *size, folder / WEIGHTS)
-            about = exporting.inputs(run.student.name, *size, data.normalisation)
-            print(f"  exported: {exporting.export(module, kind, folder, data.resolution, about)}, model.json")
-
-
 def gather(options: DistillOptions) -> None:
     """Write the tables of the runs that are done, also while others are trained; train nothing.
 
@@ -85,6 +73,18 @@ def gather(options: DistillOptions) -> None:
     path = results.table_path(options, conditions).with_suffix(".json")
     record.write_json({**results.protocol(rows, planned, conditions, options), **record.environment()}, path)
     print(f"  {len(rows)} of {len(planned)} runs are done; written: {path.with_suffix('.csv')}, {path}")
+
+
+def export(planned: Sequence[Run], conditions: Conditions, kind: exporting.Format) -> None:
+    """Write every student that is done for other programs, beside its weights, and say where."""
+    data = conditions.data
+    for run in planned:
+        folder = conditions.out / run.name
+        if (folder / WEIGHTS).exists():
+            size = (data.classes, data.resolution)
+            module = exporting.ordinary(run.student, data.name, *size, folder / WEIGHTS)
+            about = exporting.inputs(run.student.name, *size, data.normalisation)
+            print(f"  exported: {exporting.export(module, kind, folder, data.resolution, about)}, model.json")
 
 
 def check_all_done(rows: pd.DataFrame) -> None:

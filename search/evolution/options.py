@@ -24,6 +24,7 @@ class SearchOptions(TableOptions, EngineOptions, ScoringOptions):
     max_layers: float | str | None = option(None, "most convolutions and linear layers")
     seed: int = option(0, "seed of the search, and of its batch and weights")
     seeds: int = option(1, "number of searches, counted up from --seed; tables give mean and spread")
+    among_known: bool = option(False, "only candidates whose accuracy is known: what each proxy would pick of a table")
     same_draw: bool = option(False, "all searches under the batch and weights of --seed, not of their own seed")
     population: int = option(50, "candidates in the population")
     tournament: int = option(10, "how many of them a round draws")

@@ -21,6 +21,7 @@ from benchmarks.spaces import Space
 from benchmarks.truth import Truth
 from proxies import Combination, Proxy
 from search.evolution import searching, strategies
+from search.evolution.among import Among
 from search.evolution.options import LIMITS, SearchOptions
 from search.evolution.searching import Limits, Search, Terrain
 from search.evolution.strategies import Settings
@@ -56,10 +57,13 @@ class Run:
 def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
     """What the searches share, and the searches. Raises ValueError for what can't be had."""
     space = spaces.find(options.space)
-    dataset = batches.find_dataset(options.dataset)
+    dataset = batches.find_dataset(options.dataset, space)
     chosen = {} if options.oracle else {one.name: one for one in proxies.select(options.proxy)}
     if not chosen and not options.oracle:
         raise ValueError(said("--proxy names no proxy; python benchmarks/rank.py --list shows them"))
+    truth = known_truth(options, space)
+    if options.among_known:
+        space = among_known(space, truth, options)
     sizes = limits(options)
     options = replace(options, max_params=sizes.params, max_macs=sizes.macs, max_layers=sizes.layers)
     names = named_strategies(options.strategy, space)
@@ -78,9 +82,16 @@ def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
         check_population(options, terrain)
     settings = Settings(options.population, options.tournament, options.top, options.children, options.against)
     job = scoring_job(options, space, (), list(chosen.values()), seeds)
-    known = recalling.chosen(options, given, job, whole=False)
-    run = Run(options, space, terrain, settings, job, known_truth(options, space), chosen, known)
+    recalled = recalling.chosen(options, given, job, whole=False)
+    run = Run(options, space, terrain, settings, job, truth, chosen, recalled)
     return run, plan(names, [ORACLE] if options.oracle else list(chosen), run)
+
+
+def among_known(space: Space, truth: Truth | None, options: SearchOptions) -> Space:
+    """The space cut down to the candidates with accuracies. Raises ValueError where there are none."""
+    if truth is None:
+        raise ValueError(f"--among-known: no accuracies of {options.space} on {options.dataset} are known")
+    return Among(space, truth.accuracy)
 
 
 def named_strategies(text: str, space: Space) -> list[str]:

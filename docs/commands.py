@@ -58,6 +58,7 @@ NOT_RUN = {
     "validate.py --rounding": "over an hour of scoring; tests/test_rounding.py holds small batches against float64",
     "-m pytest": "the tests themselves",
     "--address": "needs a Ray cluster",
+    "--space torchvision": "networks of up to 100 M parameters; tests/test_zoo.py runs small ones",
     "runs/nb201-16": "hours of training; tests/test_distill.py goes through a list of three trainings",
     "speed.py --gpu": "minutes, most of them start-up; tests/test_gpu.py walks through all steps",
     "make gpu": "needs a GPU",

@@ -198,3 +198,16 @@ def test_grey_images_are_taken(make: Callable[[], dict[str, object]]) -> None:
     grey = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, K))
     found = db.score(grey, IMAGES[:, :1], LABELS, dataset=DATA, proxies="diswot", teacher="resnet20", progress=False)
     assert found["status"].eq("ok").all()
+
+
+def test_a_store_tells_networks_of_one_name_apart(tmp_path: Path) -> None:
+    kept = {"store": tmp_path / "kept.sqlite", "proxies": "grad_norm,diswot_relation"}
+    one, other = small(), small(8)
+    first, second, again = (score({"a": net}, **kept)["score"].tolist() for net in (one, other, one))
+    assert first == again
+    assert first[0] != second[0]
+    with torch.no_grad():
+        one[0].weight.mul_(2.0)
+    assert score({"a": one}, **kept)["score"].tolist()[0] != first[0]
+    taught = [score({"a": other}, teacher=net, **kept)["score"].tolist()[1] for net in (small(6), small(7))]
+    assert taught[0] != taught[1]

@@ -99,6 +99,16 @@ def kendall(x: Array, y: Array) -> float:
     return float(stats.kendalltau(stats.rankdata(x), y, variant="b").statistic)
 
 
+def kendall_within(x: Array, y: Array, groups: Sequence[str]) -> tuple[float, int]:
+    """Kendall's tau-b over the pairs of one group alone, and the number of pairs; NaN where all tie in x, or in y."""
+    first, second = np.triu_indices(len(x), 1)
+    _, group = np.unique(np.array(groups), return_inverse=True)
+    inside = group[first] == group[second]
+    signs = [np.sign(values[first] - values[second])[inside] for values in (stats.rankdata(x), y)]
+    spread = np.sqrt(np.abs(signs[0]).sum() * np.abs(signs[1]).sum())
+    return (float(signs[0] @ signs[1] / spread) if spread > 0 else np.nan), int(inside.sum())
+
+
 def partial_spearman(x: Array, y: Array, *given: Array) -> float:
     """Spearman of x and y with the ranks of other variables held fixed; NaN where they determine x or y."""
     return float(contributions(x, y, given).value) if len(x) > 1 else np.nan

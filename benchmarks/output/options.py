@@ -27,11 +27,15 @@ class ScoringOptions:
     batch: str = option("noise", "images: noise, cifar10, cifar100, or the path of a .npz of images and labels")
     batch_size: int = option(64, "images in the batch")
     data_dir: str | None = option(None, "folder of CIFAR images for torchvision [$DISWOT_DATA, or data]")
-    download: bool = option(False, "let torchvision download the images")
+    download: bool = option(False, "let torchvision download images or weights")
     draw: Literal["independent", "common", "shared"] = option("shared", "who shares random weights (README)")
     init: Literal["kaiming", "normal", "default"] = option("kaiming", "how weights are drawn")
-    teacher: str = option("resnet56", "teacher network; rank.py --list names them")
-    teacher_weights: str | None = option(None, "state dict of a trained teacher; random weights without it")
+    teacher: str = option(
+        "resnet56", "rank.py --list names them; or torchvision:resnet50, s0:333, path/to/file.py:Name, which is run"
+    )
+    teacher_weights: str | None = option(
+        None, "state dict of a trained teacher, or torchvision for its own; random without"
+    )
     teacher_resolution: int | None = option(
         None, "size of the images as the teacher sees them, scaled [as candidates do; autoformer, pit: resnetN at 32]"
     )
@@ -75,6 +79,7 @@ class RankingOptions(TableOptions, EngineOptions, ScoringOptions):
     baselines: str = option("grad_norm,synflow,params,macs", "proxies always ranked beside them; '' for none")
     sample: int | str = option("auto", "how many candidates to sample by --seed; auto (200, or all there are) or all")
     archs: str | None = option(None, "score just the candidates that this file lists, a code or index a line")
+    max_params: float | str | None = option(None, "most trainable scalars of a candidate, such as 100M or 1e8")
     seed: int = option(0, "seed of sample, batch and weights")
     seeds: int = option(1, "number of proxy seeds, counted up from --seed; tables give mean and spread")
     out: str | None = option(None, "folder for results [runs/ with the conditions in its name]")

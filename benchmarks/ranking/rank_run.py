@@ -81,6 +81,8 @@ def noted(
 ) -> list[str]:
     """What has to be known of how the scores came about."""
     notes = []
+    if options.max_params is not None:
+        notes.append(f"--max-params {selection.limit('max_params', options.max_params):,.0f}: none has more parameters")
     if known is not None:
         whole = scored * len(job.proxies) * len(job.seeds)
         rest = "" if known.count == whole else f"; {known.count:,} of {whole:,} scores, the others computed here"
@@ -128,7 +130,7 @@ def leave_scores(
 def prepare(options: RankingOptions) -> tuple[Job, list[Proxy | Combination], Truth | None, Recalled | None]:
     """Everything that the options name, checked before anything is scored; None for no accuracies, for no table."""
     space = spaces.find(options.space)
-    batches.find_dataset(options.dataset, space)
+    dataset = batches.find_dataset(options.dataset, space)
     chosen = proxies.select(f"{options.proxy},{options.baselines}")
     if not chosen:
         raise ValueError("--proxy names no proxy; --list shows them")
@@ -137,13 +139,14 @@ def prepare(options: RankingOptions) -> tuple[Job, list[Proxy | Combination], Tr
         options.truth == "auto" and truth.lacking(space, options.dataset, options.target)
     )
     table = None if blind else truth.load(options.truth, space, options.dataset, options.target)
+    allowed = selection.within(space, selection.limit("max_params", options.max_params), *dataset)
     seeds = range(options.seed, options.seed + options.seeds)
     given = recalling.asked(options, space)
     if options.archs is None:
         among = given.candidates(proxies.parts(chosen), seeds, space) if given and options.scores_only else None
-        archs = selection.sampled(space, table, str(options.sample), options.seed, among)
+        archs = selection.sampled(space, table, str(options.sample), options.seed, among, allowed)
     else:
-        archs = selection.listed(space, table, Path(options.archs))
+        archs = selection.listed(space, table, Path(options.archs), allowed)
     job = scoring_job(options, space, archs, chosen, seeds)
     return job, chosen, table, recalling.chosen(options, given, job, whole=whole(options) and not options.anew)
 
@@ -191,7 +194,7 @@ def run_name(options: RankingOptions, candidates: int) -> str:
     named += [options.draw, options.init, options.teacher]
     name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "_".join(named))
     more = ["baselines", "truth", "teacher_weights", "teacher_resolution", "unique", "precision", "given", "scores"]
-    more.append("scores_only")
+    more += ["scores_only", "max_params"]
     rest, usual = [getattr(options, name) for name in more], [getattr(RankingOptions, name) for name in more]
     exact = [options.proxy, options.archs, options.batch, *rest]
     plain = rest == usual and options.archs is None and not options.batch.endswith(".npz") and "*" not in options.proxy

@@ -31,6 +31,9 @@ def scores_table(rows: Iterable[Score], job: Job, truth: Truth | None) -> pd.Dat
     """A row per (candidate, proxy, seed), with its index and its truth, which is missing where there is none."""
     table = pd.DataFrame(list(rows), columns=Score._fields)
     table.insert(2, "index", table["arch"].map({arch: job.space.index(arch) for arch in job.archs}))
+    families = {arch: job.space.family(arch) for arch in job.archs}
+    if any(families.values()):
+        table.insert(3, "family", table["arch"].map(families))
     table["truth"] = np.nan if truth is None else table["arch"].map(truth.accuracy)
     return table
 
@@ -128,6 +131,8 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame, given: str 
         *_nothing_known(sample.truth),
         *_held_fixed(scores, job, given),
         *_outliers(scores, job, truth),
+        *_within_families(scores),
+        *([truth.remark] if truth.remark else []),
     ]
     lines += [f"{name}: n/a, its scores are equal or differ by rounding alone" for name in _tied(scores)]
     if truth.vanilla:
@@ -219,6 +224,23 @@ def _held_fixed(scores: pd.DataFrame, job: Job, given: str) -> list[str]:
     if nearly:
         lines.append(f"nearly size itself ({NEARLY} or more), so what is left is biased towards 0: {', '.join(nearly)}")
     return lines
+
+
+def _within_families(scores: pd.DataFrame) -> list[str]:
+    """How each proxy ranks candidates of one family, trained alike, where a space has families."""
+    if "family" not in scores.columns:
+        return []
+    found: dict[str, float] = {}
+    for proxy, own in scores.groupby("proxy", sort=False):
+        values = []
+        for _, one in own.groupby("seed"):
+            ranked = to_be_ranked(one["score"].to_numpy(float), one["status"].eq("ok").to_numpy())
+            value, pairs = ranking.kendall_within(ranked, one["truth"].to_numpy(float), one["family"].tolist())
+            values.append(value)
+        found[str(proxy)] = float(np.mean(values))
+    best_first = sorted(found.items(), key=lambda one: (np.isnan(one[1]), -one[1]))
+    told = ", ".join(f"{proxy} {number(value)}" for proxy, value in best_first)
+    return [f"within families (kendall over the {pairs:,} pairs of one family): {told}"]
 
 
 def _outliers(scores: pd.DataFrame, job: Job, truth: Truth) -> list[str]:

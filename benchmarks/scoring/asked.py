@@ -9,6 +9,9 @@ import torch
 
 import proxies
 from benchmarks.conditions import batches, teachers
+from benchmarks.conditions import chosen as chosen_teachers
+from benchmarks.conditions.chosen import Chosen
+from benchmarks.conditions.drawing import Drawing
 from benchmarks.output.options import LARGEST_BATCH, LARGEST_SEED, ScoringOptions, check_range
 from benchmarks.scoring import jobs
 from benchmarks.spaces import Space
@@ -26,13 +29,11 @@ def scoring_job(
 ) -> jobs.Job:
     """The job that the options name, checked before anything is scored. Raises ValueError for what can't be had."""
     dataset = batches.find_dataset(options.dataset, space)
-    teachers.check_name(options.teacher)
     check_range("batch-size", options.batch_size, 2, LARGEST_BATCH)
     check_range("seed", seeds[0], 0, LARGEST_SEED)
-    trained = Path(options.teacher_weights) if options.teacher_weights else None
     device = jobs.find_device(options.device, elsewhere=getattr(options, "engine", "local") == "ray")
-    if trained is not None:  # read once now, so that a bad file ends the run before it starts
-        teachers.load(teachers.build(options.teacher, options.dataset, *dataset), trained, torch.device("cpu"))
+    side = teacher_resolution(options, space)
+    teacher, trained = chosen_teacher(options, dataset._replace(resolution=side or dataset.resolution))
     source = batches.open_source(
         options.batch, options.dataset, data_dir=options.data_dir, download=options.download, space=space
     )
@@ -48,14 +49,33 @@ def scoring_job(
             batch_size=options.batch_size,
             draw=options.draw,
             init=options.init,
-            teacher=options.teacher,
+            teacher=options.teacher if teacher is None else teacher.name,
             teacher_weights=trained,
-            teacher_resolution=teacher_resolution(options, space),
+            teacher_resolution=side,
             precision=options.precision,
             device=device,
         ),
+        teacher=teacher,
         stack=stack_size(str(options.stack)),
     )
+
+
+def chosen_teacher(options: ScoringOptions, dataset: batches.Dataset) -> tuple[Chosen | None, Path | None]:
+    """The teacher where teachers.py does not name it, and the file of its trained weights, if it has one.
+
+    It is built, and the file read, once now, so that what does not fit ends a run before it starts. Raises ValueError.
+    """
+    teacher = chosen_teachers.find(options.teacher)
+    trained = Path(options.teacher_weights) if options.teacher_weights else None
+    if options.teacher_weights == chosen_teachers.PUBLISHED:
+        teacher, trained = chosen_teachers.published(teacher, download=options.download)
+    if teacher is None:
+        if trained is not None:
+            teachers.load(teachers.build(options.teacher, options.dataset, *dataset), trained, torch.device("cpu"))
+    elif teacher.sees_colours or trained is not None:
+        network = teacher.network(dataset.classes, torch.zeros(2, 3, dataset.resolution, dataset.resolution))
+        teacher.weights(network, Drawing(0), trained)
+    return teacher, trained
 
 
 def teacher_resolution(options: ScoringOptions, space: Space) -> int | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pandas as pd
 import torch
@@ -16,6 +19,7 @@ from torch import Tensor, nn
 import proxies as registry
 from benchmarks import spaces
 from benchmarks.conditions.batches import Given
+from benchmarks.conditions.chosen import Chosen
 from benchmarks.conditions.drawing import INITS, MODES, Init, Mode, generator
 from benchmarks.output.options import EngineOptions, ScoringOptions
 from benchmarks.output.terminal import progress as shown_progress
@@ -29,6 +33,7 @@ from benchmarks.scoring.store import Score, Store
 from benchmarks.spaces import Space
 from benchmarks.spaces.modules import Listed, ModuleSpace
 from benchmarks.spaces.space import Size, counted
+from benchmarks.spaces.zoo import Torchvision
 from proxies import Combination
 from proxies.probing.module import Module
 
@@ -93,6 +98,8 @@ def score(
     check_choice("draw", draw, MODES)
     if init is not None:
         check_choice("init", init, INITS)
+    if teacher_weights is not None and not isinstance(teacher, str):
+        raise ValueError("teacher_weights is for a teacher by name: a module comes with the weights it has")
     candidates = as_space(networks, found)
     options = ScoringOptions(
         batch=batch,
@@ -121,8 +128,11 @@ def score(
     if init is None and not isinstance(networks, Space):
         job = replace(job, conditions=replace(job.conditions, init="trained" if running else "own"))
     if not isinstance(teacher, str):
-        named = Listed({"teacher": teacher}, "teacher")
-        job = replace(job, teacher=named, conditions=replace(job.conditions, teacher="given"))
+        own = Chosen(Listed({"teacher": teacher}, "teacher"), "teacher", "given", own=True)
+        told = f"given {fingerprint(teacher)}" if store else "given"
+        job = replace(job, teacher=own, conditions=replace(job.conditions, teacher=told))
+    if store and not isinstance(networks, Space):
+        candidates.version = fingerprint(networks)
     rows = score_all(job, Path(store) if store else IN_MEMORY, workers, progress)
     rows += combined(rows, job, [one for one in chosen if isinstance(one, Combination)])
     return frame(rows, job, [one.name for one in chosen])
@@ -138,6 +148,30 @@ def score_all(job: Job, path: Path, workers: int | str, progress: bool) -> list[
         bar = shown_progress(f"scoring {job.space.name}", scorer.size(job.archs)) if progress else nullcontext(_quiet)
         with bar as advance:
             return scorer.rows(job.archs, advance)
+
+
+class _Summary:
+    """A file of which only the checksum is kept."""
+
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+
+    def write(self, content: Any) -> None:
+        self.sha256.update(content)
+
+
+def fingerprint(networks: object) -> str:
+    """Tells modules and constructors from others of the same names, where their scores are kept.
+
+    By the first digits of a sha256 over weights and code. Raises ValueError for what can't be written down.
+    """
+    summary = _Summary()
+    try:
+        cloudpickle.Pickler(summary).dump(networks)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"store: networks can't be told from others ({said}); leave store out") from None
+    return summary.sha256.hexdigest()[:12]
 
 
 def _quiet(count: int, text: str | None = None) -> None:
@@ -203,15 +237,18 @@ def frame(rows: Sequence[Score], job: Job, names: Sequence[str]) -> pd.DataFrame
     table.insert(2, "index", table["arch"].map({arch: job.space.index(arch) for arch in job.archs}))
     for place, name in enumerate(("params", "macs"), 3):
         table.insert(place, name, table["arch"].map({arch: getattr(size, name, None) for arch, size in sizes.items()}))
+    families = {arch: job.space.family(arch) for arch in job.archs}
+    if any(families.values()):
+        table.insert(3, "family", table["arch"].map(families))
     return table
 
 
 def size_of(job: Job, arch: str) -> Size | None:
     """A candidate's size on the job's images; None for a module that can't be built or scored, whose rows say why."""
     classes, resolution = job.source.dataset
-    if not isinstance(job.space, ModuleSpace):
-        return job.space.count(arch, classes, resolution)
     try:
+        if not isinstance(job.space, ModuleSpace) or isinstance(job.space, Torchvision):
+            return job.space.count(arch, classes, resolution)
         return counted(job.space.network([arch], classes, job.source.batch(2, job.seeds[0]).images))
     except ValueError:
         return None

@@ -13,9 +13,9 @@ import torch
 
 from benchmarks.conditions import teachers
 from benchmarks.conditions.batches import Batch, Source
+from benchmarks.conditions.chosen import Chosen
 from benchmarks.conditions.drawing import AsIs, Init, Mode
 from benchmarks.spaces import Space
-from benchmarks.spaces.modules import ModuleSpace
 from proxies import Proxy
 
 Precision = Literal["float32", "bf16", "float64"]
@@ -86,7 +86,7 @@ class Job:
     seeds: Sequence[int]
     source: Source
     conditions: Conditions
-    teacher: ModuleSpace | None = None  # a module of the user's, in place of the one that the conditions name
+    teacher: Chosen | None = None  # one that teachers.py does not name
     stack: int | None = None  # candidates run together; None chooses by device
 
     @property

@@ -11,14 +11,18 @@ from torch import Tensor
 
 from benchmarks.conditions import teachers
 from benchmarks.conditions.batches import scaled
-from benchmarks.conditions.drawing import AsIs, Drawing, Init
+from benchmarks.conditions.drawing import Drawing
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
 from proxies import Proxy
 from proxies.probing.probe import Probe
 
 FIRST_ON_GPU = 8  # candidates, by whose memory the size of stacks is measured
-FAULTS = (ValueError, RuntimeError)  # what a proxy, or torch in it, raises on a network that it was not made for
+FAULTS = (
+    ValueError,
+    RuntimeError,
+    MemoryError,
+)  # what a proxy, or torch in it, raises on a network that it was not made for
 SHARE = 0.8  # of the free memory that a stack may take
 
 
@@ -74,15 +78,14 @@ class SeedRun:
         classes, side = self.job.source.dataset
         side = conditions.teacher_resolution or side
         images = self.images if conditions.teacher_resolution is None else scaled(self.images, side)
+        if images.shape[1] == 1 and (own is None or own.sees_colours):
+            images = images.expand(-1, 3, -1, -1)
         if own is not None:
-            module = own.network([own.arch(0)], classes, images.float())
-            init: Init | AsIs = conditions.init if conditions.init in ("own", "trained") else "own"
-            drawing = Drawing(self.seed, conditions.draw, init, conditions.device)
-            weights = drawing.teacher(module)
+            module = own.network(classes, images.float())
+            weights = own.weights(module, self.drawing, conditions.teacher_weights)
             return Probe(module, weights.double() if self.exact else weights, images, self.labels)
         network = teachers.build(conditions.teacher, conditions.dataset, classes, side)
         weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
-        images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images  # it sees colours
         return Probe(network, weights.double() if self.exact else weights, images, self.labels)
 
     def rows(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
@@ -93,7 +96,9 @@ class SeedRun:
             stack = archs[done : done + (self.fits or FIRST_ON_GPU)]
             try:
                 rows += self._measured(stack, proxies)
-            except torch.OutOfMemoryError:
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
                 if len(stack) > 1:
                     self.fits = len(stack) // 2
                     continue
@@ -126,7 +131,12 @@ class SeedRun:
         )
 
     def _stack(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
-        probe = self.probe(archs, self.plan)
+        try:
+            probe = self.probe(archs, self.plan)
+        except ValueError as error:  # can't be built, or not run on these images
+            if len(self.job.archs) < 2:
+                raise
+            return [row for proxy in proxies for row in self._failed(archs, proxy, "undefined", error)]
         rows = []
         for proxy in proxies:
             try:
@@ -138,6 +148,7 @@ class SeedRun:
             except FAULTS as error:
                 if len(archs) == 1:
                     status = "undefined" if isinstance(error, ValueError) else "error"
+                    status = "oom" if out_of_memory(error) else status
                     rows += self._failed(archs, proxy, status, error)
                 else:  # of one candidate, perhaps: find it, and let the others be
                     rows += [row for arch in archs for row in self._stack([arch], [proxy])]
@@ -161,6 +172,11 @@ class SeedRun:
         if status == "error":
             reason = f"{type(error).__name__}: {reason}"
         return failed(self.job, Task(self.seed, tuple(archs), (proxy.name,)), status, reason)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether there was too little memory: on a GPU, or on this machine, where torch raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def failed(job: Job, task: Task, status: str, reason: str = "") -> list[Score]:

@@ -12,11 +12,12 @@ from benchmarks.spaces.pit import PiT
 from benchmarks.spaces.plainnet import S2
 from benchmarks.spaces.resnet import S0, S1
 from benchmarks.spaces.space import Size, Space
+from benchmarks.spaces.zoo import Torchvision
 from proxies.userfile import load, tell
 
 __all__ = ["SPACES", "ModuleSpace", "Size", "Space", "find", "recorded"]
 
-SPACES: dict[str, type[Space]] = {kind.name: kind for kind in (NasBench201, S0, S1, S2, AutoFormer, PiT)}
+SPACES: dict[str, type[Space]] = {kind.name: kind for kind in (NasBench201, S0, S1, S2, AutoFormer, PiT, Torchvision)}
 
 
 def find(name: str) -> Space:

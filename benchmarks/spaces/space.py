@@ -107,6 +107,10 @@ class Space(ABC):
         """A key that candidates computing the same function have in common: by default each computes its own."""
         return arch
 
+    def family(self, arch: str) -> str:
+        """What candidates of one kind have in common, trained alike; empty where a space has no kinds."""
+        return ""
+
     def connected(self, arch: str) -> bool:
         """Whether the output depends on the input at all."""
         return True

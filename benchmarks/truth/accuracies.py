@@ -32,7 +32,8 @@ class Truth:
     that costs a training, ranked beside the proxies. `noise` is the deviation in points of one accuracy over trainings,
     and `noise_from` says how that is known; None where it is not. `ceiling` says what other trainings of the same
     candidates predict inside the top tenth, where that is known. `outliers` are candidates of the table whose accuracy
-    lies so far from all others that a reader has to know what it does to a figure.
+    lies so far from all others that a reader has to know what it does to a figure; `remark` is
+    what else they have to know.
     """
 
     accuracy: dict[str, float]
@@ -42,6 +43,7 @@ class Truth:
     noise: float | None = None
     noise_from: str = ""
     outliers: frozenset[str] = frozenset()
+    remark: str = ""
 
 
 def between_seeds(reached: float) -> str:

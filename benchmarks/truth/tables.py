@@ -6,6 +6,7 @@ nasbench201:SPLIT[:EPOCHS][:SEED]   a column of the authors' own file: benchmark
 published   S0 on CIFAR-100, vanilla and distilled, by DisWOT's authors: part of the project
 distilled   NAS-Bench-201 cells, vanilla and distilled, trained under a declared protocol: there once it is measured
 vitbench    vision transformers on three data sets, vanilla and distilled, by Auto-Prox's authors: part of the project
+torchvision ImageNet top-1 of torchvision's networks, as it records them: with the dependency; :V2 of the second recipe
 trial       a few NAS-Bench-201 cells, vanilla and distilled, trained for a moment by search/distill.py: embedded too
 a path      a CSV of `arch` or `index`, and `accuracy` (or a column called like the target)
 
@@ -23,7 +24,7 @@ from pathlib import Path
 from benchmarks.reading.naming import meant
 from benchmarks.spaces import Space
 from benchmarks.spaces.nasbench201 import NasBench201
-from benchmarks.truth import imported, official, vitbench
+from benchmarks.truth import imported, official, vitbench, zoo
 from benchmarks.truth.accuracies import TARGETS, Truth, between_seeds
 from benchmarks.truth.embedded import DISTILLED, published, retrained, trial
 from benchmarks.truth.official import cache_folder
@@ -153,6 +154,17 @@ TABLES = {
         *(("nasbench201",), ("cifar10",), TARGETS),
         lambda space, dataset, target: trial(target),
         "NAS-Bench-201, cifar10, vanilla and distilled: a few cells, small images; a trial of the way, embedded",
+        usual=False,
+    ),
+    "torchvision": Table(
+        *(("torchvision",), ("imagenet",), ("vanilla",)),
+        lambda space, dataset, target: zoo.recorded("V1"),
+        "torchvision, imagenet, vanilla: ImageNet top-1 of its first weights (IMAGENET1K_V1), as it records them",
+    ),
+    "torchvision:V2": Table(
+        *(("torchvision",), ("imagenet",), ("vanilla",)),
+        lambda space, dataset, target: zoo.recorded("V2"),
+        "torchvision, imagenet, vanilla: the same of its second, longer recipe, for the networks that have one",
         usual=False,
     ),
 }

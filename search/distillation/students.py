@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torchvision import models as torchvision_models
 
 from benchmarks import spaces
 from benchmarks.conditions import teachers
@@ -25,34 +24,15 @@ from benchmarks.reading.limits import check_size
 from benchmarks.reading.naming import meant
 from benchmarks.spaces import ModuleSpace, Space
 from benchmarks.spaces.modules import Listed
-from benchmarks.spaces.space import Choices, counted
+from benchmarks.spaces.space import counted
 from benchmarks.spaces.stack import Stack
+from benchmarks.spaces.zoo import Torchvision
 from proxies.probing.structure import Named
 from search.distillation.models import Model, Precision
 from search.distillation.modules import Net
 
 LONG_CODE = 30  # characters
 SEED = "training_seed"  # the column of a table of students that says with which seed a row's is trained
-
-
-class Torchvision(ModuleSpace):
-    """The classifiers of torchvision, by their names there, without trained weights."""
-
-    name = "torchvision"
-
-    def __init__(self) -> None:
-        self.choices = (torchvision_models.list_models(module=torchvision_models),)
-
-    def read(self, arch: str) -> Choices:
-        """A name. Raises ValueError, with its like, for what is none."""
-        if arch not in self.choices[0]:
-            raise ValueError(f"torchvision has no classifier called {arch!r}{meant(arch, self.choices[0])}")
-        return (arch,)
-
-    def module(self, chosen: Choices, classes: int, resolution: int) -> nn.Module:
-        """Its constructor's."""
-        made: nn.Module = torchvision_models.get_model(chosen[0], weights=None, num_classes=classes)
-        return made
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,6 +16,7 @@ from benchmarks.scoretables import recalling
 from benchmarks.scoretables.recalling import Recalled
 from benchmarks.scoring.asked import scoring_job
 from benchmarks.scoring.jobs import Job
+from benchmarks.scoring.selection import limit
 from benchmarks.spaces import Space
 from benchmarks.truth import Truth
 from proxies import Combination, Proxy
@@ -28,7 +28,6 @@ from search.evolution.strategies import Settings
 
 ORACLE, SIZE = "oracle", "params (counted)"
 MOST_EVALUATIONS, MOST_SEEDS = 10_000_000, 10_000
-UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
 WITH_POPULATION = ("evolution", "aging", "nsga2")
 
 
@@ -117,18 +116,7 @@ def check_population(options: SearchOptions, terrain: Terrain) -> None:
 
 def limits(options: SearchOptions) -> Limits:
     """The constraints. Raises ValueError for a number that is none."""
-    return Limits(*(_limit(name, getattr(options, name)) for name in LIMITS))
-
-
-def _limit(name: str, value: float | str | None) -> float | None:
-    """A size, such as 1e6 or 1M."""
-    if value is None:
-        return None
-    found = re.fullmatch(r"([0-9]*\.?[0-9]+(?:e[0-9]+)?)([kMG]?)", str(value))
-    size = float(found[1]) * UNITS[found[2]] if found else math.nan
-    if not 0 < size < math.inf:
-        raise ValueError(f"--{name.replace('_', '-')} {value}: a positive number, such as 1e6, 1M or 800k")
-    return size
+    return Limits(*(limit(name, getattr(options, name)) for name in LIMITS))
 
 
 def known_truth(options: SearchOptions, space: Space) -> Truth | None:

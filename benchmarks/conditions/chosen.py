@@ -1,0 +1,162 @@
+"""Any network as the teacher: torchvision:resnet50, path/to/file.py:Name, a candidate such as s0:333, or a module.
+
+The teachers that have a name of their own, and reading trained weights into stacks, are in teachers.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from benchmarks.conditions import teachers
+from benchmarks.conditions.drawing import Drawing
+from benchmarks.reading import statedicts
+from benchmarks.reading.naming import meant
+from benchmarks.spaces import SPACES
+from benchmarks.spaces import find as find_space
+from benchmarks.spaces.modules import Listed, Made
+from benchmarks.spaces.space import Choices, Space
+from benchmarks.spaces.stack import Stack
+from benchmarks.spaces.zoo import Torchvision
+from proxies.probing.network import Network, Weights
+from proxies.userfile import load, tell
+
+PUBLISHED = "torchvision"  # --teacher-weights: those that torchvision publishes
+
+
+class Published(Torchvision):
+    """torchvision's networks with the first weights that it publishes of each, which lie in torch.hub's folder."""
+
+    def module(self, chosen: Choices, classes: int, resolution: int) -> nn.Module:
+        """The network of this name, trained. Raises ValueError for another number of classes than its weights have."""
+        weights = models.get_model_weights(chosen[0])
+        first = next(iter(weights))
+        if classes != len(first.meta["categories"]):
+            raise ValueError(f"its published weights are of {len(first.meta['categories'])} classes, not of {classes}")
+        network: nn.Module = models.get_model(chosen[0], weights=first, progress=False)
+        return network
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A teacher that is a candidate of a space. `own`: a module that was handed over, with the weights it has."""
+
+    space: Space
+    arch: str
+    name: str
+    own: bool = False
+
+    @property
+    def sees_colours(self) -> bool:
+        """Whether it takes images of three channels alone, as what is no network of the user's does."""
+        return not isinstance(self.space, Listed)
+
+    def network(self, classes: int, images: Tensor) -> Network:
+        """Its network, for images [N, C, H, W] such as these. Raises ValueError where it can't be built or scored."""
+        return self.space.network([self.arch], classes, images)
+
+    def weights(self, network: Network, drawing: Drawing, path: Path | None) -> Weights:
+        """Trained weights with their running statistics; its own, where it was handed over; or drawn as by `drawing`.
+
+        Raises ValueError naming the first thing in the file that does not fit.
+        """
+        if not isinstance(network, Made):
+            assert isinstance(network, Stack)
+            return teachers.weights(network, drawing, path)
+        if isinstance(self.space, Published):
+            return network.own(running=True)
+        if path is not None:
+            _load(network.module, path, drawing.device)
+            return network.own(running=True)
+        as_is = drawing.init in ("own", "trained")
+        if as_is != self.own:  # candidates are as they are and this is drawn, or the other way round
+            drawing = Drawing(drawing.seed, drawing.mode, "own" if self.own else "kaiming", drawing.device)
+        return drawing.teacher(network)
+
+
+def find(name: str) -> Chosen | None:
+    """The teacher of this name; None for one of teachers.py. Raises ValueError, saying what is allowed, for none."""
+    if name in teachers.TEACHERS:
+        return None
+    if ".py:" in name:
+        where, _, rest = name.partition(".py:")
+        kind, _, arch = rest.partition(":")
+        if not arch:
+            return _from_file(name)
+        space = f"{where}.py:{kind}"
+    else:
+        space, _, arch = name.partition(":")
+        if not arch or space not in SPACES:
+            known = f"{', '.join(teachers.TEACHERS)}, torchvision:NAME, SPACE:CANDIDATE, path/to/file.py:NAME"
+            raise ValueError(f"no teacher is called {name!r}; there are: {known}{meant(name, teachers.TEACHERS)}")
+    found = find_space(space)
+    try:
+        arch = found.parse(arch)
+    except ValueError as error:
+        raise ValueError(f"--teacher {name}: {error}") from None
+    version = f" ({found.version})" if found.version else ""
+    return Chosen(found, arch, f"{found.name}:{arch}{version}")
+
+
+def _from_file(text: str) -> Chosen:
+    """What a file calls by that name: a class or function that makes a module out of nothing, or a module."""
+    made, digest = load(text, "--teacher", "class")
+    if isinstance(made, type) and issubclass(made, Space):
+        raise ValueError(f"--teacher {text}: is a space; add which of its candidates, {text}:CANDIDATE")
+    if not callable(made):
+        raise ValueError(f"--teacher {text}: no module, and no class or function that makes one")
+    tell(text, "--teacher")
+    name = Path(text).name
+    return Chosen(Listed({name: made}, "--teacher"), name, f"{name} ({digest})", own=isinstance(made, nn.Module))
+
+
+def published(chosen: Chosen | None, *, download: bool) -> tuple[Chosen, Path]:
+    """The teacher with the weights that torchvision publishes, and their file in torch.hub's folder.
+
+    Raises ValueError where there are none, where the file is not there and may not be, or can't be, downloaded, and
+    where its checksum is not the one in its name.
+    """
+    if chosen is None or not isinstance(chosen.space, Torchvision):
+        raise ValueError(f"--teacher-weights {PUBLISHED}: published weights are for --teacher torchvision:NAME")
+    url = next(iter(models.get_model_weights(chosen.arch))).url
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    begins = path.stem.rpartition("-")[2]
+    if not path.exists():
+        if not download:
+            raise ValueError(f"--teacher-weights {PUBLISHED}: not found in {path.parent}; add --download to fetch them")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=begins, progress=False)
+        except (URLError, OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"--teacher-weights {PUBLISHED}: {url} can't be downloaded ({reason})") from None
+    with path.open("rb") as file:
+        if not hashlib.file_digest(file, "sha256").hexdigest().startswith(begins):
+            raise ValueError(f"--teacher-weights {PUBLISHED}: {path} is damaged (its checksum differs); delete it")
+    return Chosen(Published(), chosen.arch, chosen.name), path
+
+
+def _load(module: nn.Module, path: Path, device: torch.device) -> None:
+    """Trained weights into a module that was made for them, read as tensors only."""
+    where = f"teacher weights {path}"
+    state, own = statedicts.read(path, device, where), module.state_dict()
+    for name, value in own.items():
+        given = state.get(name)
+        if not isinstance(given, Tensor):
+            if name.endswith("num_batches_tracked"):
+                state[name] = value
+                continue
+            raise ValueError(f"{where}: no tensor called {name!r}; the file begins with {', '.join(list(state)[:3])}")
+        if given.shape != value.shape:
+            raise ValueError(f"{where}: {name} has shape {tuple(given.shape)}, {tuple(value.shape)} is expected")
+        if given.is_floating_point() != value.is_floating_point() or not given.isfinite().all():
+            raise ValueError(f"{where}: {name} holds NaN or infinities, or is no plain tensor of {value.dtype}")
+    if surplus := [name for name in state if name not in own]:
+        raise ValueError(f"{where}: {surplus[0]} has no place in this teacher ({len(surplus)} such entries)")
+    module.load_state_dict(state)

@@ -9,7 +9,7 @@ from benchmarks.output.command import option, parse, reported
 from benchmarks.timing.options import SpeedOptions
 
 PROG = "speed.py"
-MODES = ("gpu", "scale", "report", "train", "search", "tables")
+MODES = ("gpu", "scale", "report", "train", "module", "search", "tables")
 
 
 @dataclass
@@ -20,6 +20,9 @@ class Options(SpeedOptions):
     scale: bool = option(False, "instead: by stack, by workers, by number of candidates, memory, share of the floor")
     report: bool = option(False, "instead: the report over a synthetic run of a whole space, and the bootstrap")
     train: bool = option(False, "instead: a step of training, beside a bare PyTorch loop's, and in --stacks")
+    module: bool = option(
+        False, "instead: proxies of ordinary modules at 224x224, beside their bare passes; --batch-size 8"
+    )
     search: bool = option(
         False, "instead: evaluations a second of searches by a table, and what a search adds to scoring"
     )

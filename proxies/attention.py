@@ -49,7 +49,8 @@ def tvt_attention(probe: Probe) -> Tensor:
 
     -mean over images and positions of (a_S - a_T)^2, a the mean over channels of A^2, flattened, divided by its norm;
     the maps A are first scaled bilinearly to the larger of both sizes. A cls token is no part of the map. The other
-    half is l2_norm; the article adds both after ranking: ranksum(tvt_attention,l2_norm).
+    half is l2_norm; the article adds both after ranking: ranksum(tvt_attention,l2_norm). Behind a LayerNorm, as in
+    autoformer, a is flat, and the score that of all other candidates.
     """
     student, teacher = probe.features.double(), probe.teacher.features.double()
     size = tuple(max(own, other) for own, other in zip(student.shape[-2:], teacher.shape[-2:], strict=True))

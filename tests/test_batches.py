@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
 
-from benchmarks.conditions.batches import DATASETS, find_dataset, open_source
+from benchmarks.conditions.batches import DATASETS, Dataset, find_dataset, named_dataset, open_source
 
 
 def saved(path: Path, images: np.ndarray | None = None, labels: np.ndarray | None = None, prefix: str = "") -> str:
@@ -53,7 +54,7 @@ def test_a_constant_channel_does_not_divide_by_zero(tmp_path: Path) -> None:
 
 
 BAD = {
-    "dtype": (np.zeros((8, 3, 32, 32), dtype=np.float32), None, "images are float32"),
+    "dtype": (np.zeros((8, 3, 32, 32), dtype=np.int16), None, "images are int16"),
     "channels last": (np.zeros((8, 32, 32, 3), dtype=np.uint8), None, r"uint8 \[n, 3, 32, 32\]"),
     "size": (np.zeros((8, 3, 16, 16), dtype=np.uint8), None, r"\[8, 3, 16, 16\]"),
     "labels short": (None, np.zeros(3, dtype=np.uint8), "40 integers"),
@@ -131,3 +132,43 @@ def test_torchvisions_cifar_is_read_from_its_folder(tmp_path: Path) -> None:
     assert source.pool is not None
     assert np.array_equal(source.pool[0], images.reshape(10, 3, 32, 32))
     assert sorted(source.batch(10, 0).labels.tolist()) == list(range(10))
+
+
+@pytest.mark.parametrize("kind", ["grey", "grey with a channel", "floats"])
+def test_grey_and_float_images_are_taken(tmp_path: Path, kind: str) -> None:
+    values = np.random.default_rng(1).integers(0, 256, (12, 3, 6, 6), dtype=np.uint8)
+    grey = values[:, :1].repeat(3, axis=1)
+    given = {"grey": values[:, 0], "grey with a channel": values[:, :1], "floats": values / np.float32(255)}[kind]
+    as_bytes = values if kind == "floats" else grey
+    path = saved(tmp_path / "a.npz", given)
+    found = open_source(path, named_dataset("auto", path)).batch(8, 0)
+    expected = open_source(saved(tmp_path / "b.npz", as_bytes), "b:10x6").batch(8, 0)
+    assert_close(found.images, expected.images, rtol=0, atol=1e-5)
+    assert torch.equal(found.labels, expected.labels)
+    assert_close(found.images.mean(), torch.tensor(0.0), rtol=0, atol=0.5)
+
+
+def test_a_data_set_is_read_off_its_file(tmp_path: Path) -> None:
+    labels = np.arange(12) % 7
+    path = saved(tmp_path / "my pets.npz", np.zeros((12, 3, 48, 48), np.uint8), labels)
+    assert named_dataset("auto", path) == "my-pets:7x48"
+    assert find_dataset("my-pets:7x48") == Dataset(7, 48)
+    assert named_dataset("cifar10", path) == "cifar10"
+    with pytest.raises(ValueError, match="auto: reads classes and size off --batch"):
+        named_dataset("auto", "noise")
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.full((4, 3, 8, 8), np.nan, np.float32), "NaN or infinities"),
+        (np.zeros((4, 8, 8, 3), np.float32), r"transpose\(0, 3, 1, 2\)"),
+        (np.zeros((4, 3, 8, 6), np.uint8), r"uint8 \[4, 3, 8, 6\]"),
+        (np.zeros((4, 3, 8, 8), np.int64), "images are int64"),
+    ],
+)
+def test_other_images_are_refused_in_one_line(tmp_path: Path, images: np.ndarray, message: str) -> None:
+    path = saved(tmp_path / "a.npz", images, np.zeros(4, int))
+    with pytest.raises(ValueError, match=message) as caught:
+        open_source(path, "own:2x8")
+    assert "\n" not in str(caught.value)

@@ -23,13 +23,14 @@ from benchmarks.timing.plain import PlainResNet
 from proxies.probing import structure
 from search import distill
 from search.distillation import exporting, images, methods, pairing, teaching
+from search.distillation.augmenting import augmented
 from search.distillation.images import Batch, Data
 from search.distillation.loop import WEIGHTS, Stepper, Watch, accuracy, train
 from search.distillation.models import Model, Network, Seen
 from search.distillation.modules import Net
 from search.distillation.objective import Objective, check_fit
 from search.distillation.pairing import Named, matched
-from search.distillation.recipes import Recipe
+from search.distillation.recipes import RECIPES, Recipe, optimizer_of
 from tests.cases import small_data, small_model
 from tests.test_training import UNTIMED, double
 
@@ -521,3 +522,71 @@ def test_from_python_bad_input_is_a_line(change: dict[str, object], said: str) -
     shared = cnn()
     with pytest.raises(ValueError, match="student and teacher share weights"):
         db.distill(shared, shared, given_data())
+
+
+def test_named_recipes_have_their_rates() -> None:
+    """PyTorch's own cosine, DeiT's warm-up by hand, and steps at 30, 60, 90; they scale with the epochs."""
+    deit, imagenet = RECIPES["deit"], RECIPES["imagenet"]
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=5e-4)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 300, 1e-5)
+    expected = []
+    for _ in range(300):
+        expected += scheduler.get_last_lr()
+        optimizer.step()
+        scheduler.step()
+    assert [deit.rate(epoch) for epoch in range(20, 300)] == pytest.approx(expected[20:], rel=1e-6)
+    assert [deit.rate(epoch) for epoch in (0, 10)] == pytest.approx([1e-6, 1e-6 + 10 * (5e-4 - 1e-6) / 20])
+    assert replace(deit, epochs=30).rate(1) == pytest.approx(1e-6 + (5e-4 - 1e-6) / 2)
+    assert [imagenet.rate(epoch) for epoch in (29, 30, 60, 99)] == pytest.approx([0.1, 0.01, 1e-3, 1e-4])
+
+
+def stepped(recipe: Recipe) -> tuple[nn.Module, Tensor, Batch]:
+    """A network of no batch statistics after one step, its gradient's norm, and the batch."""
+    data, module = small_data(), seeded(cnn)
+    student, batch = net(module), next(small_data().epoch(8, 0, 0))
+    objective = Objective(methods.parse("ce"), student, None, data, 0, recipe.label_smoothing)
+    optimizer = optimizer_of(recipe, student.parameters())
+    Stepper(student, objective, optimizer, torch.amp.GradScaler(enabled=False), print, recipe=recipe).step(batch)
+    norm = torch.stack([one.grad.norm() for one in module.parameters() if one.grad is not None]).norm()
+    return module, norm, batch
+
+
+def test_accumulated_parts_make_the_step_of_the_whole_batch_and_clipping_limits_it() -> None:
+    whole, norm, batch = stepped(RECIPE)
+    parts, other, _ = stepped(replace(RECIPE, accumulate=4))
+    for one, two in zip(whole.parameters(), parts.parameters(), strict=True):
+        assert_close(one, two)
+    assert_close(norm, other)
+    assert norm > 0.05
+    assert_close(stepped(replace(RECIPE, clip=0.01))[1], torch.tensor(0.01), rtol=1e-3, atol=0)
+    smoothed, entropy = stepped(replace(RECIPE, label_smoothing=0.3))[0], nn.functional.cross_entropy
+    plain = seeded(cnn)
+    entropy(plain(batch.images), batch.labels, label_smoothing=0.3).backward()
+    for one, two in zip(smoothed.parameters(), plain.parameters(), strict=True):
+        assert_close(one.grad, two.grad)
+
+
+def test_weight_decay_of_adamw_spares_vectors() -> None:
+    groups = optimizer_of(RECIPES["deit"], cnn().parameters()).param_groups
+    assert [(group["weight_decay"], {one.ndim > 1 for one in group["params"]}) for group in groups] == [
+        (0.05, {True}),
+        (0.0, {False}),
+    ]
+
+
+def test_mixed_images_are_mixed_with_their_labels_and_seen_again() -> None:
+    """Targets are shares of two classes; by the same step the same images, by another others."""
+    batch, recipe = next(small_data().epoch(8, 0, 0)), replace(RECIPE, mixup=0.8, cutmix=1.0)
+    first, again, later = (augmented(batch._replace(step=step), recipe, 3) for step in (0, 0, 1))
+    assert first.targets is not None
+    assert_close(first.targets.sum(1), torch.ones(8))
+    assert ((first.targets > 0).sum(1) <= 2).all()
+    assert torch.equal(first.images, again.images)
+    assert not torch.equal(first.images, later.images)
+    share = first.targets.gather(1, batch.labels[:, None]).min()
+    mixed = replace(recipe, cutmix=0.0)
+    blended = augmented(batch, mixed, 3)
+    assert blended.targets is not None
+    assert 0 < share <= 1
+    share = blended.targets[torch.arange(8), batch.labels][batch.labels != batch.labels.roll(1)][0]
+    assert_close(blended.images, share * batch.images + (1 - share) * batch.images.roll(1, 0), rtol=1e-4, atol=1e-5)

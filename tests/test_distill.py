@@ -188,7 +188,7 @@ def test_a_diverged_run_is_one_line_and_a_status(capsys: pytest.CaptureFixture[s
         (["--student", "deep.json"], "--student deep.json: no JSON file"),
         (["--gpus-per-task", ".5"], "--gpus-per-task is of a Ray cluster: it goes with --engine ray"),
         (["--engine", "ray", "--address", "auto", "--workers", "2"], "it goes without --address"),
-        (["--student", "resnet18", "--method", "at"], "the student has 4, the teacher 3"),
+        (["--student", "resnet18", "--method", "kdsvd"], "the student has [64, 128, 512], the teacher [16, 32, 64]"),
         (["--learning-rate", "100"], "--learning-rate 100.0: at least 0, less than 100"),
         (["--ema", "1"], "--ema 1.0: at least 0, less than 1"),
         (["--sample", "10"], "--sample 10 with 20 best"),

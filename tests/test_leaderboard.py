@@ -17,10 +17,9 @@ from benchmarks.scoretables import archive
 from tests.test_scoretables import S0, made_up
 
 OWN = """
-def edges(probe):
+def smallness(probe):
     'Minus the parameters.'
-    return -probe.params.double() if hasattr(probe, "params") else -sum(
-        layer.parameters for layer in probe.network.layers) * probe.images.new_ones(1).double()
+    return -probe.size(lambda layer: layer.parameters)
 """
 
 
@@ -53,9 +52,9 @@ def test_the_pages_are_written(tables: Path, capsys: pytest.CaptureFixture[str])
 
 def test_a_proxy_of_ones_own_stands_among_the_others(tables: Path) -> None:
     (tables / "mine.py").write_text(OWN)
-    table = db.leaderboard(f"{tables}/mine.py:edges", quick=True)
-    assert table.loc["mine.py:edges", "S0 vanilla"] < -0.8
-    assert table.loc["mine.py:edges", "questions"] == 3
+    table = db.leaderboard(f"{tables}/mine.py:smallness", quick=True)
+    assert table.loc["mine.py:smallness", "S0 vanilla"] < -0.8
+    assert table.loc["mine.py:smallness", "questions"] == 3
 
 
 def test_quick_without_a_proxy_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from benchmarks.spaces import Space
 def sample_of(run: Run, space: Space) -> Sample:
     """The run's candidates as a sample; trainings are drawn alike for runs with one truth."""
     noise, _ = run.noise
-    share = len(run.archs) / len(space)
+    share = space.share(len(run.archs))
     return Sample(run.truth, share, noise, generator("retraining", run.conditions["truth_source"]))
 
 

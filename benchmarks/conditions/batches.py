@@ -46,6 +46,7 @@ DATASETS = {
 
 
 MOST_CLASSES, LARGEST_SIDE = 100_000, 2048
+AUTO = "auto"  # --dataset: read off the images
 OWN = re.compile(r"[\w.+-]{1,64}:([0-9]{1,6})x([0-9]{1,4})", re.ASCII)
 
 
@@ -97,7 +98,7 @@ class Batch:
 
 
 class Source:
-    """Where batches come from: `noise`, or images [n, 3, H, W] uint8 with labels [n]."""
+    """Where batches come from: `noise`, or images [n, 3, H, W], uint8 or floats, with labels [n]."""
 
     def __init__(self, name: str, dataset: Dataset, pool: tuple[np.ndarray, np.ndarray] | None = None) -> None:
         self.name = name
@@ -169,7 +170,8 @@ def open_source(
             raise ValueError(f"--batch {name} does not go with --dataset {dataset_name}: classes and size differ")
         return Source(name, dataset, cifar("--batch", name, data_dir, download))
     if name.endswith(".npz"):
-        return Source(shown(Path(name).name), dataset, npz("--batch", Path(name), find_dataset(dataset_name)))
+        images = npz("--batch", Path(name), find_dataset(dataset_name), floats=True)
+        return Source(shown(Path(name).name), dataset, images)
     near = meant(name, ("noise", "cifar10", "cifar100"))
     raise ValueError(
         f"no batch is called {name!r}; there are: noise, cifar10, cifar100, or the path of a .npz file{near}"
@@ -192,43 +194,81 @@ def cifar(
     return images.data.transpose(0, 3, 1, 2), np.asarray(images.targets)
 
 
-def npz(option: str, path: Path, dataset: Dataset | None = None, part: str = "train") -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of a .npz file: arrays `train_images`, `train_labels`, or `images`, `labels`.
+def npz(
+    option: str, path: Path, dataset: Dataset | None = None, part: str = "train", *, floats: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images [n, 3, H, H] and labels [n] of a .npz file: arrays `train_images`, `train_labels`, or `images`, `labels`.
 
-    Raises ValueError where they are none, or not those of the data set; without one, any square size will do.
+    Grey images, [n, H, H] or [n, 1, H, H], stand three times. Images are uint8, or real numbers where `floats` are
+    allowed. Raises ValueError where they are none, or not those of the data set; without one, any square size will do.
     """
     try:
-        check_size(path, "images")
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > LARGEST["images"]:
-                raise ValueError(f"unpacks to more than {LARGEST['images'] // MEBIBYTE:,} MiB")
-        with np.load(path, allow_pickle=False) as content:
-            prefix = f"{part}_" if part != "train" or "train_images" in content else ""
-            missing = [key for key in (f"{prefix}images", f"{prefix}labels") if key not in content]
-            if missing:
-                raise ValueError(f"no array called {missing[0]!r}; it holds: {', '.join(content) or 'nothing'}")
-            images, labels = (np.asarray(content[f"{prefix}{key}"]) for key in ("images", "labels"))
+        images, labels = _arrays(path, part)
     except (OSError, *MALFORMED) as error:
         reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
         raise ValueError(f"{option} {path}: {reason}") from None
+    found = f"{images.dtype} {list(images.shape)}"
+    images = images[:, None] if images.ndim == 3 else images
+    images = images.repeat(3, axis=1) if images.ndim == 4 and images.shape[1] == 1 else images
     side = dataset.resolution if dataset else images.shape[-1] if images.ndim == 4 else "H"
-    expected = f"uint8 [n, 3, {side}, {side}]"
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (3, side, side):
-        raise ValueError(f"{option} {path}: images are {images.dtype} {list(images.shape)}; {expected} is expected")
-    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
-        raise ValueError(
-            f"{option} {path}: labels are {labels.dtype} {list(labels.shape)}; {len(images)} integers wanted"
+    real = images.dtype.kind == "f" and floats
+    if not (images.dtype == np.uint8 or real) or images.ndim != 4 or images.shape[1:] != (3, side, side):
+        kinds = "floats or uint8" if floats else "uint8"
+        last = (
+            "; channels come before the sides: images.transpose(0, 3, 1, 2)" if images.shape[3:] in ((1,), (3,)) else ""
         )
-    allowed = dataset.classes - 1 if dataset else np.iinfo(np.int64).max
-    if len(labels) and not (labels.min() >= 0 and labels.max() <= allowed):
-        raise ValueError(
-            f"{option} {path}: labels run from {labels.min()} to {labels.max()}; 0 to {allowed} is allowed"
-        )
+        raise ValueError(f"{option} {path}: images are {found}; {kinds} [n, 3, {side}, {side}] is expected{last}")
+    if real and not np.isfinite(images).all():
+        raise ValueError(f"{option} {path}: images hold NaN or infinities")
+    _check_labels(f"{option} {path}", labels, len(images), dataset)
     return images, labels
 
 
+def _arrays(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """The arrays of images and labels in a .npz file as they are."""
+    check_size(path, "images")
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > LARGEST["images"]:
+            raise ValueError(f"unpacks to more than {LARGEST['images'] // MEBIBYTE:,} MiB")
+    with np.load(path, allow_pickle=False) as content:
+        prefix = f"{part}_" if part != "train" or "train_images" in content else ""
+        missing = [key for key in (f"{prefix}images", f"{prefix}labels") if key not in content]
+        if missing:
+            raise ValueError(f"no array called {missing[0]!r}; it holds: {', '.join(content) or 'nothing'}")
+        images, labels = (np.asarray(content[f"{prefix}{key}"]) for key in ("images", "labels"))
+    return images, labels
+
+
+def _check_labels(where: str, labels: np.ndarray, count: int, dataset: Dataset | None) -> None:
+    """Raises ValueError where labels are not one class of the data set for each image."""
+    if labels.dtype.kind not in "iu" or labels.shape != (count,):
+        raise ValueError(f"{where}: labels are {labels.dtype} {list(labels.shape)}; {count} integers wanted")
+    allowed = dataset.classes - 1 if dataset else np.iinfo(np.int64).max
+    if len(labels) and not (labels.min() >= 0 and labels.max() <= allowed):
+        raise ValueError(f"{where}: labels run from {labels.min()} to {labels.max()}; 0 to {allowed} is allowed")
+
+
+def named_dataset(name: str, batch: str) -> str:
+    """The data set that --dataset names; `auto` reads classes and size off the images that --batch names.
+
+    Raises ValueError where that is no .npz file, or holds none.
+    """
+    if name != AUTO:
+        return name
+    if not batch.endswith(".npz"):
+        raise ValueError("--dataset auto: reads classes and size off --batch FILE.npz")
+    images, labels = npz("--batch", Path(batch), floats=True)
+    if len(labels) == 0:
+        raise ValueError(f"--batch {batch}: holds no images")
+    stem = re.sub(r"[^\w.+-]", "-", Path(batch).stem, flags=re.ASCII)[:64] or "own"
+    return f"{stem}:{max(2, int(labels.max()) + 1)}x{images.shape[-1]}"
+
+
 def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each channel, [3] each, of uint8 images [n, 3, H, W], from exact counts of the values."""
+    """Mean and deviation of each channel, [3] each, of images [n, 3, H, W]; of uint8 from exact counts."""
+    if images.dtype != np.uint8:
+        flat = images.transpose(1, 0, 2, 3).reshape(3, -1)
+        return flat.mean(1, dtype=np.float64), flat.std(1, dtype=np.float64)
     counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(3)])
     values = np.arange(256)
     mean = counts @ values / counts.sum(1)

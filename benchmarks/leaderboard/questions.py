@@ -82,7 +82,7 @@ def asked(question: Question, tables: Sequence[ScoreTable]) -> Asked:
         raise ValueError(f"{len(pairs)} of its candidates were scored")
     archs = [arch for _, arch in pairs]
     accuracy = np.array([known.accuracy[arch] for arch in archs])
-    sample = Sample(accuracy, len(archs) / len(space), known.noise, generator("retraining", known.source))
+    sample = Sample(accuracy, space.share(len(archs)), known.noise, generator("retraining", known.source))
     places = np.array([place for place, _ in pairs])
     return Asked(question, table, space, archs, places, known, sample, cohort(archs, space, question.conditions))
 

@@ -19,7 +19,8 @@ class ScoringOptions:
     """Under which conditions candidates are scored."""
 
     dataset: str = option(
-        "cifar10", "cifar10, cifar100, ImageNet16-120, imagenet, flowers, chaoyang, or NAME:CLASSESxRESOLUTION"
+        "cifar10",
+        "cifar10, cifar100, ImageNet16-120, imagenet, flowers, chaoyang, NAME:CLASSESxRESOLUTION, or auto: off a .npz",
     )
     space: str = option("nasbench201", "search space; rank.py --list names them; or path/to/file.py:Name, which is run")
     target: str = option("vanilla", "accuracy to predict: vanilla, distilled, or gain (distilled - vanilla)")

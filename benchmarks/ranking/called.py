@@ -67,7 +67,7 @@ def rank(
     names = scores["space"].unique()
     found = accuracies(names, accuracy, truth, dataset, target)
     space = spaces.SPACES[names[0]]() if len(names) == 1 and names[0] in spaces.SPACES else None
-    share = 0.0 if space is None else len(archs) / len(space)
+    share = 0.0 if space is None else space.share(len(archs))
     sample = Sample(_values(archs, found.accuracy), share, found.noise, generator("retraining", found.source))
     sizes = _sizes(scores, archs)
     rows = {

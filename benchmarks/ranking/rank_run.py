@@ -130,6 +130,7 @@ def leave_scores(
 def prepare(options: RankingOptions) -> tuple[Job, list[Proxy | Combination], Truth | None, Recalled | None]:
     """Everything that the options name, checked before anything is scored; None for no accuracies, for no table."""
     space = spaces.find(options.space)
+    options.dataset = batches.named_dataset(options.dataset, options.batch)
     dataset = batches.find_dataset(options.dataset, space)
     chosen = proxies.select(f"{options.proxy},{options.baselines}")
     if not chosen:

@@ -58,7 +58,7 @@ def vanilla_rows(job: Job, truth: Truth) -> list[Score]:
 def sample_of(job: Job, truth: Truth) -> Sample:
     """The job's candidates as a sample of their space."""
     accuracy = np.array([truth.accuracy[arch] for arch in job.archs])
-    share = len(job.archs) / len(job.space)
+    share = job.space.share(len(job.archs))
     return Sample(accuracy, share, truth.noise, generator("retraining", truth.source))
 
 

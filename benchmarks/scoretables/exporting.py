@@ -211,6 +211,7 @@ def from_run(folder: Path) -> ScoreTable:
         conditions = {name: options[name] for name in ("dataset", "batch_size", "precision")}
         conditions |= {"draw": said["draw"], "init": said["init"], "teacher": said["teacher"]["name"]}
         conditions["teacher_weights"] = None if weights == "random by seed" else weights
+        conditions["teacher_resolution"] = said["teacher"].get("resolution")
         batches = {int(seed): str(digest) for seed, digest in said["batch"]["sha256"].items()}
         made = Made(str(said.get("code", UNKNOWN)), str(said["versions"]["torch"]), device_kind(str(said["device"])))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

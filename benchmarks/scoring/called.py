@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import proxies as registry
 from benchmarks import spaces
-from benchmarks.conditions.batches import Given
+from benchmarks.conditions.batches import Given, named_dataset
 from benchmarks.conditions.chosen import Chosen
 from benchmarks.conditions.drawing import INITS, MODES, Init, Mode, generator
 from benchmarks.output.options import EngineOptions, ScoringOptions
@@ -114,7 +114,8 @@ def score(
         stack=stack,
     )
     given = None if images is None else given_batch(images, labels)
-    options.dataset = dataset or ("cifar10" if given is None else own_dataset(given))
+    usual = "cifar10" if given is None else own_dataset(given)
+    options.dataset = named_dataset(dataset or usual, batch)
     if given is not None:
         options.batch, options.batch_size = "noise", len(given.labels)
     chosen = registry.select(proxies)

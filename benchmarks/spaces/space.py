@@ -41,6 +41,7 @@ class Space(ABC):
     name: str
     choices: Sequence[Sequence[Any]]
     version = ""  # of a user's file: its digest
+    whole = True  # its candidates are all there are; False where they stand for others like them
     resolution: int | None = None  # of the images that its networks see, in place of a data set's own
     teacher_resolution: int | None = None  # at which a teacher sees them, unless another is asked for
 
@@ -114,6 +115,10 @@ class Space(ABC):
     def connected(self, arch: str) -> bool:
         """Whether the output depends on the input at all."""
         return True
+
+    def share(self, count: int) -> float:
+        """Which part of what a correlation is about so many candidates are."""
+        return count / len(self) if self.whole else 0.0
 
     def shape(self, arch: str) -> str:
         """A key that candidates which can run in one stack have in common: by default all can."""

@@ -28,6 +28,7 @@ class Torchvision(ModuleSpace):
 
     name = "torchvision"
     choices = (NAMES,)
+    whole = False
 
     def read(self, arch: str) -> Choices:
         """The name as it is. Raises ValueError for what is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -66,6 +67,11 @@ def how_measured(options: SpeedOptions, job: Job, threads: int = 1) -> str:
         f"median over {options.repeats} runs, mean over {options.cells} cells; batch {options.batch_size}, "
         f"{options.dataset}, {record.device_name(job.conditions.device)}, threads: {threads}"
     )
+
+
+def peak_memory() -> str:
+    """The most memory that this process held so far, as a line."""
+    return f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:,.0f} MiB"
 
 
 def show(

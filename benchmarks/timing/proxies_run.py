@@ -16,7 +16,7 @@ from benchmarks.ranking.explain import asked_for
 from benchmarks.scoring.engines import keep_memory, one_thread
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.worker import SeedRun
-from benchmarks.timing.measuring import CLASSIC_NAMES, how_measured, prepare, show
+from benchmarks.timing.measuring import CLASSIC_NAMES, how_measured, peak_memory, prepare, show
 from benchmarks.timing.options import SpeedOptions
 from benchmarks.timing.tasks import LAYOUTS, Tasks, alternated, look_at, once, peer_tasks, plain_tasks, proxy_tasks
 
@@ -39,6 +39,7 @@ def measure(options: SpeedOptions) -> None:
     notes = [
         how_measured(options, job),
         f"teacher {job.conditions.teacher}: {1000 * teacher:.0f} ms once, 1/{SHARED_OVER} of it in rows that read one",
+        peak_memory(),
     ]
     if options.classic:
         together = seconds[f"all {len(job.proxies)} together"]

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks.timing import gpu_run, growth_run, proxies_run, report_run, searching_run, tables_run, training_run
+from benchmarks.timing import (
+    gpu_run,
+    growth_run,
+    modules_run,
+    proxies_run,
+    report_run,
+    searching_run,
+    tables_run,
+    training_run,
+)
 from benchmarks.timing.measuring import check
 from benchmarks.timing.options import SpeedOptions
 
@@ -15,6 +24,7 @@ MODES: Mapping[str, Callable[[SpeedOptions], None]] = {
     "scale": growth_run.measure,
     "report": report_run.measure,
     "train": training_run.measure,
+    "module": modules_run.measure,
     "search": searching_run.measure,
     "tables": tables_run.measure,
 }

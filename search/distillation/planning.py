@@ -60,7 +60,7 @@ def planned_runs(options: DistillOptions) -> list[Run]:
 
     A list that gives its students' seeds is gone through seed by seed, so that what is done of it has all of them.
     """
-    students.find(options.train_teacher or options.teacher)
+    students.find(options.train_teacher or options.teacher, role="teacher")
     pairing.parse(options.stages)
     chosen, ways = chosen_students(options), methods.several(options.method)
     if options.train_teacher:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -41,7 +40,7 @@ def protocol(
     rows: pd.DataFrame, planned: Sequence[Run], conditions: Conditions, options: DistillOptions
 ) -> dict[str, object]:
     """How the accuracies of a table came about, for the .json beside it; no folder of this machine is in it."""
-    data, teacher, recipe = conditions.data, conditions.teacher, asdict(conditions.recipe)
+    data, teacher, recipe = conditions.data, conditions.teacher, conditions.recipe.settings()
     del recipe["seed"]
     table = runs.truth_table(rows)
     wanted, size = len({run.student.name for run in planned}), f"{data.resolution}x{data.resolution}"

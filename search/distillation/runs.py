@@ -181,7 +181,8 @@ def check_fits(planned: Sequence[Run], teacher: Student, resolution: int | None,
     lines: dict[str, None] = {}
     for student in dict.fromkeys(run.student for run in planned if run.distilled):
         own = network_of(student, conditions, conditions.recipe.seed)
-        for run in (run for run in planned if run.student == student and run.distilled):
+        every = {run.method: run for run in planned if run.student == student and run.distilled}
+        for run in every.values():
             lines |= dict.fromkeys(check_run(run, own, other, teacher.short, conditions))
     return list(lines)
 

@@ -147,7 +147,7 @@ def _once(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(text for text in texts if text))
 
 
-def find(text: str, named: str | None = None) -> Student:
+def find(text: str, named: str | None = None, role: str = "student") -> Student:
     """The student that a user names: SPACE:CODE, torchvision:NAME, a NAS-Bench-201 cell, a winner's .json, or a name.
 
     Raises ValueError, saying what is allowed.
@@ -163,7 +163,7 @@ def find(text: str, named: str | None = None) -> Student:
     if not colon:
         there = ", ".join(teachers.TEACHERS)
         raise ValueError(
-            f"no student is called {text!r}; write SPACE:CODE (s0:357), FILE.py:NETWORKS:NAME, torchvision:NAME, a "
+            f"no {role} is called {text!r}; write SPACE:CODE (s0:357), FILE.py:NETWORKS:NAME, torchvision:NAME, a "
             f"winner's .json, or: {there}{meant(text, teachers.TEACHERS)}"
         )
     found = Torchvision() if space == Torchvision.name else spaces.find(space)

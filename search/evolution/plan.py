@@ -56,6 +56,7 @@ class Run:
 def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
     """What the searches share, and the searches. Raises ValueError for what can't be had."""
     space = spaces.find(options.space)
+    options = replace(options, dataset=batches.named_dataset(options.dataset, options.batch))
     dataset = batches.find_dataset(options.dataset, space)
     chosen = {} if options.oracle else {one.name: one for one in proxies.select(options.proxy)}
     if not chosen and not options.oracle:

@@ -26,7 +26,6 @@ from benchmarks.spaces import ModuleSpace, Space
 from benchmarks.spaces.modules import Listed
 from benchmarks.spaces.space import counted
 from benchmarks.spaces.stack import Stack
-from benchmarks.spaces.zoo import Torchvision
 from proxies.probing.structure import Named
 from search.distillation.models import Model, Precision
 from search.distillation.modules import Net
@@ -166,7 +165,7 @@ def find(text: str, named: str | None = None, role: str = "student") -> Student:
             f"no {role} is called {text!r}; write SPACE:CODE (s0:357), FILE.py:NETWORKS:NAME, torchvision:NAME, a "
             f"winner's .json, or: {there}{meant(text, teachers.TEACHERS)}"
         )
-    found = Torchvision() if space == Torchvision.name else spaces.find(space)
+    found = spaces.find(space)
     return Student(found, found.parse(code))
 
 

@@ -53,7 +53,7 @@ QUESTIONS: Sequence[Question] = (
     Question("NB201 IN16", "nasbench201", "ImageNet16-120", "vanilla", "official", "cifar10"),
     *(Question(f"S0 {target}", "s0", "cifar100", target) for target in ("vanilla", "distilled", "gain")),
     *TRANSFORMERS,
-    Question("zoo ImageNet", "zoo", "imagenet", "vanilla"),
+    Question("zoo ImageNet", "torchvision", "imagenet", "vanilla"),
     Question("trial distilled", "nasbench201", "cifar10", "distilled", "trial"),
 )
 

@@ -111,14 +111,12 @@ def test_what_is_done_is_not_done_again_and_more_can_be_added(monkeypatch: pytes
     assert trained == ["resnet20_ce_seed0", "s0-111_sp_seed0"]
 
 
-@pytest.mark.parametrize("engine", ["local", "ray"])
-def test_a_sweep_gives_the_same_bytes_whoever_trains(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if engine == "ray":
-        pytest.importorskip("ray")
+def test_a_sweep_gives_the_same_bytes_whoever_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In processes; that Ray does with any task what these do, tests/test_engines.py shows."""
     arguments = ["--student", "s0:111", "--method", "ce sp", "--seeds", "2"]
     assert run(*arguments) == 0
     monkeypatch.setattr("search.distillation.runs.train", None)  # nothing is trained in this process
-    assert run(*arguments, "--out", "far", "--engine", engine, "--workers", "2") == 0
+    assert run(*arguments, "--out", "far", "--workers", "2") == 0
     for name in ("runs.csv", "table.csv", "s0-111_sp_seed1/weights.pt", "teacher/resnet20_ce_seed0/weights.pt"):
         assert Path("out", name).read_bytes() == Path("far", name).read_bytes(), name
 

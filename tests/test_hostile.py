@@ -299,7 +299,7 @@ def test_golden_scores_are_those_of_this_source() -> None:
 
     kept = golden.read_golden()
     assert len(kept) == len(golden.GOLDEN_CELLS) * len(proxies.registered())
-    (first, *_) = golden.golden_cells(torch.device("cpu"))
+    first = next(golden.golden_cells(torch.device("cpu")))  # one of the fifty; doctor looks at more
     differences = golden.compare({(row.proxy, row.arch): row.score for row in first}, kept)
     same = golden.machine() == golden.made_on()
     assert max(differences.values()) <= (0 if same else golden.TOLERANCE), max(differences, key=differences.__getitem__)

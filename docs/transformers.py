@@ -95,7 +95,7 @@ def answered(path: Path) -> Iterator[dict[str, object]]:
         own = scores[scores["arch"].isin(table.accuracy)]
         archs = list(dict.fromkeys(own["arch"]))
         accuracy = np.array([table.accuracy[arch] for arch in archs])
-        sample = Sample(accuracy, len(archs) / len(space), table.noise, generator("retraining", table.source))
+        sample = Sample(accuracy, space.share(len(archs)), table.noise, generator("retraining", table.source))
         sizes = list(cohort(archs, space, asked["dataset"]).sizes.values())
         ranked = {
             name: to_be_ranked(one["score"].to_numpy(float).reshape(len(seeds), len(archs)), np.array(True))

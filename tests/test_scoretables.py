@@ -23,6 +23,7 @@ from analysis.rows.ties import ROUNDING, Levels, to_be_ranked
 from benchmarks import data, rank, spaces
 from benchmarks.conditions import batches
 from benchmarks.scoretables import archive, joining, recalling
+from benchmarks.scoretables.anew import job_like
 from benchmarks.scoretables.table import ABSENT, Column, ScoreTable, conditions_of, made_here
 from benchmarks.scoring.jobs import Conditions, Job
 from benchmarks.scoring.store import STATUSES
@@ -147,6 +148,19 @@ def test_candidates_scored_anew_agree_and_a_changed_score_is_found(
     archive.write(table, tmp_path / "changed.npz")
     text = refused(capsys, data.main(["check", str(tmp_path / "changed.npz"), "--recompute", "5"]))
     assert text.endswith("not sound: synflow") or "synflow" in text
+
+
+@pytest.mark.parametrize("path", sorted(recalling.SHIPPED.glob("*.npz")), ids=lambda path: path.stem)
+def test_what_is_committed_can_be_scored_on_and_read(path: Path) -> None:
+    """Also where the space wants images of another size than the data set's, or the teacher is torchvision's."""
+    table = archive.read(path)
+    space = spaces.find(table.space)
+    (params,) = [one for one in proxies.registered() if one.name == "params"]
+    job = job_like(table, space, table.archs(space)[:1], [params])
+    found = recalling.Recalled(table, job)
+    (row, *_) = found(job.archs, job.seeds)
+    scores = db.read_scores(path)
+    assert scores.loc[scores["arch"].eq(job.archs[0]), "params"].iloc[0] == row.score
 
 
 @pytest.mark.parametrize("kind", ["auto", "float64", "float32"])

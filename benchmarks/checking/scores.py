@@ -10,14 +10,12 @@ import numpy as np
 
 import proxies
 from benchmarks.checking.doctor import Finding
-from benchmarks.conditions.batches import open_source
 from benchmarks.conditions.drawing import generator
 from benchmarks.output.terminal import progress
 from benchmarks.scoretables import archive, joining
+from benchmarks.scoretables.anew import job_like
 from benchmarks.scoretables.exporting import find_space
-from benchmarks.scoretables.recalling import check_fits
 from benchmarks.scoretables.table import Column, ScoreTable, from_rows, makers
-from benchmarks.scoring.jobs import Conditions, Job, find_device
 from benchmarks.scoring.scorer import Scorer
 from benchmarks.scoring.store import Store
 from benchmarks.spaces import Space
@@ -63,20 +61,9 @@ def recomputed(table: ScoreTable, space: Space, count: int, data_dir: str | None
 
 def anew(table: ScoreTable, space: Space, archs: list[str], data_dir: str | None) -> ScoreTable:
     """The scores of some candidates, computed here. Raises ValueError where the conditions can't be made here."""
-    said = dict(table.conditions)
-    if said.pop("teacher_weights", None) is not None:
-        raise ValueError(f"{table.where}: scored under a trained teacher, whose weights are not in the table")
-    if table.source not in ("noise", "cifar10", "cifar100"):
-        raise ValueError(f"{table.where}: scored on the batch {table.source!r:.40}, which is not in the table")
     ours = {one.name: one for one in proxies.registered()}
     known = [ours[key] for key in table.columns if key in ours]
-    source = open_source(table.source, str(said.get("dataset")), data_dir=data_dir)
-    try:
-        conditions = Conditions(**said, device=find_device("auto"))
-    except TypeError as error:
-        raise ValueError(f"{table.where}: conditions that this program does not know ({error})") from None
-    job = Job(space, archs, known, table.seeds, source, conditions)
-    check_fits(table, job)
+    job = job_like(table, space, archs, known, data_dir)
     with Store(IN_MEMORY) as store, progress(f"scoring {space.name} anew", len(job)) as advance:
         rows = Scorer(job, store).rows(archs, advance)
     fresh = from_rows(rows, job, {one.name: one.key for one in known})

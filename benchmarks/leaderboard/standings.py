@@ -13,10 +13,8 @@ import proxies
 from analysis.rows.ties import to_be_ranked
 from analysis.stats import ranking
 from analysis.stats.comparison import Ranked
-from benchmarks.conditions.batches import open_source
 from benchmarks.leaderboard.questions import QUESTIONS, Asked, asked, committed
-from benchmarks.scoretables.recalling import check_fits
-from benchmarks.scoring.jobs import Conditions, Job, find_device
+from benchmarks.scoretables.anew import job_like
 from benchmarks.scoring.scorer import Scorer
 from benchmarks.scoring.store import Store
 from proxies import Proxy
@@ -31,26 +29,32 @@ def board(
 ) -> tuple[pd.DataFrame, list[str]]:
     """A row for each question and proxy, and why questions are left out; with a proxy of a user's own, scored here."""
     tables = committed() if folder is None else committed(folder)
-    parts, missing = [], []
+    parts, missing, fresh = [], [], dict[tuple[str, ...], Scores]()
     for question in QUESTIONS:
         try:
             one = asked(question, tables)
         except ValueError as error:
             missing.append(f"{question.name}: {error}")
             continue
-        parts.append(standings(one, own, QUICK if quick else None))
+        parts.append(standings(one, own, QUICK if quick else None, fresh))
     if not parts:
         raise ValueError(f"no question can be answered: {'; '.join(missing)}")
     return pd.concat(parts, ignore_index=True), missing
 
 
-def standings(one: Asked, own: Proxy | None = None, most: int | None = None) -> pd.DataFrame:
-    """The rows of one question; of its first candidates alone where `most` says how many."""
+def standings(one: Asked, own: Proxy | None, most: int | None, fresh: dict[tuple[str, ...], Scores]) -> pd.DataFrame:
+    """The rows of one question; of its first candidates alone where `most` says how many.
+
+    `fresh` keeps what was scored of a user's own proxy, for further questions of the same candidates.
+    """
     if most is not None and most < len(one.archs):
         one = first(one, most)
     found = {key.partition("@")[0]: scored(one, key) for key in one.table.columns}
     if own is not None:
-        found[own.name] = computed(one, own)
+        asked_of = (one.table.where, *one.archs)
+        if asked_of not in fresh:
+            fresh[asked_of] = computed(one, own)
+        found[own.name] = fresh[asked_of]
     if one.truth.vanilla:
         values = np.array([[one.truth.vanilla[arch] for arch in one.archs]])
         found[VANILLA] = values, np.ones(values.shape, dtype=bool)
@@ -73,9 +77,9 @@ def first(one: Asked, most: int) -> Asked:
     """The same question of its first candidates by index: a subsample that is always the same."""
     from_start = {**one.__dict__, "archs": one.archs[:most], "places": one.places[:most]}
     sample, known = one.sample, one.known
-    from_start["sample"] = type(sample)(sample.truth[:most], most / len(one.space), sample.noise, sample.random)
+    from_start["sample"] = type(sample)(sample.truth[:most], one.space.share(most), sample.noise, sample.random)
     cut = (known.params[:most], known.macs[:most], known.connected[:most])
-    return Asked(**{**from_start, "known": type(known)(*cut, most / len(one.space))})
+    return Asked(**{**from_start, "known": type(known)(*cut, one.space.share(most))})
 
 
 def scored(one: Asked, key: str) -> Scores:
@@ -86,10 +90,7 @@ def scored(one: Asked, key: str) -> Scores:
 
 def computed(one: Asked, own: Proxy) -> Scores:
     """A proxy's scores of a question's candidates under its table's conditions, computed here."""
-    said = {name: value for name, value in one.table.conditions.items() if name != "teacher_weights"}
-    source = open_source(one.table.source, str(said["dataset"]))
-    job = Job(one.space, one.archs, [own], one.table.seeds, source, Conditions(**said, device=find_device("auto")))
-    check_fits(one.table, job)
+    job = job_like(one.table, one.space, one.archs, [own])
     with Store(Path(":memory:")) as store:
         rows = Scorer(job, store).rows(one.archs)
     shape = (len(one.table.seeds), len(one.archs))

@@ -25,7 +25,7 @@ def read_scores(path: str | Path, space: str | None = None) -> pd.DataFrame:
     rows = pd.DataFrame(list(table.rows(own)), columns=Score._fields)
     archs = dict(zip(table.archs(own), table.index.tolist(), strict=True))
     rows.insert(2, "index", rows["arch"].map(archs))
-    dataset = find_dataset(str(table.conditions["dataset"]))
+    dataset = find_dataset(str(table.conditions["dataset"]), own)
     sizes = {arch: own.count(arch, dataset.classes, dataset.resolution) for arch in archs}
     for place, name in enumerate(("params", "macs"), 3):
         rows.insert(place, name, rows["arch"].map({arch: getattr(size, name) for arch, size in sizes.items()}))
@@ -44,7 +44,7 @@ def write_scores(scores: pd.DataFrame, path: str | Path, dtype: archive.Kind = "
         return archive.write(made, Path(path), dtype)
     if not isinstance(made, Job):
         raise ValueError("scores: what diswot_bench.score or read_scores gave is expected, whole")
-    if made.space.name == "modules" or made.teacher is not None or made.source.name == "given":
+    if made.space.name == "modules" or (made.teacher is not None and made.teacher.own) or made.source.name == "given":
         raise ValueError("scores of modules, or by a teacher or a batch, that were handed over: no file can name these")
     fields = scores[list(Score._fields)]
     keys = {proxy.name: proxy.key for proxy in made.proxies}

@@ -15,7 +15,7 @@ import pandas as pd
 
 from analysis.rows.tables import UNDEFINED
 from benchmarks import spaces
-from benchmarks.conditions.batches import find_dataset, open_source
+from benchmarks.conditions.batches import open_source
 from benchmarks.scoretables import archive
 from benchmarks.scoretables.table import MADE, Column, Filling, Made, ScoreTable, condensed, indexed
 from benchmarks.scoring.store import STATUSES, Score, Store
@@ -149,7 +149,7 @@ def _read(connection: sqlite3.Connection, group: Group, space: Space, keys: Sequ
             filling.scores[number, at], filling.status[number, at] = values[0], values[1].astype(np.uint8)
             filling.reason[number, at], filling.seconds[number, at] = values[2].astype(np.uint32), values[3]
         columns[key] = filling.column(made)
-    source = source_of(group.content, group.batches)
+    source = source_of(group.content, group.batches, space)
     head = (space.name, space.version, len(space), condensed(group.content), source, group.batches)
     return by_index(ScoreTable(*head, order, columns, list(reasons)))
 
@@ -174,11 +174,10 @@ def _part(
     return (np.concatenate(at), np.concatenate(values, axis=1)) if at else (np.empty(0, int), np.empty((4, 0)))
 
 
-def source_of(content: Mapping[str, Any], batches: Mapping[int, str]) -> str:
+def source_of(content: Mapping[str, Any], batches: Mapping[int, str], space: Space) -> str:
     """What a batch is called, as far as its digest tells."""
     try:
-        find_dataset(str(content["dataset"]))
-        noise = open_source("noise", str(content["dataset"]))
+        noise = open_source("noise", str(content["dataset"]), space=space)
         same = all(noise.batch(int(content["batch_size"]), seed).digest == digest for seed, digest in batches.items())
     except (KeyError, ValueError):
         return UNKNOWN

@@ -114,7 +114,7 @@ def differences(table: ScoreTable, job: Job) -> list[str]:
         common = [seed for seed in job.seeds if seed in table.batches]
         if any(job.source.batch(size, seed).digest != table.batches[seed] for seed in common):
             found.append(f"another batch ({table.source})")
-    if job.teacher is not None:
+    if job.teacher is not None and job.teacher.own:  # handed over: its name says nothing
         found.append("another teacher")
     return found
 

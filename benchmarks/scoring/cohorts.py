@@ -35,5 +35,5 @@ def cohort(archs: Sequence[str], space: Space, dataset: str) -> Cohort:
         params=np.array([size.params for size in counted], dtype=float),
         macs=np.array([size.macs for size in counted], dtype=float),
         connected=np.array([space.connected(arch) for arch in archs], dtype=bool),
-        share=len(archs) / len(space),
+        share=space.share(len(archs)),
     )

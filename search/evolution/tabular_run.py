@@ -87,7 +87,7 @@ def search(options: TabularOptions) -> None:
 def prepare(options: TabularOptions) -> Plan:
     """Everything that the options name. Raises ValueError for what can't be had."""
     space = spaces.find(options.space)
-    dataset = batches.find_dataset(options.dataset)
+    dataset = batches.find_dataset(options.dataset, space)
     if len(space) > LISTABLE:
         raise ValueError(f"--space {space.name}: {len(space):,} candidates, too many to list")
     budgets = numbers_of(options.budgets)

@@ -120,3 +120,32 @@ def small_model(name: str, seed: int, classes: int = 3, resolution: int = 8) -> 
     """A student of its name for the small data."""
     stack = students.find(name).build("small", classes, resolution)
     return Model.fresh(stack, name, seed, "kaiming", torch.device("cpu"))
+
+
+# Options of commands that several files run: a training of a moment, and a look at the 64 networks of S0.
+TRAIN_QUICKLY = [
+    "--data",
+    "some.npz",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "6",
+    "--device",
+    "cpu",
+    "--out",
+    "out",
+    "--workers",
+    "1",
+]
+ON_S0 = [
+    "--space",
+    "s0",
+    "--dataset",
+    "cifar100",
+    "--target",
+    "distilled",
+    "--batch-size",
+    "2",
+    "--teacher",
+    "resnet20",
+]

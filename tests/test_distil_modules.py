@@ -31,6 +31,7 @@ from search.distillation.modules import Net
 from search.distillation.objective import Objective, check_fit
 from search.distillation.pairing import Named, matched
 from search.distillation.recipes import RECIPES, Recipe, optimizer_of
+from tests.cases import TRAIN_QUICKLY as QUICK
 from tests.cases import small_data, small_model
 from tests.test_training import UNTIMED, double
 
@@ -321,22 +322,6 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = {f"{name}_images": split.images.numpy() for name, split in parts}
     np.savez("some.npz", **arrays, **{f"{name}_labels": split.labels.numpy() for name, split in parts})
     Path("nets.py").write_text(FILE)
-
-
-QUICK = [
-    "--data",
-    "some.npz",
-    "--epochs",
-    "1",
-    "--batch-size",
-    "6",
-    "--device",
-    "cpu",
-    "--out",
-    "out",
-    "--workers",
-    "1",
-]
 
 
 @pytest.mark.usefixtures("_folder")

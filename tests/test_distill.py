@@ -18,21 +18,7 @@ from search import distill, evolve
 from search.distillation import protocol, runs
 from search.distillation.loop import Outcome, train
 from tests.cases import SPACE
-
-QUICK = [
-    "--data",
-    "some.npz",
-    "--epochs",
-    "1",
-    "--batch-size",
-    "6",
-    "--device",
-    "cpu",
-    "--out",
-    "out",
-    "--workers",
-    "1",
-]
+from tests.cases import TRAIN_QUICKLY as QUICK
 
 
 @pytest.fixture(autouse=True)

@@ -28,21 +28,10 @@ from benchmarks.scoretables.table import ABSENT, Column, ScoreTable, conditions_
 from benchmarks.scoring.jobs import Conditions, Job
 from benchmarks.scoring.store import STATUSES
 from search import evolve, tabular
+from tests.cases import ON_S0
 
 S0 = spaces.find("s0")
-SCORED = [
-    "--space",
-    "s0",
-    "--dataset",
-    "cifar100",
-    "--target",
-    "distilled",
-    "--batch-size",
-    "2",
-    "--teacher",
-    "resnet20",
-]
-SCORED += ["--device", "cpu"]
+SCORED = [*ON_S0, "--device", "cpu"]
 NAMES = "synflow,params,l2_norm"
 
 

@@ -24,25 +24,14 @@ from search.evolution.fitness import Fitness, Known
 from search.evolution.plan import SIZE
 from search.evolution.searching import Limits, Search, Step, history, terrain, winner
 from search.evolution.strategies import Settings
+from tests.cases import ON_S0
 
 S0 = find("s0")
 TRUTH = truth.load("published", S0, "cifar100", "distilled")
 SMALL = Settings(population=8, sample=4, top=2)
 NO_LIMITS = terrain(S0, 100, 32, Limits())
 ALL = pytest.mark.parametrize("name", strategies.STRATEGIES)
-QUICK = [
-    "--space",
-    "s0",
-    "--dataset",
-    "cifar100",
-    "--target",
-    "distilled",
-    "--batch-size",
-    "2",
-    "--teacher",
-    "resnet20",
-]
-QUICK += ["--budget", "6", "--population", "4", "--tournament", "3", "--top", "2"]
+QUICK = [*ON_S0, "--budget", "6", "--population", "4", "--tournament", "3", "--top", "2"]
 
 
 @pytest.fixture(autouse=True)

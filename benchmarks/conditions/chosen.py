@@ -72,7 +72,7 @@ class Chosen:
         if isinstance(self.space, Published):
             return network.own(running=True)
         if path is not None:
-            _load(network.module, path, drawing.device)
+            statedicts.into(network.module, path)
             return network.own(running=True)
         as_is = drawing.init in ("own", "trained")
         if as_is != self.own:  # candidates are as they are and this is drawn, or the other way round
@@ -140,23 +140,3 @@ def published(chosen: Chosen | None, *, download: bool) -> tuple[Chosen, Path]:
         if not hashlib.file_digest(file, "sha256").hexdigest().startswith(begins):
             raise ValueError(f"--teacher-weights {PUBLISHED}: {path} is damaged (its checksum differs); delete it")
     return Chosen(Published(), chosen.arch, chosen.name), path
-
-
-def _load(module: nn.Module, path: Path, device: torch.device) -> None:
-    """Trained weights into a module that was made for them, read as tensors only."""
-    where = f"teacher weights {path}"
-    state, own = statedicts.read(path, device, where), module.state_dict()
-    for name, value in own.items():
-        given = state.get(name)
-        if not isinstance(given, Tensor):
-            if name.endswith("num_batches_tracked"):
-                state[name] = value
-                continue
-            raise ValueError(f"{where}: no tensor called {name!r}; the file begins with {', '.join(list(state)[:3])}")
-        if given.shape != value.shape:
-            raise ValueError(f"{where}: {name} has shape {tuple(given.shape)}, {tuple(value.shape)} is expected")
-        if given.is_floating_point() != value.is_floating_point() or not given.isfinite().all():
-            raise ValueError(f"{where}: {name} holds NaN or infinities, or is no plain tensor of {value.dtype}")
-    if surplus := [name for name in state if name not in own]:
-        raise ValueError(f"{where}: {surplus[0]} has no place in this teacher ({len(surplus)} such entries)")
-    module.load_state_dict(state)

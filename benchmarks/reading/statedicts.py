@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from benchmarks.reading.limits import check_size
 from benchmarks.reading.pickles import ADMITTED, MALFORMED, scan_torch, short
@@ -44,6 +45,27 @@ def read(path: Path, device: torch.device, where: str) -> dict[str, Any]:
     if any(key.startswith(DISTILLED) for key in state):
         return {key.removeprefix(DISTILLED): value for key, value in state.items() if key.startswith(DISTILLED)}
     return {key.removeprefix(PARALLEL): value for key, value in state.items()}
+
+
+def into(module: nn.Module, path: Path) -> None:
+    """Give a module the weights of a file. Raises ValueError naming the first entry that does not fit."""
+    where = f"teacher weights {path}"
+    own = module.state_dict()
+    state = read(path, next(iter(own.values()), torch.empty(0)).device, where)
+    for name, value in own.items():
+        given = state.get(name)
+        if not isinstance(given, Tensor):
+            if name.endswith("num_batches_tracked"):
+                state[name] = value
+                continue
+            raise ValueError(f"{where}: no tensor called {name!r}; the file begins with {', '.join(list(state)[:3])}")
+        if given.shape != value.shape:
+            raise ValueError(f"{where}: {name} has shape {tuple(given.shape)}, {tuple(value.shape)} is expected")
+        if given.is_floating_point() != value.is_floating_point() or not given.isfinite().all():
+            raise ValueError(f"{where}: {name} holds NaN or infinities, or is no plain tensor of {value.dtype}")
+    if surplus := [name for name in state if name not in own]:
+        raise ValueError(f"{where}: {surplus[0]} has no place in this teacher ({len(surplus)} such entries)")
+    module.load_state_dict(state)
 
 
 def _load(path: Path, device: torch.device, where: str) -> object:

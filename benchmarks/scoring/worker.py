@@ -18,11 +18,8 @@ from proxies import Proxy
 from proxies.probing.probe import Probe
 
 FIRST_ON_GPU = 8  # candidates, by whose memory the size of stacks is measured
-FAULTS = (
-    ValueError,
-    RuntimeError,
-    MemoryError,
-)  # what a proxy, or torch in it, raises on a network that it was not made for
+# What a proxy, or torch in it, raises on a network that it was not made for.
+FAULTS = (ValueError, RuntimeError, MemoryError)
 SHARE = 0.8  # of the free memory that a stack may take
 
 

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from benchmarks.output import record
+from benchmarks.reading import statedicts
 from benchmarks.spaces.cellstack import CellStack
 from benchmarks.spaces.resnet import ResNetStack
 from benchmarks.timing.plain import PlainCellNetwork, PlainResNet
 from proxies.probing.admitting import FAILURES
-from search.distillation import modules
 from search.distillation.normalisation import Normalisation
 from search.distillation.students import Student
 
@@ -52,7 +52,7 @@ def ordinary(student: Student, data: str, classes: int, resolution: int, weights
             made = PlainCellNetwork(stack.cells[0], classes)
         else:
             raise ValueError(f"{student.name} is a stack of its own kind, of which no ordinary module is known")
-    modules.load(made, weights)
+    statedicts.into(made, weights)
     return made.eval()
 
 

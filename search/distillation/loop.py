@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from analysis.rows.files import replacing
+from benchmarks.scoring.worker import out_of_memory
 from benchmarks.spaces.modules import forked
 from search.distillation import checkpoint
 from search.distillation.augmenting import augmented, drawn_seed, resized_crops
@@ -205,11 +206,6 @@ class Stepper:
             f"out of memory: batches of {images} now run in {self.parts} parts, their gradients added up; batch "
             "statistics and relations between images see one part at a time"
         )
-
-
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether memory did not suffice: a GPU's, or the machine's, for which PyTorch has no error of its own."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def part(batch: Batch, number: int, count: int) -> Batch:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.reading import statedicts
 from proxies.probing import admitting
 from proxies.probing.looking import UNKNOWN, look
 from proxies.probing.module import LOOKED_AT, Module
@@ -239,28 +237,3 @@ class Net:
 def logits_of(given: Any, images: Tensor) -> Tensor:
     """The logits of what a module gives: itself, or the first of several (others are of heads for training alone)."""
     return admitting.logits_of(given[0] if isinstance(given, tuple) and given else given, images)
-
-
-def load(module: nn.Module, path: Path) -> None:
-    """Give a module the weights of a file, in any layout that benchmarks/reading/statedicts.py knows.
-
-    Raises ValueError naming the first entry that does not fit; nothing in the file is run.
-    """
-    where = f"teacher weights {path}"
-    own = module.state_dict()
-    state = statedicts.read(path, next(iter(own.values())).device, where)
-    for key, value in own.items():
-        there = state.get(key)
-        if not isinstance(there, Tensor):
-            if key.endswith("num_batches_tracked"):
-                state[key] = value
-                continue
-            raise ValueError(f"{where}: no tensor called {key!r}; the file begins with {', '.join(list(state)[:3])}")
-        if there.shape != value.shape:
-            raise ValueError(f"{where}: {key} has shape {tuple(there.shape)}, {tuple(value.shape)} is expected")
-        if there.is_floating_point() and not there.isfinite().all():
-            raise ValueError(f"{where}: {key} holds NaN or infinities")
-    surplus = [key for key in state if key not in own]
-    if surplus:
-        raise ValueError(f"{where}: {surplus[0]} has no place in this teacher ({len(surplus)} such entries)")
-    module.load_state_dict(state)

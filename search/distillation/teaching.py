@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.conditions import teachers
-from search.distillation import modules, normalisation, students
+from benchmarks.reading import statedicts
+from search.distillation import normalisation, students
 from search.distillation.images import Data
 from search.distillation.loop import accuracy
 from search.distillation.models import Model, Network, Precision
@@ -68,4 +69,4 @@ def weigh(model: Model | Net, path: Path) -> None:
         device = model.parameters()[0].device
         model.weights = teachers.load(model.stack, path, device)
     else:
-        modules.load(model.module, path)
+        statedicts.into(model.module, path)

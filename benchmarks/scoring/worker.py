@@ -80,10 +80,12 @@ class SeedRun:
         if own is not None:
             module = own.network(classes, images.float())
             weights = own.weights(module, self.drawing, conditions.teacher_weights)
-            return Probe(module, weights.double() if self.exact else weights, images, self.labels)
+            weights = weights.double() if self.exact else weights
+            return Probe(module, weights, images, self.labels, noise=self.drawing.noise)
         network = teachers.build(conditions.teacher, conditions.dataset, classes, side)
         weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
-        return Probe(network, weights.double() if self.exact else weights, images, self.labels)
+        weights = weights.double() if self.exact else weights
+        return Probe(network, weights, images, self.labels, noise=self.drawing.noise)
 
     def rows(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
         """The rows of candidates of one shape, in stacks that fit into memory."""

@@ -112,7 +112,7 @@ class Module:
         self, images: Tensor, weights: Weights, *, batch_norm: bool = True, taps: Taps | None = None
     ) -> Outputs:
         """images [N, C, H, W] -> what the module makes of them with these weights; see proxies.probing.network."""
-        tensors = {layer.role: kernel[0] for layer, kernel in weights.kernels.items()} | dict(weights.others)
+        tensors = {layer.role: _foldable(kernel[0]) for layer, kernel in weights.kernels.items()} | dict(weights.others)
         if self._bias:
             tensors[self._bias] = weights.bias[0]
         for name, buffer in self.module.named_buffers():
@@ -156,6 +156,14 @@ class Module:
             positions = self._layout(len(logits)).arrange(tap.value)[0].flatten(2)
             means = [positions.mean(-1), positions[..., 0], positions[..., 1:].mean(-1)]
             self.average_head = self.linear_head and any(m.shape == pooled.shape and _equal(m, pooled) for m in means)
+
+
+def _foldable(weight: Tensor) -> Tensor:
+    """The weight; without a graph as a leaf of one, for which PyTorch multiplies rows that do not lie in order as one.
+
+    Else attention's first product is one for each position, at about twice the time.
+    """
+    return weight if torch.is_grad_enabled() else weight.detach().requires_grad_()
 
 
 def _name_of(record: Record, number: int) -> str:

@@ -171,17 +171,20 @@ class Probe(OwnPasses):
 
     @quantity
     def cam_gram(self) -> Tensor:
-        """Gram matrices over the classes of each image's class activation maps: [A, N, K, K], float64.
+        """Gram matrices over the classes of each image's class activation maps: [A, N, K, K], float64."""
+        return similarity.gram(self.class_maps)
+
+    @quantity
+    def class_maps(self) -> Tensor:
+        """Each image's class activation maps: [A, N, K, H*W], float64.
 
         In closed form for a linear head on the average of the features, whose Grad-CAM is that of Zhou et al. up to a
         factor; for any other the maps weighted by `class_gradients`.
         """
         if self.network.average_head:
-            maps = similarity.class_activation_maps(self.features, self.head_weight)
-        else:
-            features = self.features.unsqueeze(2)  # each image with weights of its own
-            maps = similarity.class_activation_maps(features, self.class_gradients).squeeze(2)
-        return similarity.gram(maps)
+            return similarity.class_activation_maps(self.features, self.head_weight)
+        features = self.features.unsqueeze(2)  # each image with weights of its own
+        return similarity.class_activation_maps(features, self.class_gradients).squeeze(2)
 
     @quantity
     def agreement(self) -> Agreement:

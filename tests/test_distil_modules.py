@@ -24,7 +24,7 @@ from proxies.probing import structure
 from search import distill
 from search.distillation import exporting, images, methods, pairing, teaching
 from search.distillation.augmenting import augmented
-from search.distillation.images import Batch, Data
+from search.distillation.data import Batch, Data
 from search.distillation.loop import WEIGHTS, Stepper, Watch, accuracy, train
 from search.distillation.models import Model, Network, Seen
 from search.distillation.modules import Net

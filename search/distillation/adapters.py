@@ -19,7 +19,7 @@ from torch.nn.utils import skip_init
 
 from benchmarks.conditions.drawing import generator, initial_bias, initial_weight
 from proxies.formulas import losses
-from search.distillation.images import Batch
+from search.distillation.data import Batch
 from search.distillation.models import Seen
 
 LEAST_VARIANCE = 1e-5  # of VID's

@@ -15,7 +15,7 @@ from benchmarks.output import record
 from benchmarks.output.terminal import Advance, progress
 from benchmarks.scoring import engines
 from benchmarks.scoring.engines import Engine, Serial
-from search.distillation import exporting, results, runs, students, sweep
+from search.distillation import exporting, images, results, runs, students, sweep
 from search.distillation.loop import WEIGHTS
 from search.distillation.options import PROG, DistillOptions
 from search.distillation.planning import prepare
@@ -35,6 +35,8 @@ def distill(options: DistillOptions) -> None:
     teacher_epochs = 0 if taught else options.teacher_epochs or plan.recipe.epochs
     teacher_row = None
     epochs = teacher_epochs + plan.recipe.epochs * len(planned)
+    if main and (told := images.told(conditions.data)):
+        warn(told)
     announce(conditions)
     with opened_engine(options, conditions, len(planned)) as engine, shown_progress(epochs, main) as advance:
         if not taught:
@@ -45,7 +47,8 @@ def distill(options: DistillOptions) -> None:
         times = {"started": started.isoformat(), "seconds": perf_counter() - start}
         write(rows, conditions, options)
         content = {"command": sys.argv, "options": asdict(options), "data": conditions.data.digest, **times}
-        content |= {"normalisation": conditions.data.normalisation._asdict()}
+        content |= {"normalisation": conditions.data.normalisation._asdict(), "streamed": conditions.data.streams}
+        content |= {"skipped_images": list(conditions.data.skipped)}
         record.write_json({**content, **record.environment()}, conditions.out / "run.json")
         show(rows, teacher_row, conditions, options)
         if options.export != "none":
@@ -83,7 +86,7 @@ def export(planned: Sequence[Run], conditions: Conditions, kind: exporting.Forma
         if (folder / WEIGHTS).exists():
             size = (data.classes, data.resolution)
             module = exporting.ordinary(run.student, data.name, *size, folder / WEIGHTS)
-            about = exporting.inputs(run.student.name, *size, data.normalisation)
+            about = exporting.inputs(run.student.name, data)
             print(f"  exported: {exporting.export(module, kind, folder, data.resolution, about)}, model.json")
 
 
@@ -136,7 +139,7 @@ def teacher_run(plan: Plan) -> Run:
 
 def opened_engine(options: DistillOptions, conditions: Conditions, count: int) -> Engine:
     """The engine for so many runs; one process where several were launched for each student."""
-    device, size = conditions.data.train.labels.device, conditions.group.size
+    device, size = conditions.data.device, conditions.group.size
     if size > 1:
         if options.engine != "local" or options.workers not in ("auto", 1):
             raise ValueError(

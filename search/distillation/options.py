@@ -45,6 +45,11 @@ class ImageOptions:
     data_dir: str | None = option(None, "folder of CIFAR images for torchvision [$DISWOT_DATA, or data]")
     download: bool = option(False, "let torchvision download the images")
     resolution: int | None = option(None, "scale the images to this size [their own; folders 224]")
+    stream: Literal["auto", "yes", "no"] = option(
+        "auto", "whether a folder's pictures are read when they are wanted, not held [where they are many]"
+    )
+    skip_corrupt: bool = option(False, "leave out pictures of a folder that can't be read, and count them")
+    loaders: int | None = option(None, "processes that read a folder's pictures, 0 for none [cores, 8 at most]")
 
 
 @dataclass

@@ -10,7 +10,7 @@ from benchmarks.output import record
 from benchmarks.output.options import LARGEST_BATCH, LARGEST_SEED, check_range
 from benchmarks.scoring import jobs
 from search.distillation import exporting, group, methods, normalisation, pairing, protocol, runs, students
-from search.distillation.images import SIDES
+from search.distillation.images import SIDES, Reading
 from search.distillation.options import DistillOptions, RecipeOptions
 from search.distillation.recipes import RECIPES, Recipe
 from search.distillation.runs import Conditions, Run, folder_name
@@ -18,7 +18,7 @@ from search.distillation.students import Student
 from search.distillation.sweep import Plan
 
 DIGITS_EPOCHS = 10  # the default run takes about two minutes on two cores
-MOST_EPOCHS, MOST_SEEDS = 10_000, 1000
+MOST_EPOCHS, MOST_SEEDS, MOST_LOADERS = 10_000, 1000, 256
 RATES = ("learning_rate", "mixup", "cutmix", "clip")
 
 
@@ -107,6 +107,7 @@ def make_plan(options: DistillOptions) -> Plan:
         tensorboard=options.tracker == "tensorboard",
         teacher_resolution=options.teacher_resolution,
         stages=options.stages,
+        reading=Reading(options.stream, options.skip_corrupt, options.loaders),
     )
 
 
@@ -125,7 +126,7 @@ def check_numbers(options: DistillOptions) -> None:
     check_range("seeds", options.seeds, 1, MOST_SEEDS)
     check_range("sample", options.sample, 0, LARGEST_BATCH)
     whole = {"batch_size": (2, LARGEST_BATCH), "epochs": (1, MOST_EPOCHS), "teacher_epochs": (1, MOST_EPOCHS)}
-    whole |= {"warmup": (0, MOST_EPOCHS), "accumulate": (1, LARGEST_BATCH)}
+    whole |= {"warmup": (0, MOST_EPOCHS), "accumulate": (1, LARGEST_BATCH), "loaders": (0, MOST_LOADERS)}
     whole |= {"resolution": SIDES, "teacher_resolution": SIDES}
     for name, (least, most) in whole.items():
         if (value := getattr(options, name)) is not None:

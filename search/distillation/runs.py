@@ -17,8 +17,8 @@ import pandas as pd
 from benchmarks.conditions.drawing import Init
 from benchmarks.output import record
 from search.distillation import exporting, methods, normalisation, objective, pairing
+from search.distillation.data import Data
 from search.distillation.group import ALONE, Group
-from search.distillation.images import Data
 from search.distillation.loop import WEIGHTS, Outcome, Watch, check_settings, train
 from search.distillation.methods import Terms
 from search.distillation.models import Model, Network, Precision
@@ -90,9 +90,10 @@ def perform(run: Run, conditions: Conditions, watch: Watch) -> Row:
     if conditions.group.main:
         inputs = data.normalisation._asdict()
         if outcome.status == "done":
-            about = exporting.inputs(run.student.name, data.classes, data.resolution, data.normalisation)
+            about = exporting.inputs(run.student.name, data)
             record.write_json(about, normalisation.beside(folder / WEIGHTS))
-        content = {"settings": settings, "normalisation": inputs, "status": outcome.status, "history": outcome.history}
+        ended = {"status": outcome.status, "history": outcome.history, "skipped_images": len(data.skipped)}
+        content = {"settings": settings, "normalisation": inputs, **ended}
         record.write_json(content, folder / "outcome.json")
     return row(run, conditions, outcome)
 
@@ -106,7 +107,7 @@ def network_of(student: Student, conditions: Conditions, seed: int) -> Model | N
         data.resolution,
         seed=seed,
         init=conditions.init,
-        device=data.train.labels.device,
+        device=data.device,
         precision=conditions.precision,
         stages=named.names(named.student),
     )
@@ -174,9 +175,7 @@ def check_fits(planned: Sequence[Run], teacher: Student, resolution: int | None,
     """
     data, named = conditions.data, pairing.parse(conditions.stages)
     size = resolution or data.resolution
-    other = teacher.network(
-        data.name, data.classes, size, device=data.train.labels.device, stages=named.names(named.teacher)
-    )
+    other = teacher.network(data.name, data.classes, size, device=data.device, stages=named.names(named.teacher))
     other.resolution = resolution
     lines: dict[str, None] = {}
     for student in dict.fromkeys(run.student for run in planned if run.distilled):

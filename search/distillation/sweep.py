@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -20,6 +20,7 @@ from benchmarks.scoring import jobs
 from benchmarks.scoring.engines import ATTEMPTS, Engine, Lost
 from search.distillation import images, pairing, runs, teaching
 from search.distillation.group import ALONE, Group
+from search.distillation.images import Reading
 from search.distillation.loop import Epoch, Outcome, Watch
 from search.distillation.models import Precision
 from search.distillation.normalisation import Normalisation
@@ -48,13 +49,19 @@ class Plan:
     tensorboard: bool
     teacher_resolution: int | None = None
     stages: str = ""
+    reading: Reading = field(default_factory=Reading)
 
     def conditions(self, group: Group = ALONE) -> Conditions:
         """Images and teacher, loaded onto the device. Raises ValueError where there are none."""
         device = jobs.find_device(self.device)
         with group.main_first():  # one downloads
             data = images.load(
-                self.data, device, data_dir=self.data_dir, download=self.download, resolution=self.resolution
+                self.data,
+                device,
+                data_dir=self.data_dir,
+                download=self.download,
+                resolution=self.resolution,
+                reading=self.reading,
             )
         alone = Conditions(data, self.recipe, None, self.out, self.init, self.precision, group, self.stages)
         return alone if self.teacher_weights is None else self.taught(alone)

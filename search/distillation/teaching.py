@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.conditions import teachers
 from benchmarks.reading import statedicts
 from search.distillation import normalisation, students
-from search.distillation.images import Data
+from search.distillation.data import Data
 from search.distillation.loop import accuracy
 from search.distillation.models import Model, Network, Precision
 from search.distillation.modules import Net
@@ -53,14 +53,24 @@ def load_teacher(
     That is by `normalised`, else by what the file beside its weights says, else as the students' are. Raises ValueError
     naming the first thing in a file that does not fit.
     """
-    device = data.train.labels.device
+    device = data.device
     wanted = normalised or normalisation.read(normalisation.beside(path)) or data.normalisation
     found, size = students.find(named) if isinstance(named, str) else named, resolution or data.resolution
+    check_names(found.name, normalisation.class_names(normalisation.beside(path)), data)
     model = found.network(data.name, data.classes, size, device=device, precision=precision, stages=stages)
     weigh(model, path)
     model.retouch = normalisation.retouch(data.normalisation, wanted, device)
     model.resolution = resolution
     return Teacher(found.name, model, accuracy(model, data, data.test), teachers.digest(path)[:12], wanted, resolution)
+
+
+def check_names(name: str, known: Sequence[str], data: Data) -> None:
+    """Raises ValueError where a teacher knows its classes by name, and the images have one that it lacks."""
+    if known and data.names and tuple(known) != data.names:
+        lacking = [one for one in data.names if one not in known]
+        said = f"lacks the class {lacking[0]}" if lacking else "has other classes than the images"
+        few = ", ".join(known[:10]) + (", ..." if len(known) > 10 else "")
+        raise ValueError(f"the teacher {name} {said}; it knows: {few}")
 
 
 def weigh(model: Model | Net, path: Path) -> None:

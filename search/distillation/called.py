@@ -174,7 +174,9 @@ def teacher_of(
         raise ValueError("teacher: this method needs one; method='ce' is training without")
     found = named(teacher, "teacher")
     if weights is not None:
-        return teaching.load_teacher(found, Path(weights), data, precision, inputs, resolution, own)
+        path, published, inputs = teaching.weights_of(found.name, str(weights), inputs, download=False)
+        found = teaching.find(found.name, published=True) if published else found
+        return teaching.load_teacher(found, path, data, precision, inputs, resolution, own)
     if not isinstance(teacher, nn.Module):
         raise ValueError(f"teacher: {found.name} is not trained; hand over a trained module, or teacher_weights=FILE")
     size = resolution or data.resolution

@@ -16,7 +16,7 @@ import pandas as pd
 
 from benchmarks.conditions.drawing import Init
 from benchmarks.output import record
-from search.distillation import exporting, methods, normalisation, objective, pairing
+from search.distillation import exporting, methods, normalisation, objective, pairing, teaching
 from search.distillation.data import Data
 from search.distillation.group import ALONE, Group
 from search.distillation.loop import WEIGHTS, Outcome, Watch, check_settings, train
@@ -26,7 +26,7 @@ from search.distillation.modules import Net
 from search.distillation.objective import Objective
 from search.distillation.recipes import Recipe
 from search.distillation.students import Student
-from search.distillation.teaching import Teacher
+from search.distillation.teaching import Start, Teacher
 
 Row = dict[str, object]  # of runs.csv
 
@@ -47,6 +47,12 @@ class Conditions:
     precision: Precision = "float32"
     group: Group = ALONE
     stages: str = ""  # as --stages has them
+    start: Start | None = None  # of a teacher that is trained on
+
+    @property
+    def size(self) -> int:
+        """Side of the images that what is trained sees."""
+        return (self.start.resolution if self.start else None) or self.data.resolution
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,9 @@ def perform(run: Run, conditions: Conditions, watch: Watch) -> Row:
         inputs = data.normalisation._asdict()
         if outcome.status == "done":
             about = exporting.inputs(run.student.name, data)
+            if conditions.start:
+                inputs = (conditions.start.normalisation or data.normalisation)._asdict()
+                about |= {"resolution": conditions.size, **inputs}
             record.write_json(about, normalisation.beside(folder / WEIGHTS))
         ended = {"status": outcome.status, "history": outcome.history, "skipped_images": len(data.skipped)}
         content = {"settings": settings, "normalisation": inputs, **ended}
@@ -101,16 +110,19 @@ def perform(run: Run, conditions: Conditions, watch: Watch) -> Row:
 def network_of(student: Student, conditions: Conditions, seed: int) -> Model | Net:
     """A student with its first weights, on the device."""
     data, named = conditions.data, pairing.parse(conditions.stages)
-    return student.network(
+    made = student.network(
         data.name,
         data.classes,
-        data.resolution,
+        conditions.size,
         seed=seed,
         init=conditions.init,
         device=data.device,
         precision=conditions.precision,
         stages=named.names(named.student),
     )
+    if conditions.start:
+        teaching.begin(made, student, conditions.start, data)
+    return made
 
 
 def terms(run: Run, conditions: Conditions) -> Terms:
@@ -136,7 +148,7 @@ def row(run: Run, conditions: Conditions, outcome: Outcome) -> Row:
         "method": run.method,
         "loss": methods.text_of(terms(run, conditions)),
         "seed": run.seed,
-        "params": run.student.params(data.name, data.classes, data.resolution),
+        "params": run.student.params(data.name, data.classes, conditions.size),
         "last": outcome.last,
         "best": outcome.best,
         "status": outcome.status,
@@ -151,6 +163,8 @@ def _settings(run: Run, conditions: Conditions) -> dict[str, object]:
     others: dict[str, object] = {}  # what older runs have no word of stands only where it is unusual
     if teacher is not None and teacher.resolution:
         others["teacher's resolution"] = teacher.resolution
+    if conditions.start:
+        others["begins with"] = conditions.start.text
     if conditions.stages and run.distilled:
         others["stages"] = conditions.stages
     return {

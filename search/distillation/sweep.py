@@ -26,6 +26,7 @@ from search.distillation.models import Precision
 from search.distillation.normalisation import Normalisation
 from search.distillation.recipes import Recipe
 from search.distillation.runs import Conditions, Row, Run
+from search.distillation.teaching import Start
 
 LOOKS = 0.5  # seconds between two looks at how far runs are
 
@@ -50,6 +51,9 @@ class Plan:
     teacher_resolution: int | None = None
     stages: str = ""
     reading: Reading = field(default_factory=Reading)
+    published: bool = False  # whether the teacher's weights are torchvision's
+    start: Start | None = None  # where a teacher that is trained here begins
+    assistants: tuple[str, ...] = ()
 
     def conditions(self, group: Group = ALONE) -> Conditions:
         """Images and teacher, loaded onto the device. Raises ValueError where there are none."""
@@ -63,7 +67,7 @@ class Plan:
                 resolution=self.resolution,
                 reading=self.reading,
             )
-        alone = Conditions(data, self.recipe, None, self.out, self.init, self.precision, group, self.stages)
+        alone = Conditions(data, self.recipe, None, self.out, self.init, self.precision, group, self.stages, self.start)
         return alone if self.teacher_weights is None else self.taught(alone)
 
     def taught(self, conditions: Conditions) -> Conditions:
@@ -71,7 +75,7 @@ class Plan:
         assert self.teacher_weights is not None
         named = pairing.parse(self.stages)
         teacher = teaching.load_teacher(
-            self.teacher,
+            teaching.find(self.teacher, published=self.published),
             self.teacher_weights,
             conditions.data,
             self.precision,

@@ -48,13 +48,24 @@ def read(path: Path) -> Normalisation | None:
 
     Raises ValueError where the file holds none.
     """
+    found = _content(path)
+    return found[0] if found else None
+
+
+def class_names(path: Path) -> tuple[str, ...]:
+    """The names of the classes that such a file holds; none where it does not, or is not there."""
+    found = _content(path)
+    return found[1] if found else ()
+
+
+def _content(path: Path) -> tuple[Normalisation, tuple[str, ...]] | None:
     if not path.exists():
         return None
     try:
         check_size(path, "config")
         content = json.loads(path.read_text(encoding="utf-8"))
-        return checked(content["mean"], content["std"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return checked(content["mean"], content["std"]), tuple(map(str, content.get("names", ())))
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, AttributeError):
         raise ValueError(
             f"{path}: no mean and std of three channels, which a file of that name beside weights holds"
         ) from None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.conditions.normalisation import Normalisation, beside, checked, read, retouch
+from benchmarks.conditions.normalisation import Normalisation, beside, checked, class_names, read, retouch
 
-__all__ = ["IMAGENET", "Normalisation", "beside", "parse", "read", "retouch"]
+__all__ = ["IMAGENET", "Normalisation", "beside", "class_names", "parse", "read", "retouch"]
 
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # torchvision's
 NAMED = {"imagenet": IMAGENET}

@@ -27,7 +27,7 @@ format: $(VENV)/installed-check
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# README's tables and docs/report.html from the runs in docs/example; `make example` runs these anew
+# the tables of README and docs/rank.md and docs/report.html, from docs/example and docs/leaderboard.csv; `make example` runs docs/example anew
 readme: $(VENV)/installed
 	$(BIN)/python docs/readme.py
 

@@ -1,4 +1,6 @@
-"""README's tables, docs/report.html and the figures of all pages, from docs/example and docs/ablations: `make readme`.
+"""The tables of README and docs/rank.md, docs/report.html and the figures of all pages: `make readme`.
+
+They come from docs/example, docs/ablations and docs/leaderboard.csv.
 
 `python docs/readme.py --run`, which is `make example`, makes the runs of docs/example anew first: ten minutes on two
 quiet cores. A run's folder holds what benchmarks/rank.py left there, and table.md, what it printed.
@@ -12,6 +14,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
+
+from analysis.rows.tables import markdown, number
+
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = Path("docs/example")
 RUNS = {  # folder: the options of its run
@@ -21,6 +27,18 @@ RUNS = {  # folder: the options of its run
     "'diswot*,grad_norm,snip,fisher,synflow,logsynflow,jacob_cov,naswot,zen,sp,cka,dist'",
     "distilled": "--space s0 --dataset cifar100 --target distilled --seeds 3 --baselines params,macs --proxy "
     "'diswot*,sp,cka,ickd,dist,at,nst'",
+}
+PAGES = (ROOT / "README.md", ROOT / "docs" / "rank.md")
+LEADERBOARD = Path("docs/leaderboard.csv")
+SHORT = ("params", "macs", "synflow", "logsynflow", "naswot", "grad_norm", "jacob_cov")  # and of the forms of DisWOT:
+SHORT += ("diswot", "diswot_semantic", "diswot_relation")
+QUESTIONS = {  # of the leaderboard that README shows: what it calls them
+    "NB201 C10": "NAS-Bench-201, CIFAR-10",
+    "S0 distilled": "64 ResNets, distilled",
+    "S0 gain": "64 ResNets, gain",
+    "AutoFormer cifar100 distilled": "AutoFormer, distilled",
+    "PiT cifar100 distilled": "PiT, distilled",
+    "zoo ImageNet": "torchvision, ImageNet",
 }
 SPEED = "--proxy diswot,grad_norm,synflow"
 
@@ -49,19 +67,32 @@ def between(text: str, mark: str, content: str) -> str:
     return re.sub(pattern, lambda found: f"{found[1]}{content.strip()}\n{found[2]}", text, flags=re.DOTALL)
 
 
+def short() -> str:
+    """The leaderboard of a few proxies and questions, the best of the first question first."""
+    rows = pd.read_csv(ROOT / LEADERBOARD, na_values=["n/a"])
+    wide = rows.pivot(index="proxy", columns="question", values="spearman").reindex(index=SHORT, columns=[*QUESTIONS])
+    wide = wide.sort_values("NB201 C10", ascending=False, kind="stable")
+    lines = [
+        [str(name), *(number(value, 2) for value in row)] for name, row in zip(wide.index, wide.values, strict=True)
+    ]
+    counts = rows.drop_duplicates("question").set_index("question")
+    held = [f"{counts.loc[one, 'n']:,} of {counts.loc[one, 'of']:,}" for one in QUESTIONS if one in counts.index]
+    return markdown(["proxy", *QUESTIONS.values()], lines, [f"candidates, in this order: {', '.join(held)}"])
+
+
 def tables(text: str) -> str:
-    """README's text with the tables of the committed runs."""
+    """A page's text with the tables of the committed runs and of the leaderboard."""
     for mark, path in (("rank", "rank/table.md"), ("gain", "gain/table.md"), ("speed", "speed.md")):
         text = between(text, mark, (ROOT / EXAMPLE / path).read_text(encoding="utf-8"))
-    return text
+    return between(text, "leaderboard", short())
 
 
 def main() -> None:
-    """Make README's tables and the report, after the runs themselves where that is asked for."""
+    """Make the pages' tables and the report, after the runs themselves where that is asked for."""
     if sys.argv[1:] == ["--run"]:
         run_example()
-    readme = ROOT / "README.md"
-    readme.write_text(tables(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(tables(page.read_text(encoding="utf-8")), encoding="utf-8")
     run("docs/transformers.py")
     run("docs/figures.py")
     folders = [str(EXAMPLE / name) for name in RUNS]

@@ -478,7 +478,7 @@ def test_data_lists_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_documented_variable_is_the_one_the_code_reads() -> None:
     from benchmarks.conditions.batches import DATA_VARIABLE
 
-    assert DATA_VARIABLE in (ROOT / "README.md").read_text()
+    assert DATA_VARIABLE in (ROOT / "docs" / "rank.md").read_text()
     assert os.environ.get(DATA_VARIABLE) is None or Path(os.environ[DATA_VARIABLE]).is_dir()
 
 

@@ -116,10 +116,17 @@ def test_only_how_much_is_done_is_changed() -> None:
     assert commands.scaled(["benchmarks/data.py", "list"]) == []
 
 
-def test_readme_shows_the_committed_runs() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", readme.PAGES, ids=lambda page: page.name)
+def test_a_page_shows_the_committed_runs_and_the_leaderboard(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
     assert readme.tables(text) == text, "make readme"
-    assert text.count("<!-- end -->") == 3
+    assert text.count("<!-- end -->") == 2
+
+
+def test_readme_shows_ten_proxies_on_six_questions() -> None:
+    lines = readme.short().splitlines()
+    assert {len(line.split("|")) for line in lines if line.startswith("|")} == {2 + 1 + 6}
+    assert len([line for line in lines if line.startswith("|")]) == 2 + 10
 
 
 @pytest.mark.parametrize("name", readme.RUNS)

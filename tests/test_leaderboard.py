@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +14,10 @@ from scipy import stats
 
 import diswot_bench as db
 from analysis import leaderboard
-from benchmarks import truth
-from benchmarks.leaderboard import questions, standings
+from benchmarks import rank, truth
+from benchmarks.leaderboard import commands, questions, standings
 from benchmarks.scoretables import archive
+from benchmarks.scoring.store import STATUSES
 from tests.test_scoretables import S0, made_up
 
 OWN = """
@@ -31,7 +35,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_row_is_what_the_statistics_say(tables: Path) -> None:
-    rows, missing = standings.board()
+    rows, _, missing = standings.board()
     known = truth.load("published", S0, "cifar100", "distilled").accuracy
     table = archive.read(tables / "s0-test.npz")
     for proxy, column in table.columns.items():
@@ -43,11 +47,52 @@ def test_a_row_is_what_the_statistics_say(tables: Path) -> None:
     assert "zoo ImageNet: no score table of it is committed yet" in missing
 
 
-def test_the_pages_are_written(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert leaderboard.main(["--out", str(tables / "out")]) == 0
-    assert "## S0 gain" in (tables / "out" / "leaderboard.md").read_text()
-    assert len(pd.read_csv(tables / "out" / "leaderboard.csv")) == 3 + 4 + 4
-    assert "<table" in (tables / "out" / "leaderboard.html").read_text()
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages of made-up scores, those of one proxy all equal, of another all failed."""
+    folder, table = tmp_path_factory.mktemp("pages"), made_up("synflow,params,l2_norm,snip")
+    table.columns["synflow"].status[:] = STATUSES.index("undefined")
+    table.columns["snip"].scores[:], table.columns["snip"].status[:] = 1.5, 0
+    archive.write(table, folder / "s0-test.npz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(questions.committed, "__defaults__", (folder,))
+        assert leaderboard.main(["--out", str(folder)]) == 0
+    return folder
+
+
+def test_the_pages_are_written(pages: Path) -> None:
+    assert "## S0 gain" in (pages / "leaderboard.md").read_text()
+    assert len(pd.read_csv(pages / "leaderboard.csv")) == 4 + 5 + 5
+
+
+def test_every_number_leads_to_a_command_and_what_is_undefined_to_its_reason(pages: Path) -> None:
+    text = (pages / "leaderboard.html").read_text()
+    cells = re.findall(r"<td data[^>]*>(.*?)</td>", text, re.DOTALL)
+    assert len(cells) == 2 * 5 * (1 + 3 + 4 + 1)
+    plain = [one for one in cells if "href" not in one]
+    assert len(plain) == 2 * 5 * 2  # names and families
+    for one in cells:
+        assert one.count("n/a") <= one.count("<sup><a")
+        left = re.sub(r"<a [^>]*>[^<]*</a>|<small>[^<]*</small>|<sup>.*?</sup>|<[^>]*>", " ", one)
+        assert one in plain or set(left.split()) <= {"n/a", "given", "regret", "top", "10"}
+    assert {*re.findall(r'href="#([^"]+)"', text)} <= {*re.findall(r' id="([^"]+)"', text)}
+    reasons = text[text.index("Why a cell is undefined") :]
+    for why in ("all 64 scores failed", "all its scores are equal", "it is what the question asks for"):
+        assert why in reasons
+
+
+def test_a_command_of_the_page_makes_its_numbers(pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.ranking.rank_run.draw_figure", lambda *_: None)
+    text = (pages / "leaderboard.html").read_text().partition('<article id="q3">')[2]
+    found = re.search('<pre class="ranks"[^>]*>(.*?)<span>', text)
+    assert found is not None
+    words = shlex.split(html.unescape(found[1]).replace(commands.SCORES, str(pages)))
+    assert rank.main([*words[2:], "l2_norm", "--workers", "1", "--out", str(tmp_path)]) == 0
+    ranked = pd.read_csv(tmp_path / "ranking.csv").set_index("proxy")
+    rows = pd.read_csv(pages / "leaderboard.csv").query("question == 'S0 gain'").set_index("proxy")
+    names = ["spearman", "spearman_low", "spearman_high", "given_size", "given_size_low", "regret", "top_10_truth"]
+    for proxy in ("l2_norm", standings.VANILLA):
+        np.testing.assert_allclose(ranked.loc[proxy, names].astype(float), rows.loc[proxy, names].astype(float))
 
 
 def test_a_proxy_of_ones_own_stands_among_the_others(tables: Path) -> None:

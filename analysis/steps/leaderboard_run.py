@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,19 @@ import pandas as pd
 from jinja2 import Environment
 
 import analysis.pages
-from analysis.pages.page import Section, table
+from analysis.pages import board as pages
 from analysis.rows.tables import interval, markdown, number, write_csv
 from analysis.steps.options import LeaderboardOptions
 from benchmarks.leaderboard import standings
-from benchmarks.leaderboard.standings import VANILLA
+from benchmarks.leaderboard.commands import WHOLE
+from benchmarks.leaderboard.standings import VANILLA, Board, Told
 from benchmarks.output import record
 from benchmarks.output.terminal import show_table
 
-AGAIN = "python analysis/leaderboard.py"
+TITLE = "Which proxy predicts which student"
 ROUGH = 3  # digits
+OVER = {"mean place": 1, "questions": 0, "beats params": 0, "ms/arch": 1}  # columns over all questions, and digits
+LEAST_FIRST = ("mean place", "ms/arch")
 
 
 def leaderboard(options: LeaderboardOptions) -> None:
@@ -27,31 +31,30 @@ def leaderboard(options: LeaderboardOptions) -> None:
     if options.quick and options.proxy is None:
         raise ValueError("--quick goes with --proxy: the committed scores are there")
     own = None if options.proxy is None else standings.named(options.proxy)
-    rows, missing = standings.board(own, quick=options.quick)
-    wide = standings.wide(rows)
+    made = standings.board(own, quick=options.quick)
+    wide = standings.wide(made.rows)
     headers, lines = readable(wide)
     show_table(headers, lines, "leaderboard: Spearman with accuracy")
-    remarks = notes(rows, missing)
-    print("\n".join(f"  {note}" for note in remarks))
+    print("\n".join(f"  {note}" for note in [*notes(made), *missing(made)]))
     if own is not None:
         return
     out = Path(options.out)
     record.check_writable(out)
-    write_csv(rows, out / "leaderboard.csv")
-    (out / "leaderboard.md").write_text(page(headers, lines, rows, remarks), encoding="utf-8")
-    (out / "leaderboard.html").write_text(html(wide, rows, remarks), encoding="utf-8")
+    write_csv(made.rows, out / "leaderboard.csv")
+    content = (out / "leaderboard.csv").read_bytes()
+    (out / "leaderboard.md").write_text(page(wide, made), encoding="utf-8")
+    (out / "leaderboard.html").write_text(html(wide, made, content), encoding="utf-8")
     print(f"  written: {out}/leaderboard.md, leaderboard.csv, leaderboard.html")
 
 
 def readable(wide: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """The wide table as people read it."""
     headers = ["proxy", *map(str, wide.columns)]
-    digits = {"mean place": 1, "questions": 0, "beats params": 0, "ms/arch": 1}
     lines = [
         [
             str(name),
             *(
-                value if isinstance(value, str) else number(float(value), digits.get(str(key), ROUGH))
+                value if isinstance(value, str) else number(float(value), OVER.get(str(key), ROUGH))
                 for key, value in row.items()
             ),
         ]
@@ -60,11 +63,10 @@ def readable(wide: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     return headers, lines
 
 
-def notes(rows: pd.DataFrame, missing: list[str]) -> list[str]:
+def notes(made: Board) -> list[str]:
     """What has to be known beside the table."""
-    counted = rows.drop_duplicates("question")
-    held = ", ".join(f"{one.question} {one.n:,} of {one.of:,}" for one in counted.itertuples())
-    lines = [
+    held = ", ".join(f"{one.name} {one.n:,} of {one.of:,}" for one in made.told)
+    return [
         f"candidates: {held}; intervals and all digits: leaderboard.csv",
         "mean place: over the questions, 1 the best of the proxies; beats params: questions on which it is ahead of "
         "counting parameters after Holm's correction",
@@ -72,24 +74,45 @@ def notes(rows: pd.DataFrame, missing: list[str]) -> list[str]:
         f"{VANILLA}: not a proxy, the measured accuracy without distillation; on the gain it carries its own noise "
         "with the other sign",
     ]
-    return [*lines, *(f"not here yet: {one}" for one in missing)]
 
 
-def page(headers: list[str], lines: list[list[str]], rows: pd.DataFrame, remarks: list[str]) -> str:
+def missing(made: Board) -> list[str]:
+    """The questions that can't be answered yet, and why."""
+    return [f"not here yet: {one}" for one in made.missing]
+
+
+def page(wide: pd.DataFrame, made: Board) -> str:
     """The page in Markdown: correlations, and question by question what is left given size."""
+    rows, reasons = pages.lines(wide, made.rows, OVER, VANILLA)
+    headers = ["proxy", *(one.name for one in made.told), *OVER, "family"]
+    lines = [
+        [one.name, *(pages.marked(cell["spearman"]) for cell in one.cells), *(f.text for f in one.over), one.family]
+        for one in rows
+    ]
+    numbered = [f"n/a ({number}): {text}" for number, text in enumerate(reasons.texts, 1)]
     text = [
         "# Leaderboard",
-        f"Which proxy predicts which student? Made by `{AGAIN}` from the score tables in `benchmarks/results/scores`, "
-        "which `python benchmarks/data.py check` verifies. [All digits](leaderboard.csv), "
-        "[sortable page](leaderboard.html)",
-        markdown(headers, lines, remarks),
+        f"Which proxy predicts which student? Made by `{WHOLE}` from the score tables in `benchmarks/results/scores`, "
+        "which `python benchmarks/data.py check` verifies. [All digits](leaderboard.csv); "
+        "[a page to sort and to filter](leaderboard.html), where every number leads to its command",
+        markdown(headers, lines, [*notes(made), *numbered, *missing(made)]),
         "A proxy of yours is ranked among these by `python analysis/leaderboard.py --proxy mine.py:name --quick`, or "
         '`diswot_bench.leaderboard("mine.py:name")`. To propose it for the table: add it as [a proxy](add_a_proxy.md), '
         "score it under the conditions of each table, and export both together by `data.py export`.",
     ]
-    for question, own in rows.groupby("question", sort=False):
-        text += [f"## {question}", markdown(*_of_question(own))]
+    for one in made.told:
+        text += [f"## {one.name}", markdown(*_of_question(made.rows[made.rows["question"].eq(one.name)]), about(one))]
     return "\n\n".join(text) + "\n"
+
+
+def about(one: Told) -> list[str]:
+    """What has to be known of a question, a line each."""
+    return [
+        f"truth: {one.truth}; {one.n:,} of {one.of:,} candidates",
+        f"scores: {one.scores}",
+        f"interval: {one.interval}",
+        f"a constant score: regret {number(one.regret, 2)}, top-10 truth {number(one.top_10_truth, 2)}",
+    ]
 
 
 def _of_question(own: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
@@ -99,20 +122,32 @@ def _of_question(own: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def _row(one: Mapping[Hashable, Any]) -> list[str]:
-    figures = [number(one["spearman"]), interval(one["low"], one["high"])]
-    figures += [number(one["given_size"]), interval(one["given_low"], one["given_high"])]
+    figures = [number(one["spearman"]), interval(one["spearman_low"], one["spearman_high"])]
+    figures += [number(one["given_size"]), interval(one["given_size_low"], one["given_size_high"])]
     return [one["proxy"], *figures, number(one["regret"], 2), number(one["top_10_truth"], 2), str(one["failed"])]
 
 
-def html(wide: pd.DataFrame, rows: pd.DataFrame, remarks: list[str]) -> str:
-    """The page as HTML: both tables sorted by a click, their numbers inside as CSV."""
-    first = table(wide.reset_index(), "Spearman with accuracy", "leaderboard-wide.csv", "A column a question.")
-    sections = [Section("Every question", remarks, [first])]
-    for question, own in rows.groupby("question", sort=False):
-        ordered = own.drop(columns=["question"]).sort_values("spearman", ascending=False, na_position="last")
-        made = table(ordered, str(question), "leaderboard.csv", "Correlation, what is left given size, and the top.")
-        sections.append(Section(str(question), [], [made]))
-    text = Path(str(analysis.pages.__file__)).with_name("report.html.j2").read_text(encoding="utf-8")
-    template = Environment(autoescape=True, trim_blocks=True).from_string(text)
-    said = {"title": "Which proxy predicts which student", "command": AGAIN, "sections": sections}
-    return template.render(**said, footer="Scores and accuracies: benchmarks/results")
+def html(wide: pd.DataFrame, made: Board, content: bytes) -> str:
+    """The page as HTML: two tabs, sorted and filtered as the reader likes, each number a link to its command."""
+    rows, reasons = pages.lines(wide, made.rows, OVER, VANILLA)
+    text = Path(str(analysis.pages.__file__)).with_name("board.html.j2").read_text(encoding="utf-8")
+    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
+    return template.render(
+        title=TITLE,
+        command=WHOLE,
+        csv=b64encode(content).decode(),
+        lines=rows,
+        families=pages.families(rows),
+        told=[_told(one) for one in made.told],
+        over=[(name, "up" if name in LEAST_FIRST else "down") for name in OVER],
+        notes=reasons.texts,
+        remarks=notes(made),
+        missing=made.missing,
+        footer="Scores and accuracies: benchmarks/results",
+    )
+
+
+def _told(one: Told) -> dict[str, object]:
+    """A question as the template has it: its command up to the proxies, these, and the lines about it."""
+    before, _, proxies = one.command.rpartition(" ") if one.command != WHOLE else (one.command, "", "")
+    return {"name": one.name, "before": f"{before} ", "proxies": proxies, "check": one.check, "about": about(one)}

@@ -18,6 +18,7 @@ from benchmarks.scoretables import archive
 from benchmarks.scoretables.recalling import SHIPPED
 from benchmarks.scoretables.table import ScoreTable
 from benchmarks.scoring.cohorts import Cohort, cohort
+from benchmarks.scoring.selection import sampled
 from benchmarks.spaces import Space
 from benchmarks.truth import Truth
 
@@ -77,13 +78,13 @@ def asked(question: Question, tables: Sequence[ScoreTable]) -> Asked:
     table = fitting(question, tables)
     space = spaces.find(question.space)
     known = truth.load(question.truth, space, question.dataset, question.target)
-    pairs = [(place, arch) for place, arch in enumerate(table.archs(space)) if arch in known.accuracy]
-    if len(pairs) < 3:
-        raise ValueError(f"{len(pairs)} of its candidates were scored")
-    archs = [arch for _, arch in pairs]
+    place = {arch: number for number, arch in enumerate(table.archs(space))}
+    if (both := len(place.keys() & known.accuracy.keys())) < 3:
+        raise ValueError(f"{both} of its candidates were scored")
+    archs = sampled(space, known, "all", 0, place)  # in the order of rank.py, whose simulated trainings go by it
     accuracy = np.array([known.accuracy[arch] for arch in archs])
     sample = Sample(accuracy, space.share(len(archs)), known.noise, generator("retraining", known.source))
-    places = np.array([place for place, _ in pairs])
+    places = np.array([place[arch] for arch in archs])
     return Asked(question, table, space, archs, places, known, sample, cohort(archs, space, question.conditions))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 import proxies
 from analysis.rows.ties import to_be_ranked
-from analysis.stats import ranking
+from analysis.stats import inference, ranking
 from analysis.stats.comparison import Ranked
+from analysis.stats.ranking import Ranking
+from benchmarks.leaderboard import commands
 from benchmarks.leaderboard.questions import QUESTIONS, Asked, asked, committed
 from benchmarks.scoretables.anew import job_like
 from benchmarks.scoring.scorer import Scorer
@@ -22,33 +25,70 @@ from proxies import Proxy
 VANILLA, FLOOR = "vanilla accuracy", "params"
 QUICK = 30  # candidates of each question that --quick scores
 Scores = tuple[NDArray[np.float64], NDArray[np.bool_]]  # scores and which are numbers, [S, n] each
+SAME = "all its scores are equal, or differ by rounding alone"
+PULLED = "its own noise is in the gain with the other sign, so no interval is given"
 
 
-def board(
-    own: Proxy | None = None, *, quick: bool = False, folder: Path | None = None
-) -> tuple[pd.DataFrame, list[str]]:
-    """A row for each question and proxy, and why questions are left out; with a proxy of a user's own, scored here."""
+class Told(NamedTuple):
+    """What has to be known of a question beside its rows; a constant score's regret and top-10 accuracy."""
+
+    name: str
+    n: int
+    of: int
+    scores: str
+    truth: str
+    interval: str
+    regret: float
+    top_10_truth: float
+    command: str
+    check: str
+
+
+class Board(NamedTuple):
+    """A row for each question and proxy, what each question is, and why others are left out."""
+
+    rows: pd.DataFrame
+    told: list[Told]
+    missing: list[str]
+
+
+def board(own: Proxy | None = None, *, quick: bool = False, folder: Path | None = None) -> Board:
+    """The leaderboard, with a proxy of a user's own where one is given, which is scored here."""
     tables = committed() if folder is None else committed(folder)
-    parts, missing, fresh = [], [], dict[tuple[str, ...], Scores]()
+    parts, told, missing, fresh = [], [], [], dict[tuple[str, ...], Scores]()
     for question in QUESTIONS:
         try:
             one = asked(question, tables)
         except ValueError as error:
             missing.append(f"{question.name}: {error}")
             continue
-        parts.append(standings(one, own, QUICK if quick else None, fresh))
+        if quick and len(one.archs) > QUICK:
+            one = first(one, QUICK)
+        parts.append(standings(one, own, fresh))
+        told.append(told_of(one))
     if not parts:
         raise ValueError(f"no question can be answered: {'; '.join(missing)}")
-    return pd.concat(parts, ignore_index=True), missing
+    return Board(pd.concat(parts, ignore_index=True), told, missing)
 
 
-def standings(one: Asked, own: Proxy | None, most: int | None, fresh: dict[tuple[str, ...], Scores]) -> pd.DataFrame:
-    """The rows of one question; of its first candidates alone where `most` says how many.
+def told_of(one: Asked) -> Told:
+    """What a reader has to know of a question."""
+    same = np.zeros(len(one.archs))
+    about = inference.about(one.sample, len(one.table.seeds), one.truth.noise_from)
+    names = [key.partition("@")[0] for key in one.table.columns]
+    return Told(
+        *(one.question.name, len(one.archs), len(one.space), f"{one.table.name}: {one.table.told()}"),
+        *(one.truth.source, about, ranking.regret(same, one.sample.truth)),
+        ranking.top_mean_truth(same, one.sample.truth, ranking.TOP),
+        *(commands.ranks(one, names), commands.checks(one)),
+    )
+
+
+def standings(one: Asked, own: Proxy | None, fresh: dict[tuple[str, ...], Scores]) -> pd.DataFrame:
+    """The rows of one question.
 
     `fresh` keeps what was scored of a user's own proxy, for further questions of the same candidates.
     """
-    if most is not None and most < len(one.archs):
-        one = first(one, most)
     found = {key.partition("@")[0]: scored(one, key) for key in one.table.columns}
     if own is not None:
         asked_of = (one.table.where, *one.archs)
@@ -58,23 +98,43 @@ def standings(one: Asked, own: Proxy | None, most: int | None, fresh: dict[tuple
     if one.truth.vanilla:
         values = np.array([[one.truth.vanilla[arch] for arch in one.archs]])
         found[VANILLA] = values, np.ones(values.shape, dtype=bool)
-    whole = {name: pair for name, pair in found.items() if pair[1].any()}
-    ahead = winners(whole, one)
-    sizes = list(one.known.sizes.values())
-    rows = []
-    for name, (scores, ok) in found.items():
-        numbers = ranking.rank(scores, one.sample, sizes, ok=ok)
-        seconds = one.table.columns[name].seconds.mean() if name in one.table.columns else np.nan
-        row = {"question": one.question.name, "proxy": name, "n": len(one.archs), "of": len(one.space)}
-        row |= {"spearman": numbers.spearman, "low": numbers.spearman_low, "high": numbers.spearman_high}
-        row |= {"given_size": numbers.given, "given_low": numbers.given_low, "given_high": numbers.given_high}
-        row |= {"regret": numbers.regret, "top_10_truth": numbers.top_10_truth, "failed": numbers.failed}
-        rows.append({**row, "beats_params": name in ahead, "seconds": seconds})
-    return pd.DataFrame(rows)
+    ahead = winners({name: pair for name, pair in found.items() if pair[1].any()}, one)
+    return pd.DataFrame([{**row(one, name, *pair), "beats_params": name in ahead} for name, pair in found.items()])
+
+
+def row(one: Asked, name: str, scores: NDArray[np.float64], ok: NDArray[np.bool_]) -> dict[str, object]:
+    """One proxy on one question: its numbers, and why those that are undefined are."""
+    numbers = ranking.rank(scores, one.sample, list(one.known.sizes.values()), ok=ok)
+    pulled = name == VANILLA and one.question.target == "gain"  # both move together when candidates are trained anew
+    made: dict[str, object] = {"question": one.question.name, "proxy": name, "n": len(one.archs), "of": len(one.space)}
+    for column, key in (("spearman", "spearman"), ("given_size", "given")):
+        value, low, high = (getattr(numbers, f"{key}{end}") for end in ("", "_low", "_high"))
+        bounds = (np.nan, np.nan) if pulled else (low, high)
+        made |= {column: value, f"{column}_low": bounds[0], f"{column}_high": bounds[1]}
+    made |= {"regret": numbers.regret, "top_10_truth": numbers.top_10_truth, "failed": numbers.failed}
+    made |= {"seconds": one.table.columns[name].seconds.mean() if name in one.table.columns else np.nan}
+    why = [*reasons(one, name, numbers, ok), PULLED if pulled else ""]
+    return {**made, "why": why[0] or why[2], "why_given_size": why[1] or why[2]}
+
+
+def reasons(one: Asked, name: str, numbers: Ranking, ok: NDArray[np.bool_]) -> tuple[str, str]:
+    """Why a correlation is undefined, and what is left of it given size; empty where it is not."""
+    if not ok.any():
+        column, why = one.table.columns.get(name), ""
+        if column is not None:
+            codes, counts = np.unique(column.reason[:, one.places], return_counts=True)
+            why = one.table.reasons[codes[counts.argmax()]]
+        failed = f"all {len(one.archs):,} scores failed: {why or 'they are no numbers'}"
+        return failed, failed
+    if np.isnan(numbers.spearman):
+        return SAME, SAME
+    if np.isnan(numbers.given):
+        return "", "it is a size, or ranks as one: nothing is left given both sizes"
+    return "", ""
 
 
 def first(one: Asked, most: int) -> Asked:
-    """The same question of its first candidates by index: a subsample that is always the same."""
+    """The same question of its first candidates, which are in a seeded order: a subsample that is always the same."""
     from_start = {**one.__dict__, "archs": one.archs[:most], "places": one.places[:most]}
     sample, known = one.sample, one.known
     from_start["sample"] = type(sample)(sample.truth[:most], one.space.share(most), sample.noise, sample.random)
@@ -139,7 +199,7 @@ def leaderboard(proxy: str | None = None, *, quick: bool = False) -> pd.DataFram
     `proxy` names one of your own, path/to/file.py:name, which is scored on every question, with `quick` on 30 of each
     one's candidates (and the others are ranked on those too). Raises ValueError for what can't be had.
     """
-    return wide(board(None if proxy is None else named(proxy), quick=quick)[0])
+    return wide(board(None if proxy is None else named(proxy), quick=quick).rows)
 
 
 def named(text: str) -> Proxy:

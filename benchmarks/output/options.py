@@ -29,7 +29,7 @@ class ScoringOptions:
     batch_size: int = option(64, "images in the batch")
     data_dir: str | None = option(None, "folder of CIFAR images for torchvision [$DISWOT_DATA, or data]")
     download: bool = option(False, "let torchvision download images or weights")
-    draw: Literal["independent", "common", "shared"] = option("shared", "who shares random weights (README)")
+    draw: Literal["independent", "common", "shared"] = option("shared", "who shares random weights (docs/rank.md)")
     init: Literal["kaiming", "normal", "default"] = option("kaiming", "how weights are drawn")
     teacher: str = option(
         "resnet56", "rank.py --list names them; or torchvision:resnet50, s0:333, path/to/file.py:Name, which is run"

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from benchmarks.leaderboard.standings import leaderboard
     from benchmarks.ranking.called import rank
     from benchmarks.scoretables.called import read_scores, write_scores
-    from benchmarks.scoring.called import look, proxies, score, space
+    from benchmarks.scoring.called import proxies, score, space
+    from benchmarks.scoring.looking import look
     from search.distillation.called import distill
 
 __all__ = ["distill", "leaderboard", "look", "proxies", "rank", "read_scores", "score", "space", "write_scores"]
@@ -26,7 +27,7 @@ ROOMS = ("proxies", "benchmarks", "search", "analysis")
 ASKED_OF = {
     "distill": "search.distillation.called",
     "leaderboard": "benchmarks.leaderboard.standings",
-    "look": "benchmarks.scoring.called",
+    "look": "benchmarks.scoring.looking",
     "proxies": "benchmarks.scoring.called",
     "rank": "benchmarks.ranking.called",
     "read_scores": "benchmarks.scoretables.called",

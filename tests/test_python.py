@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import pickle
+import random
 import re
 import sys
 from pathlib import Path
@@ -145,3 +147,105 @@ def test_a_data_set_of_ones_own_is_named_by_classes_and_size(name: str, expected
 def test_a_data_set_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="data set"):
         batches.find_dataset(name)
+
+
+class Odd(torch.nn.Sequential):
+    """A network that keeps its last output, and draws numbers of every kind where it is told to."""
+
+    drawing = False
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.last = super().forward(images)
+        if self.drawing:
+            random.random(), np.random.rand(), torch.rand(1)
+        return self.last
+
+
+def odd() -> Odd:
+    return Odd(
+        torch.nn.Conv2d(3, 4, 3),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(4, 3),
+    )
+
+
+IMAGES, LABELS = torch.linspace(-1, 1, 6 * 3 * 8 * 8).reshape(6, 3, 8, 8), [0, 1, 2, 0, 1, 2]
+
+
+def test_a_table_of_scores_is_an_ordinary_one() -> None:
+    """pandas copies what hangs on a table; networks are neither copied nor pickled, whatever they hold."""
+    net = odd()
+    scores = db.score({"a": net, "b": odd}, IMAGES, LABELS, proxies=["params", "grad_norm"], progress=False)
+    net(IMAGES)
+    assert list(scores[["arch", "proxy"]].drop_duplicates()["proxy"].unique()) == ["params", "grad_norm"]
+    with pytest.raises(ValueError, match="handed over"):
+        db.write_scores(scores.copy(), "t.npz")
+    with pytest.raises(ValueError, match="whole"):
+        db.write_scores(pickle.loads(pickle.dumps(scores)), "t.npz")
+
+
+def test_random_states_are_as_they_were() -> None:
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    net = odd()
+    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+    net.drawing = True
+    db.look(net)
+    db.score({"a": net}, IMAGES, LABELS, proxies="params", progress=False)
+    assert random.getstate() == before[0]
+    assert np.random.get_state()[1].tolist() == before[1]
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_networks_of_ones_own_are_ranked_by_a_file(tmp_path: Path) -> None:
+    scores = db.score(dict.fromkeys("abc", odd), IMAGES, LABELS, proxies="grad_norm", progress=False)
+    (tmp_path / "mine.csv").write_text("arch,accuracy\na,70\nb,71\nc,72\n")
+    pd.testing.assert_frame_equal(
+        db.rank(scores, truth=str(tmp_path / "mine.csv")), db.rank(scores, {"a": 70, "b": 71, "c": 72})
+    )
+    with pytest.raises(ValueError, match=r"no table knows networks of yours: accuracy="):
+        db.rank(scores)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "says"),
+    [
+        ([71, 69], "accuracy: a list; percents by name"),
+        ({"a": 0.7, "b": 0.8}, "are these fractions"),
+        ({"a": 171, "b": 80}, "that of a is 171, no number of percent"),
+        ({"a": "71%", "b": 80}, "that of a is '71%', no number"),
+    ],
+)
+def test_accuracies_that_are_none_are_refused(accuracy: object, says: str) -> None:
+    rows = [("modules", arch, "mine", 0, 1.0, "ok") for arch in "ab"]
+    scores = pd.DataFrame(rows, columns=["space", "arch", "proxy", "seed", "score", "status"])
+    with pytest.raises(ValueError, match=re.escape(says)):
+        db.rank(scores, accuracy)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"proxies": len}, "a function of yours is 'path/to/file.py:name'"),
+        ({"features": torch.nn.ReLU()}, "a submodule's name is expected"),
+        ({"batchsize": 3}, "did you mean batch_size?"),
+    ],
+)
+def test_options_that_are_none_are_refused(options: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)):
+        db.score({"a": odd()}, IMAGES, LABELS, progress=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"epochs": 0}, "epochs=0: at least 1"),
+        ({"data": (IMAGES, LABELS)}, "data: ((images, labels), (images, labels))"),
+    ],
+)
+def test_what_can_not_be_trained_is_refused(options: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)):
+        db.distill(odd(), method="ce", progress=False, **options)

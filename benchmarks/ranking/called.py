@@ -7,11 +7,13 @@ from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from analysis.stats import ranking
 from analysis.stats.inference import Sample
 from benchmarks import spaces, truth
 from benchmarks.conditions.drawing import generator
+from benchmarks.spaces.modules import Listed
 from benchmarks.truth import Truth
 
 COLUMNS = {  # of what the statistics say: what people read above it
@@ -65,7 +67,7 @@ def rank(
         raise ValueError(f"scores: no column {missing[0]}; what diswot_bench.score gives is expected")
     archs = list(dict.fromkeys(scores["arch"]))
     names = scores["space"].unique()
-    found = accuracies(names, accuracy, truth, dataset, target)
+    found = accuracies(names, archs, accuracy, truth, dataset, target)
     space = spaces.SPACES[names[0]]() if len(names) == 1 and names[0] in spaces.SPACES else None
     share = 0.0 if space is None else space.share(len(archs))
     sample = Sample(_values(archs, found.accuracy), share, found.noise, generator("retraining", found.source))
@@ -82,16 +84,38 @@ def rank(
 
 
 def accuracies(
-    names: np.ndarray, accuracy: Mapping[str, float] | pd.Series | None, table: str, dataset: str, target: str
+    names: np.ndarray,
+    archs: list[str],
+    accuracy: Mapping[str, float] | pd.Series | None,
+    table: str,
+    dataset: str,
+    target: str,
 ) -> Truth:
-    """The accuracies that were given, or those of a named table. Raises ValueError where there are none."""
+    """The accuracies that were given, or those of a table. Raises ValueError where there are none."""
     if accuracy is None:
         if len(names) != 1:
             raise ValueError("scores are of several spaces: give their accuracies by arch")
-        return truth.load(table, spaces.find(str(names[0])), dataset, target)
+        if names[0] != "modules":
+            return truth.load(table, spaces.find(str(names[0])), dataset, target)
+        if table == "auto":
+            raise ValueError("no table knows networks of yours: accuracy={name: percent, ...}, or truth='FILE.csv'")
+        return truth.load(table, Listed(dict.fromkeys(archs, nn.Identity)), dataset, target)
+    if not isinstance(accuracy, Mapping | pd.Series):
+        raise ValueError(f"accuracy: a {type(accuracy).__name__}; percents by name are expected: a dict or a Series")
     if isinstance(accuracy, pd.Series) and not accuracy.index.is_unique:
         raise ValueError(f"accuracy: {accuracy.index[accuracy.index.duplicated()][0]} stands there twice")
-    return Truth({str(arch): float(value) for arch, value in accuracy.items()}, "given")
+    return Truth({str(arch): _percent(arch, value) for arch, value in accuracy.items()}, "given")
+
+
+def _percent(arch: object, value: object) -> float:
+    """An accuracy. Raises ValueError for what is no number of percent."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ValueError(f"accuracy: that of {arch} is {value!r}, no number") from None
+    if not 0 <= number <= 100 and np.isfinite(number):
+        raise ValueError(f"accuracy: that of {arch} is {value!r}, no number of percent, 0 to 100")
+    return number
 
 
 def _values(archs: list[str], accuracy: Mapping[str, float]) -> np.ndarray:
@@ -102,6 +126,10 @@ def _values(archs: list[str], accuracy: Mapping[str, float]) -> np.ndarray:
     values = np.array([accuracy[arch] for arch in archs], dtype=float)
     if not np.isfinite(values).all():
         raise ValueError(f"accuracy: that of {archs[int(np.isfinite(values).argmin())]} is no number")
+    if len(values) > 1 and values.max() <= 1:
+        raise ValueError(
+            "accuracy: none is above 1: are these fractions? They are read in percent: multiply them by 100"
+        )
     return values
 
 

@@ -10,9 +10,9 @@ from benchmarks.conditions.batches import find_dataset
 from benchmarks.scoretables import archive
 from benchmarks.scoretables.exporting import find_space
 from benchmarks.scoretables.table import ScoreTable, from_rows
-from benchmarks.scoring.called import TABLED
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
+from benchmarks.scoring.untouched import TABLED, Made
 
 
 def read_scores(path: str | Path, space: str | None = None) -> pd.DataFrame:
@@ -29,7 +29,7 @@ def read_scores(path: str | Path, space: str | None = None) -> pd.DataFrame:
     sizes = {arch: own.count(arch, dataset.classes, dataset.resolution) for arch in archs}
     for place, name in enumerate(("params", "macs"), 3):
         rows.insert(place, name, rows["arch"].map({arch: getattr(size, name) for arch, size in sizes.items()}))
-    rows.attrs[TABLED] = table
+    rows.attrs[TABLED] = Made(table)
     return rows
 
 
@@ -39,7 +39,8 @@ def write_scores(scores: pd.DataFrame, path: str | Path, dtype: archive.Kind = "
     Combinations are left out: they are defined for their cohort alone. Raises ValueError for another table, and where
     the networks or the teacher were modules of yours, which no file can name.
     """
-    made = scores.attrs.get(TABLED)
+    kept = scores.attrs.get(TABLED)
+    made = kept.of if isinstance(kept, Made) else None
     if isinstance(made, ScoreTable):
         return archive.write(made, Path(path), dtype)
     if not isinstance(made, Job):
@@ -49,5 +50,5 @@ def write_scores(scores: pd.DataFrame, path: str | Path, dtype: archive.Kind = "
     fields = scores[list(Score._fields)]
     keys = {proxy.name: proxy.key for proxy in made.proxies}
     rows = [Score(*row) for row in fields.itertuples(index=False)]
-    kept = {name: key for name, key in keys.items() if scores["proxy"].eq(name).any()}
-    return archive.write(from_rows(rows, made, kept), Path(path), dtype)
+    there = {name: key for name, key in keys.items() if scores["proxy"].eq(name).any()}
+    return archive.write(from_rows(rows, made, there), Path(path), dtype)

@@ -13,7 +13,6 @@ from typing import Any
 import cloudpickle
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 import proxies as registry
@@ -27,18 +26,17 @@ from benchmarks.scoring.asked import scoring_job
 from benchmarks.scoring.engines import open_engine
 from benchmarks.scoring.given import check_fits, given_batch, own_dataset
 from benchmarks.scoring.jobs import Job, Precision
+from benchmarks.scoring.looking import submodules
 from benchmarks.scoring.scorer import Scorer, combined
 from benchmarks.scoring.selection import USUAL
 from benchmarks.scoring.sizes import SIZES, sizes_of, uncounted
 from benchmarks.scoring.store import Score, Store
+from benchmarks.scoring.untouched import TABLED, Made, own_randomness
 from benchmarks.spaces import Space
 from benchmarks.spaces.modules import Listed, ModuleSpace
 from proxies import Combination
-from proxies.probing.module import Module
 
 Networks = Space | nn.Module | Mapping[str, Any]
-FOUND = ("features", "head", "stages", "blocks")
-TABLED = "diswot_bench"  # in the attrs of a table of scores: the job that they are of, for whoever writes them
 IN_MEMORY = Path(":memory:")  # what SQLite calls a store that is no file
 
 
@@ -58,7 +56,7 @@ def score(
     images: Tensor | np.ndarray | None = None,
     labels: Tensor | np.ndarray | Sequence[int] | None = None,
     *,
-    proxies: str = "diswot",
+    proxies: str | Sequence[str] = "diswot",
     archs: Sequence[str | int] | None = None,
     sample: int | str = "auto",
     seed: int = 0,
@@ -85,7 +83,8 @@ def score(
     `networks` is a module, a dict of modules or of constructors by name, or a space. Modules are scored as they are,
     with `running` by their running statistics, unless `init` draws their weights; the candidates of a space are drawn.
     `features`, `head`, `stages`, `blocks` name submodules of them where what `look` shows is not what is wanted.
-    `teacher` is a name, as on the command line, or a module, whose own weights are taken.
+    `teacher` is a name, as on the command line, or a module, whose own weights are taken; without one it is a resnet56
+    with drawn weights. `proxies` are names, in one text with commas or one by one.
 
     `images` [N, 3, H, H], floats as the networks are to get them, with `labels` [N]; without them `batch` of `dataset`
     is taken, as on the command line. Classes are those of `dataset`, and without one, one more than the largest label.
@@ -117,7 +116,7 @@ def score(
     options.dataset = named_dataset(dataset or usual, batch)
     if given is not None:
         options.batch, options.batch_size = "noise", len(given.labels)
-    chosen = registry.select(proxies)
+    chosen = registry.select(named_proxies(proxies))
     if not chosen:
         raise ValueError("proxies: names no proxy; diswot_bench.proxies() has them")
     codes = chosen_archs(candidates, archs, sample, seed)
@@ -142,6 +141,7 @@ def score(
 def score_all(job: Job, path: Path, workers: int | str, progress: bool) -> list[Score]:
     """The rows of a job, with a progress bar (in a notebook too) where one is wanted."""
     with (
+        own_randomness(),
         open_engine(EngineOptions(workers=workers), tasks=len(job), cuda=job.on_gpu) as engine,
         Store(path) as store,
     ):
@@ -179,10 +179,18 @@ def _quiet(count: int, text: str | None = None) -> None:
     """No bar."""
 
 
+def named_proxies(given: str | Sequence[str]) -> str:
+    """What `proxies` names as one text. Raises ValueError for what is no name."""
+    names = [given] if isinstance(given, str) or not isinstance(given, Sequence) else given
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"proxies: {name!r} is no name; a function of yours is 'path/to/file.py:name'")
+    return ",".join(names)
+
+
 def as_space(networks: Networks, found: Mapping[str, Any]) -> Space:
     """What is to be scored as a space. Raises ValueError for what is none, or for options of modules that are none."""
-    if unknown := [name for name in found if name not in FOUND]:
-        raise ValueError(f"no option is called {unknown[0]!r}; of modules there are: {', '.join(FOUND)}")
+    found = submodules(found)
     if isinstance(networks, Space):
         if found:
             raise ValueError(f"{next(iter(found))} is for modules that are handed over, not for a space")
@@ -233,7 +241,7 @@ def frame(rows: Sequence[Score], job: Job, names: Sequence[str]) -> pd.DataFrame
     """The rows of what was asked for as a table, with each candidate's index and number of parameters."""
     table = pd.DataFrame(list(rows), columns=Score._fields)
     table = table[table["proxy"].isin(names)].reset_index(drop=True)
-    table.attrs[TABLED] = job
+    table.attrs[TABLED] = Made(job)
     sizes = sizes_of(rows, job)
     table.insert(2, "index", table["arch"].map({arch: job.space.index(arch) for arch in job.archs}))
     for place, name in enumerate(SIZES, 3):
@@ -242,28 +250,3 @@ def frame(rows: Sequence[Score], job: Job, names: Sequence[str]) -> pd.DataFrame
     if any(families.values()):
         table.insert(3, "family", table["arch"].map(families))
     return table
-
-
-def look(
-    network: nn.Module, images: Tensor | None = None, *, resolution: int = 32, channels: int = 3, **found: Any
-) -> pd.Series:
-    """What is found of a module: layers, head, last map, stages, blocks, params, macs, and what it lacks.
-
-    `images` [N, C, H, W] say what it runs on; without them, images of `channels` and `resolution`. `features`, `head`,
-    `stages`, `blocks` name submodules where what is found is not what is wanted. Raises ValueError for a module that
-    can't be scored.
-    """
-    if unknown := [name for name in found if name not in FOUND]:
-        raise ValueError(f"no option is called {unknown[0]!r}; there are: {', '.join(FOUND)}")
-    seen = Module(network, torch.zeros(2, channels, resolution, resolution) if images is None else images, **found)
-    kernels = [layer.role for layer in seen.layers if layer.kind == "kernel"]
-    rows = {
-        "layers": ", ".join(kernels),
-        "head": "" if "head" in seen.lacks else seen.head.role,
-        "features": seen.features,
-        "stages": ", ".join(seen.stages),
-        "blocks": ", ".join(seen.blocks),
-        "params": sum(layer.parameters for layer in seen.layers),
-        "macs": sum(layer.macs for layer in seen.layers),
-    }
-    return pd.Series(rows | {f"lacks {kind}": why for kind, why in seen.lacks.items()}, name=type(network).__name__)

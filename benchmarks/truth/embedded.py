@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import pickle
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.resnet import S0
@@ -55,18 +52,6 @@ def published(target: str) -> Truth:
         f"published ({target}; DisWOT's authors, one training each, CIFAR-100; lilujunai/DisWOT-CVPR2023, exps/s1-gt)"
     )
     return replace(table, source=source, noise=PUBLISHED_NOISE[target], noise_from=FIT)
-
-
-def trial(target: str) -> Truth:
-    """Our own small table of distilled accuracies, by search/distill.py; see docs/distilled_truth.md."""
-    protocol = json.loads(TRIAL.with_suffix(".json").read_text(encoding="utf-8"))
-    deviations = pd.read_csv(TRIAL)[["ce sd", "kd sd"]]
-    ce, kd = (
-        float(value) for value in (deviations**2).mean() / 2
-    )  # variances of a mean of two seeds, pooled over cells
-    noise = {"vanilla": ce, "distilled": kd, "gain": ce + kd}[target] ** 0.5
-    source = f"trial ({target}; {protocol['summary']})"
-    return replace(from_csv(TRIAL, NasBench201(), target), source=source, noise=noise, noise_from="two seeds a cell")
 
 
 class _Record:

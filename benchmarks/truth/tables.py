@@ -26,7 +26,7 @@ from benchmarks.spaces import Space
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.truth import imported, official, vitbench, zoo
 from benchmarks.truth.accuracies import TARGETS, Truth, between_seeds
-from benchmarks.truth.embedded import DISTILLED, published, retrained, trial
+from benchmarks.truth.embedded import DISTILLED, TRIAL, published, retrained
 from benchmarks.truth.official import cache_folder
 from benchmarks.truth.ownfile import from_csv
 from benchmarks.truth.trained import trained
@@ -152,7 +152,7 @@ TABLES = {
     ),
     "trial": Table(
         *(("nasbench201",), ("cifar10",), TARGETS),
-        lambda space, dataset, target: trial(target),
+        lambda space, dataset, target: trained("trial", TRIAL, NasBench201(), target),
         "NAS-Bench-201, cifar10, vanilla and distilled: a few cells, small images; a trial of the way, embedded",
         usual=False,
     ),

@@ -79,6 +79,8 @@ def distill(
 
     Raises ValueError for what can't be had, and for a run whose loss is not finite.
     """
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"epochs={epochs}: at least 1")
     chosen = recipe_of(recipe, given, epochs, seed)
     registered.parse(method)
     where = jobs.find_device(device)
@@ -86,7 +88,7 @@ def distill(
         reading = Reading(stream, skip_corrupt)
         found = images.load(data, where, data_dir=data_dir, download=False, resolution=resolution, reading=reading)
     else:
-        found = images.given(*data, where, resolution)
+        found = images.given(*halves_of(data), where, resolution)
     chosen = replace(chosen, batch_size=min(chosen.batch_size, len(found.train.labels)))
     if isinstance(student, nn.Module) and isinstance(teacher, nn.Module):
         check_apart([*student.parameters(), *student.buffers()], teacher.state_dict())
@@ -98,6 +100,17 @@ def distill(
     with nullcontext(str(out)) if out else TemporaryDirectory() as folder:
         conditions = Conditions(found, chosen, taught, Path(folder), precision=precision, stages=stages)
         return trained(run, conditions, progress=progress)
+
+
+def halves_of(data: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """What to train and what to test on. Raises ValueError for anything but two pairs of images and labels."""
+    try:
+        (images, labels), (tested, known) = data
+    except (TypeError, ValueError):
+        raise ValueError(
+            "data: ((images, labels), (images, labels)), to train and to test on, is expected, or a name"
+        ) from None
+    return (images, labels), (tested, known)
 
 
 def trained(run: Run, conditions: Conditions, *, progress: bool) -> Distilled:

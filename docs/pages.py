@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from benchmarks.ranking.explain import PASSES, asked_for
+from benchmarks.ranking.explain import asked_for, passes, read
 from proxies import Combination, Proxy, select
 
 PAGE = Path(__file__).resolve().parent / "proxies.md"
@@ -24,9 +24,8 @@ def entry(one: Proxy | Combination) -> str:
     else:
         asked = asked_for(one)
         text = inspect.getdoc(one.score) or ""
-        reads = [name for name in ("images", "labels", "teacher") if name in asked] or ["no images, no labels"]
-        passes = [cost for name, cost in PASSES.items() if name in asked] or ["none"]
-        facts = [f"reads: {', '.join(reads)}", f"passes: {'; '.join(passes)}"]
+        reads = read(asked) or ["no images, no labels"]
+        facts = [f"reads: {', '.join(reads)}", f"passes: {'; '.join(passes(asked) or ['none'])}"]
     listed = "\n".join(f"- {fact}" for fact in [*facts, f"source: {one.source}"])
     return f"## {one.name}\n\n```text\n{text}\n```\n\n{listed}\n"
 

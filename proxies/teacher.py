@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from proxies.formulas.similarity import gram_distance, outer_product_distance, row_gram_distance
+from proxies.formulas.similarity import (
+    are_many,
+    gram_distance,
+    gram_distance_of_many,
+    outer_product_distance,
+    row_gram_distance,
+)
 from proxies.probing.probe import Probe
 from proxies.registry import proxy
 
@@ -26,6 +32,8 @@ def diswot_semantic(probe: Probe) -> Tensor:
     map is that of the patches; where a cls token goes to the head, channels still have their weights by Grad-CAM over
     all tokens, since the patches of the last block do not reach the logits themselves.
     """
+    if are_many(probe.class_maps, probe.teacher.class_maps):
+        return -gram_distance_of_many(probe.class_maps, probe.teacher.class_maps).mean(-1)
     return -gram_distance(probe.cam_gram, probe.teacher.cam_gram).mean(-1)
 
 

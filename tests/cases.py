@@ -18,7 +18,7 @@ from benchmarks.timing.plain import PlainCellNetwork, PlainResNet, plain_state, 
 from proxies.probing.network import Weights
 from proxies.probing.probe import Probe
 from search.distillation import students
-from search.distillation.images import Data, Split
+from search.distillation.data import Data, Split
 from search.distillation.models import Model
 from tests.reference import Case
 

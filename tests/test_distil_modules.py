@@ -24,7 +24,7 @@ from proxies.probing import structure
 from search import distill
 from search.distillation import exporting, images, methods, pairing, teaching
 from search.distillation.augmenting import augmented
-from search.distillation.images import Batch, Data
+from search.distillation.data import Batch, Data
 from search.distillation.loop import WEIGHTS, Stepper, Watch, accuracy, train
 from search.distillation.models import Model, Network, Seen
 from search.distillation.modules import Net
@@ -247,15 +247,16 @@ def test_stages_that_a_user_pairs() -> None:
 
 
 def test_locality_guidance_by_hand() -> None:
-    """A projection that is the identity leaves each stage's mean squares, summed; a smaller map is interpolated."""
-    (first, second), (other, another) = ([torch.randn(2, 4, s, s) for s in sizes] for sizes in ((4, 4), (8, 4)))
+    """A projection that is the identity and adds 1 leaves each stage's mean squares, summed; smaller maps grow."""
+    (first, second), (other, another) = ([torch.randn(2, 4, s, s) for s in sizes] for sizes in ((4, 4), (8, 2)))
     student, teacher = (Seen(list(m), *(torch.zeros(2, 4),) * 4) for m in ((first, second), (other, another)))
     adapter = methods.Locality(student, teacher, torch.zeros(2), 0)
     for projection in adapter.projections:
         with torch.no_grad():
             projection.weight.copy_(torch.eye(4)[:, :, None, None])  # type: ignore[operator, union-attr]
-    enlarged = interpolate(first, (8, 8), mode="bilinear")
-    expected = (enlarged - other).square().mean() + (second - another).square().mean()
+            projection.bias.fill_(1.0)  # type: ignore[operator, union-attr]
+    own, its = (interpolate(m, scale_factor=2, mode="bilinear") for m in (first, another))
+    expected = (own + 1 - other).square().mean() + (second + 1 - its).square().mean()
     batch = Batch(torch.zeros(2, 3, 8, 8), torch.zeros(2), torch.arange(2), 0)
     assert_close(adapter(student, teacher, batch), expected)
     assert methods.parse("lg")["lg"].weight == 2.5
@@ -298,7 +299,7 @@ def test_a_teacher_sees_images_of_the_size_that_it_knows(tmp_path: Path) -> None
     torch.save(small_model("resnet20", 0).state_dict(), tmp_path / "weights.pt")
     teacher = teaching.load_teacher("resnet20", tmp_path / "weights.pt", data, "float32", resolution=8)
     pixels = data.normalised(data.test.images)
-    small = interpolate(pixels, (8, 8), mode="bilinear", antialias=True)
+    small = interpolate(pixels, (8, 8), mode="bilinear")  # as rank.py has it, and the source of locality guidance
     assert_close(teacher.model.look(pixels).logits, small_model("resnet20", 0).look(small).logits)
     assert accuracy(teacher.model, data, data.test) == teacher.accuracy
 

@@ -13,14 +13,14 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch.testing import assert_close
 
-from search.distillation import images
-from search.distillation.images import crop, load
+from search.distillation.data import Data, crop
+from search.distillation.images import load
 from tests.cases import small_data
 
 CPU = torch.device("cpu")
 
 
-def opened(name: object, **options: object) -> images.Data:
+def opened(name: object, **options: object) -> Data:
     return load(str(name), CPU, **{"data_dir": None, "download": False, "resolution": None, **options})  # type: ignore[arg-type]
 
 

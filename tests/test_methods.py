@@ -15,7 +15,7 @@ from torch.testing import assert_close
 from proxies.formulas import losses, similarity
 from search.distillation import methods
 from search.distillation.adapters import Contrast, Embedding, Information, Regressor
-from search.distillation.images import Batch
+from search.distillation.data import Batch
 from search.distillation.loop import part
 from search.distillation.methods import METHODS, Term
 from search.distillation.models import Seen

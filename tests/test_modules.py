@@ -211,3 +211,18 @@ def test_a_store_tells_networks_of_one_name_apart(tmp_path: Path) -> None:
     assert score({"a": one}, **kept)["score"].tolist()[0] != first[0]
     taught = [score({"a": other}, teacher=net, **kept)["score"].tolist()[1] for net in (small(6), small(7))]
     assert taught[0] != taught[1]
+
+
+def test_a_module_is_not_built_once_more_to_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    network = Listed.network
+    monkeypatch.setattr(
+        Listed, "network", lambda self, archs, *rest: looked.append(*archs) or network(self, archs, *rest)
+    )
+    table = score({"own": small, "wide": lambda: small(8)}, proxies="grad_norm,params")
+    assert looked == ["own", "wide"]
+    sizes = table.drop_duplicates("arch").set_index("arch")
+    for name, made in (("own", small()), ("wide", small(8))):
+        assert sizes.loc[name, "params"] == sum(one.numel() for one in made.parameters())
+        assert sizes.loc[name, "macs"] == 8 * 8 * 27 * made[0].out_channels + (made[0].out_channels + 1) * K
+    assert list(dict.fromkeys(table["proxy"])) == ["grad_norm", "params"]

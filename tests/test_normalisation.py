@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from search import distill
 from search.distillation import normalisation, teaching
-from search.distillation.images import Data
+from search.distillation.data import Data
 from search.distillation.loop import accuracy
 from search.distillation.normalisation import IMAGENET, Normalisation
 from tests.cases import small_data, small_model

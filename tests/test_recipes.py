@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from search.distillation import images, methods
-from search.distillation.images import Data
+from search.distillation.data import Data
 from search.distillation.loop import Outcome, Watch, accuracy, train
 from search.distillation.models import Model
 from search.distillation.objective import Objective

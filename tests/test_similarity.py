@@ -62,6 +62,21 @@ def test_class_activation_maps_of_one_pixel() -> None:
     assert_close(similarity.class_activation_maps(features, weight), torch.tensor([[[2.0], [-1.0]]]).double())
 
 
+def test_the_distance_of_many_vectors_is_that_of_their_gram_matrices() -> None:
+    random = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(2, 5, 40, size, generator=random, dtype=torch.float64) for size in (3, 4))
+    a[1, 2], b[1, 2:4] = 0, 0
+    b[0, 0] = b[0, 0] * 1e-3  # no scale counts
+    found = similarity.gram_distance_of_many(a, b)
+    assert_close(found, similarity.gram_distance(a @ a.mT, b @ b.mT), rtol=1e-12, atol=1e-12)
+    assert found[1, 2:4].tolist() == [0, 1]
+    assert similarity.gram_distance_of_many(a, 3 * a).abs().max() < 1e-7
+    assert similarity.are_many(a, b)
+    assert not similarity.are_many(a[..., :27, :], b[..., :27, :])
+    with pytest.raises(ValueError, match="Gram matrices of student and teacher differ in shape"):
+        similarity.gram_distance_of_many(a, b[:, :, 1:])
+
+
 @pytest.mark.parametrize("distance", [similarity.gram_distance, similarity.row_gram_distance])
 def test_gram_distances_have_their_invariances(distance: object) -> None:
     a, b = randn(6, 9), randn(6, 9, seed=1)

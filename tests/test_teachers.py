@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from torch.testing import assert_close
 
 from benchmarks.conditions import teachers
 from benchmarks.conditions.drawing import Drawing
+from benchmarks.output.options import ScoringOptions
+from benchmarks.scoring.asked import scoring_job
+from benchmarks.scoring.worker import SeedRun
 from benchmarks.spaces.cells import parse_cell
 from benchmarks.timing.plain import PlainCellNetwork, PlainResNet
+from proxies import select
 from tests.cases import SPACE, batch
 
 CPU = torch.device("cpu")
@@ -204,3 +209,38 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
 def test_unknown_teachers_are_refused() -> None:
     with pytest.raises(ValueError, match="resnet34, nasbench201-best"):
         teachers.build("resnet57", "cifar10", 10, 32)
+
+
+def test_trained_weights_bring_the_input_normalisation_that_stands_beside_them(tmp_path: Path) -> None:
+    """Shown pixels as it knows them; noise is none, and no file beside the weights leaves the images as they are."""
+    network, _ = trained("resnet20")
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "some.npz", images=pixels, labels=np.arange(4))
+
+    def seen(batch: str) -> tuple[SeedRun, dict[str, object]]:
+        weights = str(tmp_path / "model.pt")
+        options = ScoringOptions(
+            batch=batch, dataset="own:10x8", batch_size=4, teacher="resnet20", teacher_weights=weights, device="cpu"
+        )
+        job = scoring_job(options, SPACE, [SPACE.arch(0)], select("diswot"), range(1))
+        return SeedRun(job, 0), job.conditions.content(job.source.batch(4, 0))
+
+    some = str(tmp_path / "some.npz")
+    plain, key = seen(some)
+    assert torch.equal(plain.teacher.images, plain.images)
+    own = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4]}
+    (tmp_path / "model.json").write_text(json.dumps(own))
+    shown, other = seen(some)
+    mean, std = (torch.tensor(own[part])[:, None, None] for part in ("mean", "std"))
+    expected = (torch.from_numpy(pixels[shown.labels.numpy()]).float() / 255 - mean) / std  # labels count the images
+    assert_close(shown.teacher.images, expected, rtol=1e-5, atol=1e-5)
+    assert torch.equal(shown.images, plain.images)
+    assert shown.job.told().endswith("; teacher's inputs 0.5,0.4,0.3/0.2,0.3,0.4")
+    assert key != other
+    noise, _ = seen("noise")
+    assert torch.equal(noise.teacher.images, noise.images)
+    assert "inputs" not in noise.job.told()
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"model.json: no mean and std of three channels"):
+        seen(some)

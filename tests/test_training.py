@@ -17,7 +17,7 @@ from benchmarks.spaces.cells import EDGES, live_edges, parse_cell
 from benchmarks.timing.plain import PlainCellNetwork, PlainResNet, plain_state, with_weights
 from proxies.probing.network import NormState, Weights
 from search.distillation import checkpoint, methods
-from search.distillation.images import Batch
+from search.distillation.data import Batch
 from search.distillation.loop import WEIGHTS, Outcome, Stepper, Watch, accuracy, train
 from search.distillation.models import Model, Precision, Seen
 from search.distillation.objective import Objective

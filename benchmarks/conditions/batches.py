@@ -20,6 +20,7 @@ from torch.nn.functional import interpolate
 from torchvision import datasets
 
 from benchmarks.conditions.drawing import generator
+from benchmarks.conditions.normalisation import Normalisation
 from benchmarks.reading.limits import LARGEST, MEBIBYTE, check_size, shown
 from benchmarks.reading.naming import meant
 from benchmarks.reading.pickles import MALFORMED
@@ -104,6 +105,15 @@ class Source:
         self.name = name
         self.dataset = dataset
         self.pool = pool
+
+    @property
+    def normalisation(self) -> Normalisation | None:
+        """What the pixels of its images went through; None where they are none of 0 to 255, as noise's are not."""
+        if self.pool is None or self.pool[0].dtype != np.uint8:
+            return None
+        mean, deviation = channel_statistics(self.pool[0])
+        mean, deviation = mean / 255, _divisor(deviation) / 255
+        return Normalisation((mean[0], mean[1], mean[2]), (deviation[0], deviation[1], deviation[2]))
 
     def batch(self, size: int, seed: int) -> Batch:
         """A batch by seed. Raises ValueError where the source has too few images.
@@ -276,6 +286,10 @@ def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _normalised(images: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    deviation = np.where(deviation == 0, 1.0, deviation)
+    deviation = _divisor(deviation)
     normalised: np.ndarray = ((images - mean[:, None, None]) / deviation[:, None, None]).astype(np.float32)
     return normalised
+
+
+def _divisor(deviation: np.ndarray) -> np.ndarray:
+    return np.where(deviation == 0, 1.0, deviation)

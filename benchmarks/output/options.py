@@ -35,7 +35,8 @@ class ScoringOptions:
         "resnet56", "rank.py --list names them; or torchvision:resnet50, s0:333, path/to/file.py:Name, which is run"
     )
     teacher_weights: str | None = option(
-        None, "state dict of a trained teacher, or torchvision for its own; random without"
+        None,
+        "state dict of a trained teacher, its input mean and std in the .json beside it; or torchvision; else random",
     )
     teacher_resolution: int | None = option(
         None, "size of the images as the teacher sees them, scaled [as candidates do; autoformer, pit: resnetN at 32]"

@@ -125,7 +125,7 @@ def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame, given: str 
         interval_of += f" (over three draws rho differed by {low:.2f} to {high:.2f} there)"
     lines = [
         f"truth: {truth.source}; target {target}; {size:,} of {len(job.space):,} candidates of {job.space.name}",
-        f"batch: {c.batch_size} x {job.source.name}; {_seeds(job)}; {c.told()}",
+        f"batch: {c.batch_size} x {job.source.name}; {_seeds(job)}; {job.told()}",
         f"interval: {interval_of}",
         *_ceiling(sample, truth),
         *_nothing_known(sample.truth),
@@ -164,7 +164,7 @@ def blind_notes(job: Job, scores: pd.DataFrame) -> list[str]:
         "nothing to rank against: no accuracies of these candidates; give yours as --truth FILE.csv (columns arch or "
         "index, and accuracy)",
         f"{len(job.archs):,} of {len(job.space):,} candidates of {job.space.name}",
-        f"batch: {c.batch_size} x {job.source.name}; {_seeds(job)}; {c.told()}",
+        f"batch: {c.batch_size} x {job.source.name}; {_seeds(job)}; {job.told()}",
         *failures(scores),
     ]
 

@@ -29,11 +29,10 @@ from benchmarks.scoring.given import check_fits, given_batch, own_dataset
 from benchmarks.scoring.jobs import Job, Precision
 from benchmarks.scoring.scorer import Scorer, combined
 from benchmarks.scoring.selection import USUAL
+from benchmarks.scoring.sizes import SIZES, sizes_of, uncounted
 from benchmarks.scoring.store import Score, Store
 from benchmarks.spaces import Space
 from benchmarks.spaces.modules import Listed, ModuleSpace
-from benchmarks.spaces.space import Size, counted
-from benchmarks.spaces.zoo import Torchvision
 from proxies import Combination
 from proxies.probing.module import Module
 
@@ -134,7 +133,8 @@ def score(
         job = replace(job, teacher=own, conditions=replace(job.conditions, teacher=told))
     if store and not isinstance(networks, Space):
         candidates.version = fingerprint(networks)
-    rows = score_all(job, Path(store) if store else IN_MEMORY, workers, progress)
+    counting = replace(job, proxies=[*job.proxies, *uncounted(job)])
+    rows = score_all(counting, Path(store) if store else IN_MEMORY, workers, progress)
     rows += combined(rows, job, [one for one in chosen if isinstance(one, Combination)])
     return frame(rows, job, [one.name for one in chosen])
 
@@ -234,25 +234,14 @@ def frame(rows: Sequence[Score], job: Job, names: Sequence[str]) -> pd.DataFrame
     table = pd.DataFrame(list(rows), columns=Score._fields)
     table = table[table["proxy"].isin(names)].reset_index(drop=True)
     table.attrs[TABLED] = job
-    sizes = {arch: size_of(job, arch) for arch in job.archs}
+    sizes = sizes_of(rows, job)
     table.insert(2, "index", table["arch"].map({arch: job.space.index(arch) for arch in job.archs}))
-    for place, name in enumerate(("params", "macs"), 3):
-        table.insert(place, name, table["arch"].map({arch: getattr(size, name, None) for arch, size in sizes.items()}))
+    for place, name in enumerate(SIZES, 3):
+        table.insert(place, name, table["arch"].map({arch: size.get(name) for arch, size in sizes.items()}))
     families = {arch: job.space.family(arch) for arch in job.archs}
     if any(families.values()):
         table.insert(3, "family", table["arch"].map(families))
     return table
-
-
-def size_of(job: Job, arch: str) -> Size | None:
-    """A candidate's size on the job's images; None for a module that can't be built or scored, whose rows say why."""
-    classes, resolution = job.source.dataset
-    try:
-        if not isinstance(job.space, ModuleSpace) or isinstance(job.space, Torchvision):
-            return job.space.count(arch, classes, resolution)
-        return counted(job.space.network([arch], classes, job.source.batch(2, job.seeds[0]).images))
-    except ValueError:
-        return None
 
 
 def look(

@@ -11,10 +11,11 @@ from typing import Literal
 
 import torch
 
-from benchmarks.conditions import teachers
+from benchmarks.conditions import normalisation, teachers
 from benchmarks.conditions.batches import Batch, Source
 from benchmarks.conditions.chosen import Chosen
 from benchmarks.conditions.drawing import AsIs, Init, Mode
+from benchmarks.conditions.normalisation import Normalisation
 from benchmarks.spaces import Space
 from proxies import Proxy
 
@@ -47,6 +48,13 @@ class Conditions:
         """Digest of the teacher's weights; None for random ones."""
         return None if self.teacher_weights is None else teachers.digest(self.teacher_weights)
 
+    @property
+    def teacher_inputs(self) -> Normalisation | None:
+        """The input normalisation in the file beside the teacher's weights, where there is one."""
+        if self.teacher_weights is None:
+            return None
+        return normalisation.read(normalisation.beside(self.teacher_weights))
+
     def weights(self, digits: int | None = None) -> str:
         """Which weights the teacher has, by so many digits of their digest, or by all."""
         trained = self.trained
@@ -73,6 +81,8 @@ class Conditions:
         """The key under which scores are stored, the batch and the code by their digests."""
         content = asdict(self)
         content.update(device=self.device.type, teacher_weights=self.trained, batch=batch.digest, code=code_digest())
+        if (inputs := self.teacher_inputs) is not None:
+            content["teacher_inputs"] = inputs.text
         return {**content, "torch": torch.__version__}
 
 
@@ -96,6 +106,17 @@ class Job:
 
     def __len__(self) -> int:
         return len(self.archs) * len(self.seeds)
+
+    @property
+    def teacher_inputs(self) -> Normalisation | None:
+        """The input normalisation that the teacher's weights bring, where the images are ones that have another."""
+        given, wanted = self.source.normalisation, self.conditions.teacher_inputs
+        return None if given is None or given == wanted else wanted
+
+    def told(self) -> str:
+        """What people read under a table of the conditions, the teacher's inputs among them."""
+        inputs = self.teacher_inputs
+        return self.conditions.told() + ("" if inputs is None else f"; teacher's inputs {inputs.text}")
 
 
 def find_device(name: str, *, elsewhere: bool = False) -> torch.device:

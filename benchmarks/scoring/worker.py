@@ -12,6 +12,7 @@ from torch import Tensor
 from benchmarks.conditions import teachers
 from benchmarks.conditions.batches import scaled
 from benchmarks.conditions.drawing import Drawing
+from benchmarks.conditions.normalisation import retouch
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
 from proxies import Proxy
@@ -74,16 +75,25 @@ class SeedRun:
         conditions, own = self.job.conditions, self.job.teacher
         classes, side = self.job.source.dataset
         side = conditions.teacher_resolution or side
-        images = self.images if conditions.teacher_resolution is None else scaled(self.images, side)
+        images = self._as_known() if conditions.teacher_resolution is None else scaled(self._as_known(), side)
         if images.shape[1] == 1 and (own is None or own.sees_colours):
             images = images.expand(-1, 3, -1, -1)
         if own is not None:
             module = own.network(classes, images.float())
             weights = own.weights(module, self.drawing, conditions.teacher_weights)
-            return Probe(module, weights.double() if self.exact else weights, images, self.labels)
+            weights = weights.double() if self.exact else weights
+            return Probe(module, weights, images, self.labels, noise=self.drawing.noise)
         network = teachers.build(conditions.teacher, conditions.dataset, classes, side)
         weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
-        return Probe(network, weights.double() if self.exact else weights, images, self.labels)
+        weights = weights.double() if self.exact else weights
+        return Probe(network, weights, images, self.labels, noise=self.drawing.noise)
+
+    def _as_known(self) -> Tensor:
+        """The images, normalised as the teacher's trained weights know them where these bring that along."""
+        given, wanted = self.job.source.normalisation, self.job.teacher_inputs
+        if given is None or wanted is None or (parts := retouch(given, wanted, self.images.device)) is None:
+            return self.images
+        return self.images * parts[0] + parts[1]
 
     def rows(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
         """The rows of candidates of one shape, in stacks that fit into memory."""

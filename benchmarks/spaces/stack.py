@@ -192,7 +192,7 @@ class Stack(ABC):
     average_head = True
     twice_alone = False
     plain_convolutions = False
-    lacks: Mapping[str, str] = MappingProxyType({})
+    lacks: Mapping[str, str] = MappingProxyType({"attention": "it has no attention"})
 
     def __init__(self, candidates: int, classes: int, resolution: int) -> None:
         self.candidates = candidates

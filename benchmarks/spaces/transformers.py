@@ -97,7 +97,7 @@ class Flat(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits; the cls token takes part in attention, and is left out of the mean."""
         tokens = self.patches(images).flatten(2).transpose(1, 2)
-        x = torch.cat([self.cls.expand(len(images), -1, -1), tokens], dim=1) + self.positions
+        x = torch.cat([self.cls.expand(images.shape[0], -1, -1), tokens], dim=1) + self.positions
         for block in self.blocks:
             x = block(x)
         logits: Tensor = self.head(self.norm(x)[:, 1:].mean(1))
@@ -145,7 +145,7 @@ class Pooled(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""
         tokens = (self.patches(images) + self.positions).flatten(2).transpose(1, 2)
-        x = self.stages[0](torch.cat([self.cls.expand(len(images), -1, -1), tokens], dim=1))
+        x = self.stages[0](torch.cat([self.cls.expand(images.shape[0], -1, -1), tokens], dim=1))
         side = self.side
         for pool, stage in zip(self.pools, self.stages[1:], strict=True):
             x = stage(pool(x, side))

@@ -140,5 +140,9 @@ def floor(job: Job, rate: float, bandwidth: float) -> float:
 
 def passes(proxy: Proxy) -> int:
     """What a proxy runs at least over the batch, in forward passes: 0, 1, or 1 + BACKWARD."""
-    texts = [PASSES[name] for name in asked_for(proxy) if name in PASSES and name not in FEW_IMAGES]
-    return 1 + BACKWARD if any("backward" in text for text in texts) else min(1, len(texts))
+    texts: dict[str, list[str]] = {}
+    for one in asked_for(proxy):
+        further, _, name = one.rpartition(": ")
+        if name in PASSES and name not in FEW_IMAGES:
+            texts.setdefault(further, []).append(PASSES[name])
+    return sum(1 + BACKWARD if any("backward" in text for text in each) else 1 for each in texts.values())

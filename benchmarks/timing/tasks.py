@@ -94,7 +94,7 @@ def stack_task(run: SeedRun, archs: Sequence[str], proxies: Sequence[Proxy]) -> 
 
 def look_at(teacher: Probe) -> None:
     """Compute all that the DisWOT forms ask of a teacher."""
-    _ = teacher.cam_gram, teacher.sample_gram, teacher.head_gradient
+    _ = teacher.class_maps, teacher.cam_gram, teacher.sample_gram, teacher.head_gradient
 
 
 def once(task: Callable[[], object], cuda: bool) -> float:

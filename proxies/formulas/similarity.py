@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+MANY = 4  # vectors for each of their entries: from there on an M x M matrix costs more than all else
+
 
 def gram(vectors: Tensor) -> Tensor:
     """Inner products of M vectors, [..., M, D] -> [..., M, M]."""
@@ -52,6 +54,26 @@ def gram_distance(a: Tensor, b: Tensor) -> Tensor:
     refuse_unequal(a, b, 2, "Gram matrices")
     distance: Tensor = torch.linalg.matrix_norm(frobenius_unit(a) - frobenius_unit(b))
     return distance
+
+
+def are_many(a: Tensor, b: Tensor) -> bool:
+    """Whether vectors [..., M, D] and [..., M, D'] are so many beside D + D' that no M x M matrix should be formed."""
+    return a.shape[-2] >= MANY * (a.shape[-1] + b.shape[-1])
+
+
+def gram_distance_of_many(a: Tensor, b: Tensor) -> Tensor:
+    """gram_distance of the Gram matrices of M vectors, which are not formed: [..., M, D] and [..., M, D'] -> [...].
+
+    With A = a a' and B = b b', ||A||_F = ||a' a||_F and <A, B> = ||a' b||_F^2, so the distance is
+    sqrt(2 - 2 <A, B> / (||A|| ||B||)). Of nearly proportional matrices it resolves 1e-8, the root of a rounding.
+    Raises ValueError where M differs.
+    """
+    refuse_unequal(a[..., :1], b[..., :1], 2, "Gram matrices")
+    own, other, shared = (torch.linalg.matrix_norm(x.mT @ y) for x, y in ((a, a), (b, b), (a, b)))
+    norms = own * other
+    cosine = shared.square() / torch.where(norms == 0, 1.0, norms)
+    squared: Tensor = (own != 0).double() + (other != 0).double() - 2 * cosine
+    return squared.clamp_min(0).sqrt()
 
 
 def row_gram_distance(a: Tensor, b: Tensor) -> Tensor:

@@ -62,6 +62,7 @@ class Record:
     overwritten: set[int] = field(default_factory=set)
     products: dict[int, int] = field(default_factory=dict)  # multiply-accumulates of a call, over the batch
     norms: dict[int, str] = field(default_factory=dict)  # the batch normalisation of a call, by its module
+    turns: dict[int, bool | None] = field(default_factory=dict)  # as Call.woven, of what may be maps of attention
     depends: int = 0  # of the logits
     computed: list[str] = field(default_factory=list)  # functions whose weight is no parameter
     given: Any = None
@@ -108,6 +109,9 @@ class Recorder(Watch):
                 Call(self.number, kind, name, weight, source, before, shape, channels, woven, depends)
             )
             self._numbers[id(out)] = self.number
+            rows = out if kind == "softmax" else first if name == "scaled_dot_product_attention" else None
+            if rows is not None and rows.ndim > 2:
+                self.record.turns[self.number] = _turns(rows.flatten(0, -3), self._images)
         for one in _tensors((out,)):
             self._depends[id(one)] = depends
             if one is not out:
@@ -183,6 +187,13 @@ def _woven(out: Tensor, images: int) -> bool | None:
     """Whether the images take turns in the rows of a tensor, or each has its rows together; None if neither."""
     if images in out.shape[:2] or out.ndim < 2 or len(out) % images:
         return False
+    return _turns(out, images)
+
+
+def _turns(out: Tensor, images: int) -> bool | None:
+    """Whether the images take turns in the rows; None where neither holds."""
+    if len(out) % images:
+        return None
     together, turns = out.unflatten(0, (images, -1)), out.unflatten(0, (-1, images)).transpose(0, 1)
     size = 1e-4 * float(out.abs().max())
     for rows, woven in ((together, False), (turns, True)):

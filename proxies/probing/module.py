@@ -17,7 +17,7 @@ from proxies.probing import admitting
 from proxies.probing.layers import layers_of, running_statistics
 from proxies.probing.looking import UNKNOWN, Record, look
 from proxies.probing.network import Layer, Layout, NormState, Outputs, Taps, Undefined, Weights
-from proxies.probing.planning import Pass, Plan, Planned, axes, plan_blocks, plan_layers
+from proxies.probing.planning import Pass, Plan, Planned, axes, plan_attention, plan_blocks, plan_layers
 from proxies.probing.structure import Found, Named, find
 
 LOOKED_AT = 3  # images, so that their axis is told from others
@@ -28,6 +28,7 @@ MISSING = {
     "stage": "no stages were found in it; name the submodules that end them with stages=",
     "relu": "it has no activation that switches at 0",
     "norm": "it has no batch normalisation",
+    "attention": "it has no attention: no softmax of a product, times something, was seen in it",
     "map": "no operation of it gives a map",
 }
 
@@ -76,12 +77,15 @@ class Module:
         plan.norms = {number: self._norms[name] for number, name in record.norms.items()}
         plan_layers(plan, record, by_name, self.module, LOOKED_AT)
         plan_blocks(plan, record, found.blocks, found.stages, LOOKED_AT)
+        plan_attention(plan, record)
         plan.head = UNKNOWN if found.head is None else found.head.number
         if found.features is not None:
             call = record.calls[found.features]
             plan.features = Planned("features", axes=axes(call, LOOKED_AT), grid=True)
             plan.features_at = found.features
             plan.add(call, plan.features)
+        if found.head is not None and found.head.source == found.features and by_name[weight].shape[2:] == (1, 1):
+            plan.add(found.head, Planned("channels", by_name[weight]))
         has = plan.kinds | ({"head"} if self._head is not None else set())
         self.lacks: Mapping[str, str] = {kind: reason for kind, reason in MISSING.items() if kind not in has}
         self.twice_alone = any(call.function == "scaled_dot_product_attention" for call in record.calls)
@@ -108,7 +112,7 @@ class Module:
         self, images: Tensor, weights: Weights, *, batch_norm: bool = True, taps: Taps | None = None
     ) -> Outputs:
         """images [N, C, H, W] -> what the module makes of them with these weights; see proxies.probing.network."""
-        tensors = {layer.role: kernel[0] for layer, kernel in weights.kernels.items()} | dict(weights.others)
+        tensors = {layer.role: _foldable(kernel[0]) for layer, kernel in weights.kernels.items()} | dict(weights.others)
         if self._bias:
             tensors[self._bias] = weights.bias[0]
         for name, buffer in self.module.named_buffers():
@@ -152,6 +156,14 @@ class Module:
             positions = self._layout(len(logits)).arrange(tap.value)[0].flatten(2)
             means = [positions.mean(-1), positions[..., 0], positions[..., 1:].mean(-1)]
             self.average_head = self.linear_head and any(m.shape == pooled.shape and _equal(m, pooled) for m in means)
+
+
+def _foldable(weight: Tensor) -> Tensor:
+    """The weight; without a graph as a leaf of one, for which PyTorch multiplies rows that do not lie in order as one.
+
+    Else attention's first product is one for each position, at about twice the time.
+    """
+    return weight if torch.is_grad_enabled() else weight.detach().requires_grad_()
 
 
 def _name_of(record: Record, number: int) -> str:

@@ -162,7 +162,8 @@ class Tap(NamedTuple):
 
     By kind: conv, a convolution's output before normalisation, and its input as `before`; norm, what a normalisation
     gets; relu, what a ReLU gets; map, what any operation gives; block, what the stem or a block gives, and gets as
-    `before`; stage, what a stage gives; and of a module alone features, the last map. In a module linear layers and the
+    `before`; stage, what a stage gives; and of a module alone features, the last map, channels, what a head gives that
+    is a 1x1 convolution of the features, and attention, its maps [N, heads, L, L]. In a module linear layers and the
     head are tapped as convolutions are, and other activations as ReLUs. `times`: how many equal operations of each
     member share the value. `again`: a module's layer as a function of an input and a weight, without its bias.
     """
@@ -180,9 +181,13 @@ class Tap(NamedTuple):
         """A tensor of the value's shape, such as a gradient by it, as [a, N, C, H, W]."""
         return by_member(x, len(self.members)) if self.layout is None else self.layout.arrange(x)
 
+    def shown(self, x: Tensor) -> Tensor:
+        """A tensor of the value's shape as the value is shown, [a, N, C, H, W]; tokens of a stage as a map."""
+        return self.arrange(x) if self.layout is None else self.layout.map(x)
+
     def stacked(self) -> Tensor:
         """The value as [a, N, C, H, W]."""
-        return self.arrange(self.value) if self.layout is None else self.layout.map(self.value)
+        return self.shown(self.value)
 
 
 def by_member(x: Tensor, members: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Passes of their own: networks run on other images, other weights, or parts of the batch, each for one quantity alone.
 
-Not here: the pass over the whole batch that most quantities share, and the ways back on its graph (passes.py).
+Not here: the pass over the whole batch that most quantities share, and the ways back on its graph (passes.py,
+inside.py).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
+from proxies.probing.inside import Inside
 from proxies.probing.network import Tap, Taps, by_member
 from proxies.probing.passes import NEEDS, Measured, Passes
 from proxies.probing.quantities import quantity
@@ -42,7 +44,7 @@ class ImageShares(NamedTuple):
     values: Tensor
 
 
-class OwnPasses(Passes):
+class OwnPasses(Inside):
     """Passes, and those that have nothing of the shared one."""
 
     @quantity

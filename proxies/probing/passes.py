@@ -1,8 +1,9 @@
 """The pass over the whole batch that quantities share, and every way back on its graph.
 
 What is wanted of the pass is learned: a Probe that gets the `asked` of an earlier one as `plan` runs one pass where the
-first one, not knowing, ran several. Not here: passes over other images or weights (own_passes.py), and what a proxy
-reads off the passes (probe.py, with the shape letters). All autograd is here and in own_passes.py.
+first one, not knowing, ran several. Not here: what lies inside the networks (inside.py), passes over other images or
+weights (own_passes.py), and what a proxy reads off the passes (probe.py, with the shape letters). All autograd is here
+and in these two.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from proxies.probing.meter import Meter
-from proxies.probing.network import Layer, Network, Outputs, Tap, Taps, Undefined, Weights, by_member
+from proxies.probing.network import Layer, Network, Outputs, Taps, Undefined, Weights, by_member
 from proxies.probing.quantities import Quantities, quantity
 
 Noise = Callable[[str, tuple[int, ...]], Tensor]
@@ -71,7 +72,10 @@ NEEDS: dict[str, frozenset[str]] = {
     "blocks": _needs("block"),
     "relus": _needs("relu"),
     "stages": _needs("stage"),
-    "class_gradients": _needs("graph", "features"),
+    "class_gradients": _needs("graph", "features", "channels"),
+    "feature_gradients": _needs("graph", "features"),
+    "stage_gradients": _needs("graph", "stage"),
+    "attention_maps": _needs("attention"),
 }
 
 
@@ -102,13 +106,13 @@ class Passes(Quantities):
     @property
     def images(self) -> Tensor:
         """The batch's images, [N, 3, H, W]."""
-        self.asked.add("images")
+        self.note("images")
         return self._images
 
     @property
     def labels(self) -> Tensor:
         """The batch's labels, [N]."""
-        self.asked.add("labels")
+        self.note("labels")
         return self._labels
 
     def _forward(self, needs: frozenset[str] = frozenset()) -> Forward:
@@ -151,13 +155,11 @@ class Passes(Quantities):
 
     def _backward(self, forward: Forward, *, again: bool = False) -> LossGradients:
         """Gradients of the loss on a pass's graph; fit to be differentiated `again` where that is wanted."""
-        logits = forward.outputs.logits
-        loss = cross_entropy(logits.flatten(0, 1), self.labels.repeat(self.network.candidates), reduction="sum")
         outputs = [tap.value for tap in forward.taps.of("conv")]
         if "conv" in forward.needs:
-            outputs.append(logits)
+            outputs.append(forward.outputs.logits)
         found = torch.autograd.grad(
-            loss / len(self.labels),
+            self._loss(forward),
             [*forward.kernels.values(), *outputs],
             materialize_grads=True,
             retain_graph=again or self._graph_is_wanted(),
@@ -165,6 +167,11 @@ class Passes(Quantities):
         )
         count = len(forward.kernels)
         return LossGradients(list(found[:count]), list(found[count:]), forward)
+
+    def _loss(self, forward: Forward) -> Tensor:
+        """The sum over the candidates of each one's mean cross-entropy."""
+        logits, labels = forward.outputs.logits.flatten(0, 1), self.labels.repeat(self.network.candidates)
+        return cross_entropy(logits, labels, reduction="sum") / len(self.labels)
 
     def _graph_is_wanted(self) -> bool:
         """Whether the plan has another way back on the pass's graph."""
@@ -227,64 +234,6 @@ class Passes(Quantities):
         kernels = list(self._forward(_needs("graph")).kernels.values())
         rows = [self._back(output, kernels) for output in outputs]
         return self._measured([torch.stack(column, dim=1) for column in zip(*rows, strict=True)])
-
-    @quantity
-    def blocks(self) -> list[Tap]:
-        """What the stem and each block give, in order. Raises ValueError for a network that names none."""
-        found = self._of_all(self._forward(NEEDS["blocks"]).taps.of("block"), "block")
-        return [tap._replace(value=tap.value.detach()) for tap in found]
-
-    @quantity
-    def transport(self) -> list[tuple[Tap, Tensor, Tensor]]:
-        """For each block a random vector of +-1 at its output and what it becomes at its input, by one step back.
-
-        Raises ValueError for a network that names no block.
-        """
-        found = []
-        blocks = [tap for tap in self._forward(NEEDS["transport"]).taps.of("block") if tap.before is not None]
-        for tap in self._of_all(blocks, "block"):
-            assert tap.before is not None
-            value = tap.value
-            shape = (value.shape[0], value.shape[1] // len(tap.members), *value.shape[2:])
-            signs = self.noise("transport", shape).sign().repeat(1, len(tap.members), *[1] * (value.ndim - 2))
-            (back,) = self._back(value, [tap.before], signs.to(value))
-            if tap.layout is not None:
-                signs, back = tap.layout.arrange(signs)[0], tap.layout.arrange(back)[0]
-            if back.shape[-2] % signs.shape[-2] or back.shape[-1] % signs.shape[-1]:
-                raise Undefined("a block's resolution falls by no whole factor; name others with blocks=")
-            found.append((tap, signs, back))
-        return found
-
-    @quantity
-    def class_gradients(self) -> Tensor:
-        """Mean over positions of each logit's gradient by the features, by one step back a class: [A, N, K, C].
-
-        The weights of class activation maps in general (Grad-CAM, Selvaraju et al., ICCV 2017), for heads of any kind.
-        """
-        forward = self._forward(NEEDS["class_gradients"])
-        (tap,) = forward.taps.of("features")
-        rows = [self._back(column.sum(), [tap.value])[0] for column in forward.outputs.logits.unbind(-1)]
-        return torch.stack([tap.arrange(row).mean((-2, -1)) for row in rows], dim=2)
-
-    @quantity
-    def relus(self) -> list[Tap]:
-        """What each ReLU gets; equal ReLUs share a tap that says how many they are.
-
-        Raises ValueError for a network that has none.
-        """
-        found = self._of_all(self._forward(NEEDS["relus"]).taps.of("relu"), "ReLU")
-        return [tap._replace(value=tap.value.detach()) for tap in found]
-
-    @quantity
-    def stages(self) -> list[Tensor]:
-        """What each stage gives: [A, N, C, H, W]."""
-        return [tap.stacked().detach() for tap in self._forward(NEEDS["stages"]).taps.of("stage")]
-
-    def _of_all(self, taps: list[Tap], what: str) -> list[Tap]:
-        """The taps. Raises ValueError where a candidate has none: what reads them is undefined for it."""
-        if len({member for tap in taps for member in tap.members}) < self.network.candidates:
-            raise ValueError(f"the network has no {what}")
-        return taps
 
     def noise(self, name: str, shape: tuple[int, ...]) -> Tensor:
         """N(0, 1) numbers of this name and shape, the same for every candidate, of the images' type and device.

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from proxies.probing.attending import maps, seen_in
 from proxies.probing.looking import FIRST_BIT, UNKNOWN, Boundary, Call, Record
 from proxies.probing.network import Layer, Layout, Tap, Taps, Weights
 from proxies.probing.structure import channel_axis, image_axis
@@ -97,6 +98,12 @@ def plan_blocks(plan: Plan, record: Record, blocks: Sequence[Boundary], stages: 
         plan.add(call, Planned("stage", axes=axes(call, images), grid=True))
 
 
+def plan_attention(plan: Plan, record: Record) -> None:
+    """Tap the maps of attention."""
+    for call, woven in seen_in(record):
+        plan.add(call, Planned("attention", axes=(0, 0, woven)))
+
+
 class Pass(Watch):
     """One run of a module by a plan: the taps that are wanted, the last map, and what the head gets."""
 
@@ -137,6 +144,9 @@ class Pass(Watch):
         self, planned: Planned, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor
     ) -> Tap:
         value, again = out, None
+        if planned.kind == "attention":
+            assert planned.axes is not None
+            return Tap("attention", (0,), maps(function, args, kwargs, out, self.batch, woven=planned.axes[2]))
         if planned.kind in OF_INPUT:
             changed = self.plan.sources[self.number] in self.plan.overwritten
             value = args[0].clone() if changed else args[0]

@@ -29,6 +29,24 @@ class Agreement(NamedTuple):
     units: Tensor
 
 
+class Ways(NamedTuple):
+    """What a further pass differs in, each as a function of the Probe that it is a further pass of."""
+
+    images: Callable[[Probe], Tensor] | None = None
+    labels: Callable[[Probe], Tensor] | None = None
+    weights: Callable[[Probe], Weights] | None = None
+
+    def told(self) -> str:
+        """By what the pass is known. Raises ValueError for a function that could not be told from others."""
+        given = [(name, way) for name, way in zip(self._fields, self, strict=True) if way is not None]
+        for name, way in given:
+            if "<" in getattr(way, "__qualname__", "<"):
+                raise ValueError(
+                    f"further({name}=...): takes a function that stands in its file by itself, not {way!r}"
+                )
+        return ", ".join(f"{name} by {way.__qualname__}" for name, way in given)
+
+
 class Named(Protocol):
     """What a Probe can score: a function of it under a name, as the registry's proxies are."""
 
@@ -62,6 +80,7 @@ class Probe(OwnPasses):
         meter = teacher._meter if teacher else None
         super().__init__(network, weights, images, labels, meter=meter, noise=noise, plan=plan)
         self._teacher = teacher
+        self._ways = Ways()
 
     @property
     def teacher(self) -> Probe:
@@ -69,10 +88,47 @@ class Probe(OwnPasses):
 
         Raises ValueError where the run has no teacher.
         """
-        self.asked.add("teacher")
+        self.note("teacher")
         if self._teacher is None:
             raise ValueError("a teacher-aware proxy was asked for in a run without a teacher; name one with --teacher")
-        return self._teacher
+        images, labels, _ = self._ways
+        return self._teacher.further(images=images, labels=labels) if images or labels else self._teacher
+
+    def further(
+        self,
+        *,
+        images: Callable[[Probe], Tensor] | None = None,
+        labels: Callable[[Probe], Tensor] | None = None,
+        weights: Callable[[Probe], Weights] | None = None,
+    ) -> Probe:
+        """A Probe of the same networks on other images [n, 3, H, W] or labels [n], or with other weights.
+
+        What is left out is as here. Each is given as a function of this Probe that stands in its file by itself: who
+        names the same functions shares the passes. Its `teacher` sees what they make of the teacher's batch, and keeps
+        its weights. What they give must not depend on which candidates stand in the stack.
+
+        Raises ValueError for another function, and for as many labels as there are no images.
+        """
+        ways = Ways(images, labels, weights)
+        if ways == Ways():
+            return self
+        if not self._knows(ways):
+            self._book(ways, lambda: self._seen(ways))
+        found: Probe = self._recall(ways)
+        return found
+
+    def _seen(self, ways: Ways) -> Probe:
+        told = ways.told()
+        images = ways.images(self) if ways.images else self._images
+        labels = ways.labels(self) if ways.labels else self._labels
+        weights = ways.weights(self) if ways.weights else self.weights
+        if len(images) != len(labels):
+            raise ValueError(f"{told}: {len(images)} images and {len(labels)} labels; further(labels=...) gives others")
+        plan = self.planned(told)
+        found = Probe(self.network, weights, images, labels, teacher=self._teacher, noise=self._noise, plan=plan)
+        found._ways = ways
+        self.take_in(told, found)
+        return found
 
     @property
     def features(self) -> Tensor:
@@ -115,17 +171,20 @@ class Probe(OwnPasses):
 
     @quantity
     def cam_gram(self) -> Tensor:
-        """Gram matrices over the classes of each image's class activation maps: [A, N, K, K], float64.
+        """Gram matrices over the classes of each image's class activation maps: [A, N, K, K], float64."""
+        return similarity.gram(self.class_maps)
+
+    @quantity
+    def class_maps(self) -> Tensor:
+        """Each image's class activation maps: [A, N, K, H*W], float64.
 
         In closed form for a linear head on the average of the features, whose Grad-CAM is that of Zhou et al. up to a
         factor; for any other the maps weighted by `class_gradients`.
         """
         if self.network.average_head:
-            maps = similarity.class_activation_maps(self.features, self.head_weight)
-        else:
-            features = self.features.unsqueeze(2)  # each image with weights of its own
-            maps = similarity.class_activation_maps(features, self.class_gradients).squeeze(2)
-        return similarity.gram(maps)
+            return similarity.class_activation_maps(self.features, self.head_weight)
+        features = self.features.unsqueeze(2)  # each image with weights of its own
+        return similarity.class_activation_maps(features, self.class_gradients).squeeze(2)
 
     @quantity
     def agreement(self) -> Agreement:

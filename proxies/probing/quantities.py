@@ -5,7 +5,7 @@ Not which quantities there are: the passes over a stack (passes.py, own_passes.p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from proxies.probing.meter import Account, Meter
@@ -28,7 +28,7 @@ class quantity(Generic[T]):  # noqa: N801, reads as the decorator it is
     def __get__(self, probe: Quantities | None, owner: type) -> Self | T:
         if probe is None:
             return self
-        probe.asked.add(self.name)
+        probe.note(self.name)
         if not probe._knows(self.name):
             probe._book(self.name, lambda: self.compute(probe))
         return cast(T, probe._recall(self.name))
@@ -42,18 +42,38 @@ class Quantities:
 
     def __init__(self, meter: Meter, plan: frozenset[str] = frozenset()) -> None:
         self.plan = plan
-        self.asked: set[str] = set()
         self._meter = meter
-        self._values: dict[str, tuple[Any, Account]] = {}
+        self._owner: object = self
+        self._asked: set[str] = set()
+        self._parts: dict[str, Quantities] = {}
+        self._values: dict[Hashable, tuple[Any, Account]] = {}
 
-    def _knows(self, name: str) -> bool:
+    @property
+    def asked(self) -> set[str]:
+        """What was wanted, of its parts with their names in front: `part: name`."""
+        return self._asked.union(*({f"{name}: {one}" for one in part.asked} for name, part in self._parts.items()))
+
+    def note(self, name: str) -> None:
+        """Something is wanted."""
+        self._asked.add(name)
+
+    def planned(self, part: str) -> frozenset[str]:
+        """What is planned of a part."""
+        return frozenset(name.removeprefix(f"{part}: ") for name in self.plan if name.startswith(f"{part}: "))
+
+    def take_in(self, name: str, part: Quantities) -> None:
+        """Make other quantities a part of these: booked to the same meter, as this one's own."""
+        part._meter, part._owner = self._meter, self._owner
+        self._parts[name] = part
+
+    def _knows(self, name: Hashable) -> bool:
         return name in self._values
 
-    def _book(self, name: str, compute: Callable[[], object]) -> None:
+    def _book(self, name: Hashable, compute: Callable[[], object]) -> None:
         """Compute and keep a value, with its cost."""
-        self._values[name] = self._meter.measure(self, compute)
+        self._values[name] = self._meter.measure(self._owner, compute)
 
-    def _recall(self, name: str) -> Any:
+    def _recall(self, name: Hashable) -> Any:
         """A value that is known; whatever is being computed has asked for it."""
         value, account = self._values[name]
         self._meter.note(account)

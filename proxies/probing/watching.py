@@ -41,6 +41,7 @@ KINDS: dict[str, Iterable[Function]] = {
     "activation": ACTIVATIONS,
     "pool": POOLS,
     "product": PRODUCTS,
+    "softmax": (F.softmax, torch.softmax, Tensor.softmax),
     "mean": (torch.mean, Tensor.mean, Tensor.amax, torch.amax),
     "flatten": (torch.flatten, Tensor.flatten, Tensor.view, Tensor.reshape, torch.reshape),
     "index": (Tensor.__getitem__, torch.select, Tensor.select),

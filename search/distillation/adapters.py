@@ -19,7 +19,7 @@ from torch.nn.utils import skip_init
 
 from benchmarks.conditions.drawing import generator, initial_bias, initial_weight
 from proxies.formulas import losses
-from search.distillation.images import Batch
+from search.distillation.data import Batch
 from search.distillation.models import Seen
 
 LEAST_VARIANCE = 1e-5  # of VID's
@@ -35,11 +35,13 @@ class Adapter(nn.Module):
         super().__init__()
         self.seed = seed
 
-    def conv(self, role: str, c_in: int, c_out: int) -> nn.Conv2d:
-        """A 1x1 convolution without bias, its weights drawn as PyTorch builds one, by role."""
-        made = cast(nn.Conv2d, skip_init(nn.Conv2d, c_in, c_out, 1, bias=False))
+    def conv(self, role: str, c_in: int, c_out: int, *, bias: bool = False) -> nn.Conv2d:
+        """A 1x1 convolution, its weights drawn as PyTorch builds one, by role."""
+        made = cast(nn.Conv2d, skip_init(nn.Conv2d, c_in, c_out, 1, bias=bias))
         random = generator(self.seed, type(self).__name__, role)
         made.weight.data = initial_weight(tuple(made.weight.shape), "default", random)
+        if made.bias is not None:
+            made.bias.data = initial_bias(tuple(made.weight.shape), "default", random)
         return made
 
 
@@ -100,21 +102,23 @@ class Information(Adapter):
 class Locality(Adapter):
     """Locality guidance: each stage's map, taken to the teacher's channels by a 1x1 convolution; mean squares, summed.
 
-    The student's map is scaled to the size of the teacher's, up bilinearly, down by pooling.
+    As released (lkhl/tiny-transformers at d2165f7, pycls/models/distill.py): the convolution has a bias and nothing
+    comes after it; of two maps of unlike size the smaller is scaled up bilinearly, whichever network's it is.
     """
 
     def __init__(self, student: Seen, teacher: Seen, labels: Tensor, seed: int) -> None:
         super().__init__(student, teacher, labels, seed)
         self.projections = nn.ModuleList()
         for number, (own, other) in enumerate(zip(student.stages, teacher.stages, strict=True)):
-            self.projections.append(self.conv(str(number), own.shape[1], other.shape[1]))
+            self.projections.append(self.conv(str(number), own.shape[1], other.shape[1], bias=True))
 
     def forward(self, student: Seen, teacher: Seen, batch: Batch) -> Tensor:
         """The loss, a scalar."""
-        found = [
-            losses.fitnets_loss(scaled(project(own), other.shape[-2:]).flatten(1), other.flatten(1))
-            for project, own, other in zip(self.projections, student.stages, teacher.stages, strict=True)
-        ]
+        found = []
+        for project, own, other in zip(self.projections, student.stages, teacher.stages, strict=True):
+            size = [max(sides) for sides in zip(own.shape[-2:], other.shape[-2:], strict=True)]
+            pair = (enlarged(maps, size).flatten(1) for maps in (project(own), other))
+            found.append(losses.fitnets_loss(*pair))
         return torch.stack(found).sum()
 
 
@@ -203,14 +207,11 @@ def batch_norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, track_running_stats=False)
 
 
-def scaled(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Maps [N, C, H, W] of another size: pooled where that is smaller, else interpolated bilinearly."""
+def enlarged(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Maps [N, C, H, W] of another size, bilinearly."""
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps
-    height, width = size
-    if maps.shape[-1] > width:
-        return adaptive_avg_pool2d(maps, (height, width))
-    return interpolate(maps, (height, width), mode="bilinear", align_corners=False)
+    return interpolate(maps, tuple(size), mode="bilinear", align_corners=False)
 
 
 def _same_size(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:

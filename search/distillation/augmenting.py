@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 
 from benchmarks.conditions.drawing import generator
 from benchmarks.spaces.modules import forked
-from search.distillation.images import Batch
+from search.distillation.data import Batch
 from search.distillation.recipes import Recipe
 
 MOST_SEED = 2**31
@@ -30,7 +30,8 @@ def augmented(batch: Batch, recipe: Recipe, classes: int) -> Batch:
     """
     if not (recipe.erasing or recipe.mixes):
         return batch
-    return forked(lambda: _augmented(batch, recipe, classes), drawn_seed(recipe.seed, "augmentation", batch.step))
+    keys = [batch.step, *([int(batch.places[0])] if batch.whole else [])]  # each process's part is mixed by itself
+    return forked(lambda: _augmented(batch, recipe, classes), drawn_seed(recipe.seed, "augmentation", *keys))
 
 
 def _augmented(batch: Batch, recipe: Recipe, classes: int) -> Batch:

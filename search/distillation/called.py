@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 import torch
@@ -19,7 +19,8 @@ from benchmarks.scoring import jobs
 from benchmarks.spaces.modules import Listed
 from search.distillation import exporting, images, normalisation, pairing, runs, students, teaching
 from search.distillation import methods as registered
-from search.distillation.images import Data
+from search.distillation.data import Data
+from search.distillation.images import Reading
 from search.distillation.loop import WEIGHTS, Epoch, Watch, accuracy
 from search.distillation.models import Precision
 from search.distillation.normalisation import Normalisation
@@ -62,6 +63,8 @@ def distill(
     precision: Precision = "float32",
     device: str = "auto",
     data_dir: str | None = None,
+    stream: Literal["auto", "yes", "no"] = "auto",
+    skip_corrupt: bool = False,
     out: str | Path | None = None,
     progress: bool = True,
     **given: Any,
@@ -70,7 +73,8 @@ def distill(
 
     `student` and `teacher` are modules, whose weights are where they begin; constructors; or names, as --student has
     them, a teacher's with `teacher_weights`. `data` is a name, as --data has it, or ((images, labels), (images,
-    labels)) to train and to test on: uint8 [n, 3, H, H] and whole numbers. `method` `ce` needs no teacher. Further
+    labels)) to train and to test on: uint8 [n, 3, H, H] and whole numbers; `stream` and `skip_corrupt` are of a folder,
+    as the command has them, and how many are left out stands in `inputs`. `method` `ce` needs no teacher. Further
     options are those of a recipe. With `out`, a folder, a killed call goes on, and one that is done is not done again.
 
     Raises ValueError for what can't be had, and for a run whose loss is not finite.
@@ -79,7 +83,8 @@ def distill(
     registered.parse(method)
     where = jobs.find_device(device)
     if isinstance(data, str):
-        found = images.load(data, where, data_dir=data_dir, download=False, resolution=resolution)
+        reading = Reading(stream, skip_corrupt)
+        found = images.load(data, where, data_dir=data_dir, download=False, resolution=resolution, reading=reading)
     else:
         found = images.given(*data, where, resolution)
     chosen = replace(chosen, batch_size=min(chosen.batch_size, len(found.train.labels)))
@@ -114,7 +119,9 @@ def trained(run: Run, conditions: Conditions, *, progress: bool) -> Distilled:
     folder = conditions.out / run.name
     module = exporting.ordinary(run.student, data.name, data.classes, data.resolution, folder / WEIGHTS)
     history = pd.read_json(folder / "metrics.jsonl", lines=True)
-    inputs = exporting.inputs(run.student.name, data.classes, data.resolution, data.normalisation)
+    inputs = exporting.inputs(run.student.name, data)
+    if data.skipped:
+        inputs["skipped_images"] = len(data.skipped)
     return Distilled(module, history, inputs, teacher.accuracy if teacher else None, told)
 
 
@@ -167,11 +174,13 @@ def teacher_of(
         raise ValueError("teacher: this method needs one; method='ce' is training without")
     found = named(teacher, "teacher")
     if weights is not None:
-        return teaching.load_teacher(found, Path(weights), data, precision, inputs, resolution, own)
+        path, published, inputs = teaching.weights_of(found.name, str(weights), inputs, download=False)
+        found = teaching.find(found.name, published=True) if published else found
+        return teaching.load_teacher(found, path, data, precision, inputs, resolution, own)
     if not isinstance(teacher, nn.Module):
         raise ValueError(f"teacher: {found.name} is not trained; hand over a trained module, or teacher_weights=FILE")
     size = resolution or data.resolution
-    device = data.train.labels.device
+    device = data.device
     model = found.network(data.name, data.classes, size, device=device, precision=precision, stages=own)
     wanted = inputs or data.normalisation
     model.retouch, model.resolution = normalisation.retouch(data.normalisation, wanted, device), resolution

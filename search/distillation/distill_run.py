@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from time import perf_counter
 
@@ -15,13 +15,12 @@ from benchmarks.output import record
 from benchmarks.output.terminal import Advance, progress
 from benchmarks.scoring import engines
 from benchmarks.scoring.engines import Engine, Serial
-from search.distillation import exporting, results, runs, students, sweep
+from search.distillation import chain, exporting, images, results, runs, sweep
 from search.distillation.loop import WEIGHTS
 from search.distillation.options import PROG, DistillOptions
 from search.distillation.planning import prepare
 from search.distillation.results import show, show_methods, write
-from search.distillation.runs import Conditions, Row, Run
-from search.distillation.sweep import Plan
+from search.distillation.runs import Conditions, Run
 
 __all__ = ["distill", "show_methods"]
 
@@ -30,22 +29,23 @@ def distill(options: DistillOptions) -> None:
     """Train the teacher where there is none, then every student with every method and seed; write; print."""
     started, start = datetime.now(UTC), perf_counter()
     plan, conditions, planned = prepare(options)
-    main = conditions.group.main
-    taught = conditions.teacher is not None or not any(run.distilled for run in planned)
-    teacher_epochs = 0 if taught else options.teacher_epochs or plan.recipe.epochs
-    teacher_row = None
-    epochs = teacher_epochs + plan.recipe.epochs * len(planned)
+    main, teacher_row = conditions.group.main, None
+    before = chain.links(plan, planned, options.finetune_teacher or options.teacher_epochs)
+    epochs = sum(link.epochs for link in before) + plan.recipe.epochs * len(planned)
+    if main and (told := images.told(conditions.data)):
+        warn(told)
     announce(conditions)
     with opened_engine(options, conditions, len(planned)) as engine, shown_progress(epochs, main) as advance:
-        if not taught:
-            plan, conditions, teacher_row = train_teacher(plan, conditions, teacher_epochs, engine, advance)
+        for link in before:
+            plan, conditions, teacher_row = chain.train(link, plan, conditions, engine, advance, warn)
             announce(conditions)
         rows = pd.DataFrame(sweep.perform(plan, planned, conditions, engine, advance, warn))
     if main:
         times = {"started": started.isoformat(), "seconds": perf_counter() - start}
         write(rows, conditions, options)
         content = {"command": sys.argv, "options": asdict(options), "data": conditions.data.digest, **times}
-        content |= {"normalisation": conditions.data.normalisation._asdict()}
+        content |= {"normalisation": conditions.data.normalisation._asdict(), "streamed": conditions.data.streams}
+        content |= {"skipped_images": list(conditions.data.skipped)}
         record.write_json({**content, **record.environment()}, conditions.out / "run.json")
         show(rows, teacher_row, conditions, options)
         if options.export != "none":
@@ -59,11 +59,11 @@ def gather(options: DistillOptions) -> None:
     Raises ValueError where none is done.
     """
     plan, conditions, planned = prepare(options)
-    if conditions.teacher is None and any(run.distilled for run in planned):
-        weights = plan.out / "teacher" / teacher_run(plan).name / WEIGHTS
-        if not weights.exists():
-            raise ValueError(f"--done: the teacher is not trained, there is no {weights}")
-        conditions = replace(plan, teacher_weights=weights).taught(conditions)
+    for link in chain.links(plan, planned, None):
+        try:
+            plan, conditions = chain.follow(link, plan, conditions)
+        except ValueError as error:
+            raise ValueError(f"--done: {error}") from None
     announce(conditions)
     found = [row for run in planned if (row := runs.done(run, conditions)) is not None]
     if not found:
@@ -83,7 +83,7 @@ def export(planned: Sequence[Run], conditions: Conditions, kind: exporting.Forma
         if (folder / WEIGHTS).exists():
             size = (data.classes, data.resolution)
             module = exporting.ordinary(run.student, data.name, *size, folder / WEIGHTS)
-            about = exporting.inputs(run.student.name, *size, data.normalisation)
+            about = exporting.inputs(run.student.name, data)
             print(f"  exported: {exporting.export(module, kind, folder, data.resolution, about)}, model.json")
 
 
@@ -114,29 +114,9 @@ def announce(conditions: Conditions) -> None:
         )
 
 
-def train_teacher(
-    plan: Plan, conditions: Conditions, epochs: int, engine: Engine, advance: Advance
-) -> tuple[Plan, Conditions, Row]:
-    """Plan and conditions with a teacher that was trained under the same recipe, and the row of its run."""
-    recipe, out = replace(plan.recipe, epochs=epochs), plan.out / "teacher"
-    run = teacher_run(plan)
-    own = replace(plan, recipe=recipe, out=out), replace(conditions, recipe=recipe, out=out)
-    (row,) = sweep.perform(own[0], [run], own[1], engine, advance, warn)
-    if row["status"] != "done":
-        advice = "lower --learning-rate" if row["status"] == "diverged" else "the same command tries again"
-        raise ValueError(f"the teacher {row['status']} ({out / run.name}): {advice}")
-    plan = replace(plan, teacher_weights=out / run.name / WEIGHTS)
-    return plan, plan.taught(conditions), row
-
-
-def teacher_run(plan: Plan) -> Run:
-    """The run of a teacher that is trained here."""
-    return Run(students.find(plan.teacher), runs.VANILLA, plan.recipe.seed)
-
-
 def opened_engine(options: DistillOptions, conditions: Conditions, count: int) -> Engine:
     """The engine for so many runs; one process where several were launched for each student."""
-    device, size = conditions.data.train.labels.device, conditions.group.size
+    device, size = conditions.data.device, conditions.group.size
     if size > 1:
         if options.engine != "local" or options.workers not in ("auto", 1):
             raise ValueError(

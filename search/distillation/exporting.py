@@ -19,7 +19,7 @@ from benchmarks.spaces.cellstack import CellStack
 from benchmarks.spaces.resnet import ResNetStack
 from benchmarks.timing.plain import PlainCellNetwork, PlainResNet
 from proxies.probing.admitting import FAILURES
-from search.distillation.normalisation import Normalisation
+from search.distillation.data import Data
 from search.distillation.students import Student
 
 Format = Literal["onnx", "torchscript"]
@@ -87,6 +87,13 @@ def export(module: nn.Module, kind: Format, folder: Path, resolution: int, about
     return path
 
 
-def inputs(network: str, classes: int, resolution: int, normalised: Normalisation) -> dict[str, object]:
+def inputs(network: str, data: Data) -> dict[str, object]:
     """What a network's images have to be, and what it gives: for weights.json and model.json."""
-    return {"network": network, "classes": classes, "resolution": resolution, **normalised._asdict()}
+    named = {"names": data.names} if data.names else {}
+    return {
+        "network": network,
+        "classes": data.classes,
+        **named,
+        "resolution": data.resolution,
+        **data.normalisation._asdict(),
+    }

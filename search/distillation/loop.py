@@ -23,8 +23,8 @@ from benchmarks.scoring.worker import out_of_memory
 from benchmarks.spaces.modules import forked
 from search.distillation import checkpoint
 from search.distillation.augmenting import augmented, drawn_seed, resized_crops
+from search.distillation.data import Batch, Data, Split, rows
 from search.distillation.group import ALONE, Group
-from search.distillation.images import Batch, Data, Split
 from search.distillation.models import Network
 from search.distillation.objective import Objective
 from search.distillation.recipes import Recipe, optimizer_of
@@ -77,7 +77,7 @@ def train(
     depends on. The processes of a group all call this, take the same steps, and one of them writes. Raises ValueError
     where the folder holds a run with other settings.
     """
-    device = data.train.labels.device
+    device = data.device
     average = student.copy() if recipe.ema else student
     optimizer = optimizer_of(recipe, [*student.parameters(), *objective.parameters()])
     scaler = torch.amp.GradScaler(device.type, enabled=student.precision == "fp16")
@@ -132,9 +132,10 @@ def train(
 
 def an_epoch(stepper: Stepper, average: Network, data: Data, recipe: Recipe, epoch: int) -> Tensor:
     """Train for an epoch; what Stepper.step gives, summed."""
-    sums = torch.zeros(3 + len(stepper.objective.terms), device=data.train.labels.device)
+    sums = torch.zeros(3 + len(stepper.objective.terms), device=data.device)
     cropped = resized_crops if recipe.crop == "resized" else None
-    for batch in data.epoch(recipe.batch_size, recipe.seed, epoch, cropped):
+    turn = stepper.group.index, stepper.group.size
+    for batch in data.epoch(recipe.batch_size, recipe.seed, epoch, cropped, turn):
         sums += stepper.step(augmented(batch, recipe, data.classes))
         if recipe.ema:
             follow(average, stepper.student, recipe.ema)
@@ -164,7 +165,8 @@ class Stepper:
 
         And then each term of the loss, unweighted, times the images: [3 + terms].
         """
-        own, images = part(batch, self.group.index, self.group.size), len(batch.labels)
+        images = batch.whole or len(batch.labels)
+        own = batch if batch.whole else part(batch, self.group.index, self.group.size)
         sums = self._gradients(own, images)
         while sums is None:
             self._halve(len(own.labels))
@@ -210,13 +212,9 @@ class Stepper:
 
 def part(batch: Batch, number: int, count: int) -> Batch:
     """One of `count` parts of a batch, equal but for the first ones, which have an image more where it can't be."""
-    size, more = divmod(len(batch.labels), count)
-    start = number * size + min(number, more)
-    rows = slice(start, start + size + (number < more))
-    targets = None if batch.targets is None else batch.targets[rows]
-    return batch._replace(
-        images=batch.images[rows], labels=batch.labels[rows], places=batch.places[rows], targets=targets
-    )
+    own = rows(len(batch.labels), number, count)
+    targets = None if batch.targets is None else batch.targets[own]
+    return batch._replace(images=batch.images[own], labels=batch.labels[own], places=batch.places[own], targets=targets)
 
 
 def accuracies(model: Network, data: Data, split: Split, group: Group = ALONE) -> dict[str, float]:
@@ -225,10 +223,11 @@ def accuracies(model: Network, data: Data, split: Split, group: Group = ALONE) -
     Of more than five classes also how often the right one is among the five that the network likes best.
     """
     right = torch.zeros(2 if data.classes > 5 else 1, dtype=torch.int64, device=split.labels.device)
-    batches = list(zip(split.images.split(EVALUATED), split.labels.split(EVALUATED), strict=True))
+    every = torch.arange(len(split.labels), device=split.labels.device)
+    places = every.split(EVALUATED)[group.index :: group.size]
     with torch.no_grad():
-        for images, labels in batches[group.index :: group.size]:
-            logits = model.look(data.normalised(images), maps=False).logits
+        for own, images in zip(places, data.read(split, places), strict=True):
+            labels, logits = split.labels[own], model.look(data.normalised(images), maps=False).logits
             right[0] += (logits.argmax(-1) == labels).sum()
             right[1:] += (logits.topk(min(5, data.classes)).indices == labels[:, None]).sum()
     group.add([right])

@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 from benchmarks.reading.naming import meant
 from proxies.formulas import losses, similarity
 from search.distillation.adapters import Adapter, Contrast, Embedding, Information, Locality, Regressor
-from search.distillation.images import Batch
+from search.distillation.data import Batch
 from search.distillation.models import Seen
 
 Values = Mapping[str, float]  # of a method's parameters, by their names

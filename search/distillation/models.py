@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from benchmarks.conditions import teachers
+from benchmarks.conditions.batches import scaled
 from benchmarks.conditions.drawing import Drawing, Init
 from benchmarks.spaces.stack import Stack
 from proxies.probing.network import NormState, Taps, Weights
@@ -77,13 +77,6 @@ class Network(Protocol):
         """
 
 
-def resized(images: Tensor, resolution: int | None) -> Tensor:
-    """Images [N, C, H, H] of another size, bilinear and antialiased, as torchvision scales pictures; None: as is."""
-    if resolution is None or resolution == images.shape[-1]:
-        return images
-    return interpolate(images, (resolution, resolution), mode="bilinear", antialias=True)
-
-
 def fresh(stack: Stack, names: Sequence[str], seed: int, init: Init, device: torch.device) -> Weights:
     """First weights of a stack's networks, each by seed and its own name; scales are 1 and shifts 0. To be trained."""
     drawn = Drawing(seed, "independent", init, device).candidates(stack, names)
@@ -110,7 +103,7 @@ class Model:
     """A stack of one and its weights, trained in place; below float32 its passes run in mixed precision.
 
     `retouch`: scale and shift [3, 1, 1] of the images that it is shown, where it wants another input normalisation.
-    `resolution`: the size that they are scaled to, where it wants another.
+    `resolution`: the size that they are scaled to, where it wants another, as those of a scored batch are.
     """
 
     levels: Sequence[str] = ()
@@ -179,7 +172,7 @@ class Model:
         if self.retouch is not None:
             scale, shift = self.retouch
             images = images * scale + shift
-        images = resized(images, self.resolution)
+        images = scaled(images, self.resolution or images.shape[-1])
         with torch.autocast(images.device.type, TYPES[self.precision], enabled=self.precision != "float32"):
             outputs = self.stack(images, self.weights, taps=taps, training=training)
         mixed = self.precision != "float32"

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from benchmarks.conditions.batches import scaled
 from proxies.probing import admitting
 from proxies.probing.looking import UNKNOWN, look
 from proxies.probing.module import LOOKED_AT, Module
@@ -21,7 +22,7 @@ from proxies.probing.network import Layout
 from proxies.probing.planning import axes
 from proxies.probing.structure import Named, find
 from proxies.probing.watching import Function, Watch
-from search.distillation.models import TYPES, Precision, Seen, resized
+from search.distillation.models import TYPES, Precision, Seen
 
 Axes = tuple[int, int, bool] | None  # of a Layout; None for a map [N, C, H, W]
 
@@ -91,7 +92,7 @@ class Net:
         self.module = module
         self.precision: Precision = precision
         self.retouch, self.resolution = retouch, resolution
-        self.images = resized(images[:1], resolution)
+        self.images = scaled(images[:1], resolution or images.shape[-1])
         self.named = named or Named()
         self._probed: Module | None = None
         self._sights: dict[bool, Sight] = {}
@@ -144,7 +145,7 @@ class Net:
         if self.retouch is not None:
             scale, shift = self.retouch
             images = images * scale + shift
-        images = resized(images, self.resolution)
+        images = scaled(images, self.resolution or images.shape[-1])
         mixed = self.precision != "float32"
         sight = self.sight(training=training) if maps or stages else None
         self.module.train(training)

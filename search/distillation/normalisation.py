@@ -1,34 +1,10 @@
-"""What a network's inputs go through: without it, its weights are worth little. It travels beside them as JSON.
-
-Units are those of torchvision: pixels are first divided by 255, and then (pixel - mean) / std by channel.
-"""
+"""The input normalisation that a user names. What it is, and how it travels: benchmarks/conditions/normalisation.py."""
 
 from __future__ import annotations
 
-import json
-from math import isfinite
-from pathlib import Path
-from typing import NamedTuple
+from benchmarks.conditions.normalisation import Normalisation, beside, checked, class_names, read, retouch
 
-import torch
-from torch import Tensor
-
-from benchmarks.reading.limits import check_size
-
-Triple = tuple[float, float, float]
-
-
-class Normalisation(NamedTuple):
-    """Mean and standard deviation of each channel, of pixels from 0 to 1."""
-
-    mean: Triple
-    std: Triple
-
-    @property
-    def text(self) -> str:
-        """As --teacher-normalisation reads it."""
-        return "/".join(",".join(f"{value:.6g}" for value in part) for part in self)
-
+__all__ = ["IMAGENET", "Normalisation", "beside", "class_names", "parse", "read", "retouch"]
 
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # torchvision's
 NAMED = {"imagenet": IMAGENET}
@@ -44,48 +20,9 @@ def parse(text: str) -> Normalisation:
     try:
         halves = [[float(number) for number in half.split(",")] for half in text.split("/")]
         mean, std = (half * 3 if len(half) == 1 else half for half in halves)
-        return _checked(mean, std)
+        return checked(mean, std)
     except ValueError:
         raise ValueError(
             f"--teacher-normalisation {text}: {', '.join(NAMED)}, or MEAN/STD of pixels from 0 to 1, each a number or "
             "three with commas, such as 0.5/0.25 or 0.507,0.487,0.441/0.268,0.257,0.276"
         ) from None
-
-
-def beside(weights: Path) -> Path:
-    """Where the normalisation of a file of weights stands."""
-    return weights.with_suffix(".json")
-
-
-def read(path: Path) -> Normalisation | None:
-    """The normalisation in a file that stands beside weights, None where there is no file.
-
-    Raises ValueError where the file holds none.
-    """
-    if not path.exists():
-        return None
-    try:
-        check_size(path, "config")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return _checked(content["mean"], content["std"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        raise ValueError(
-            f"{path}: no mean and std of three channels, which a file of that name beside weights holds"
-        ) from None
-
-
-def retouch(given: Normalisation, wanted: Normalisation, device: torch.device) -> tuple[Tensor, Tensor] | None:
-    """Scale and shift [3, 1, 1] that make images of the wanted normalisation out of the given one's; None if equal."""
-    if given == wanted:
-        return None
-    (mean, std), (other, spread) = (torch.tensor(one, dtype=torch.float64) for one in (given, wanted))
-    parts = (std / spread, (mean - other) / spread)
-    scale, shift = (part.float()[:, None, None].to(device) for part in parts)
-    return scale, shift
-
-
-def _checked(mean: list[float], std: list[float]) -> Normalisation:
-    numbers = [float(value) for value in (*mean, *std)]
-    if len(mean) != 3 or len(std) != 3 or not all(map(isfinite, numbers)) or min(numbers[3:]) <= 0:
-        raise ValueError("three means, and three deviations above 0")
-    return Normalisation((numbers[0], numbers[1], numbers[2]), (numbers[3], numbers[4], numbers[5]))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from search.distillation import pairing
-from search.distillation.images import Batch, Data
+from search.distillation.data import Batch, Data
 from search.distillation.methods import CE, METHODS, Loss, Terms
 from search.distillation.models import Network, Seen
 from search.distillation.pairing import Named, Pairs
@@ -102,9 +102,8 @@ class Objective(nn.Module):
 
 def glances(student: Network, teacher: Network, data: Data, *, stages: bool, maps: bool = True) -> tuple[Seen, Seen]:
     """What both networks show on two images: their shapes."""
-    few = data.normalised(data.test.images[:1].expand(2, -1, -1, -1))
     with torch.no_grad():
-        own, other = (model.look(few, stages=stages, maps=maps) for model in (student, teacher))
+        own, other = (model.look(data.example, stages=stages, maps=maps) for model in (student, teacher))
     return own, other
 
 

@@ -25,7 +25,13 @@ class NetworkOptions:
         None, "path/to/file.py:Name, where students in a search's file are of such a space of your own; it is run"
     )
     teacher: str = option("resnet20", "teacher: a name of rank.py --list, or any network that --student can name")
-    teacher_weights: str | None = option(None, "its state dict; without one it is trained here first")
+    teacher_weights: str | None = option(
+        None, "its state dict, or torchvision for those that it publishes; without either it is trained here first"
+    )
+    finetune_teacher: int | None = option(
+        None, "epochs to train these weights on, with a new head where they are of other classes"
+    )
+    assistant: str = option("", "networks between teacher and student, separated by blanks, each taught by the last")
     teacher_normalisation: str | None = option(
         None, "its inputs: imagenet, or MEAN/STD of pixels from 0 to 1 [what stands beside its weights, or the data's]"
     )
@@ -43,8 +49,13 @@ class ImageOptions:
 
     data: str = option("digits", "digits, cifar10, cifar100, a .npz file, or a folder with train/ and val/")
     data_dir: str | None = option(None, "folder of CIFAR images for torchvision [$DISWOT_DATA, or data]")
-    download: bool = option(False, "let torchvision download the images")
+    download: bool = option(False, "let torchvision download images, and weights that it publishes")
     resolution: int | None = option(None, "scale the images to this size [their own; folders 224]")
+    stream: Literal["auto", "yes", "no"] = option(
+        "auto", "whether a folder's pictures are read when they are wanted, not held [where they are many]"
+    )
+    skip_corrupt: bool = option(False, "leave out pictures of a folder that can't be read, and count them")
+    loaders: int | None = option(None, "processes that read a folder's pictures, 0 for none [cores, 8 at most]")
 
 
 @dataclass

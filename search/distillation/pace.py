@@ -18,7 +18,7 @@ from benchmarks.spaces.cells import parse_cell
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.timing.plain import PlainCellNetwork, plain_state, with_weights
 from benchmarks.timing.tasks import LAYOUTS
-from search.distillation.images import Batch, Data, Split
+from search.distillation.data import Batch, Data, Split
 from search.distillation.loop import Stepper
 from search.distillation.methods import parse
 from search.distillation.models import Model, fresh, trained
@@ -41,7 +41,7 @@ def training_steps(arch: str, data: Data, seed: int) -> dict[str, Callable[[], o
     Ours counts what its loop does: the batch with its augmentation, the step, the sums for the metrics. The bare
     loop is given its batch: forward, backward, and the same SGD.
     """
-    recipe, device = Recipe(), data.train.labels.device
+    recipe, device = Recipe(), data.device
     student = Student(NasBench201(), arch)
     model = Model.fresh(student.build(data.name, data.classes, data.resolution), student.name, seed, "kaiming", device)
     state = plain_state(model.stack, model.weights, 0)
@@ -83,7 +83,7 @@ class StackStepper:
         space = NasBench201()
         self.stack = space.build(archs, data.classes, data.resolution)
         names = [Student(space, arch).name for arch in archs]
-        self.weights = fresh(self.stack, names, seed, "kaiming", data.train.labels.device)
+        self.weights = fresh(self.stack, names, seed, "kaiming", data.device)
         self.optimizer = _sgd(trained(self.weights), recipe)
 
     def step(self, batch: Batch) -> Tensor:

@@ -9,16 +9,17 @@ from pathlib import Path
 from benchmarks.output import record
 from benchmarks.output.options import LARGEST_BATCH, LARGEST_SEED, check_range
 from benchmarks.scoring import jobs
-from search.distillation import exporting, group, methods, normalisation, pairing, protocol, runs, students
-from search.distillation.images import SIDES
+from search.distillation import exporting, group, methods, normalisation, pairing, protocol, runs, students, teaching
+from search.distillation.images import SIDES, Reading
 from search.distillation.options import DistillOptions, RecipeOptions
 from search.distillation.recipes import RECIPES, Recipe
 from search.distillation.runs import Conditions, Run, folder_name
 from search.distillation.students import Student
 from search.distillation.sweep import Plan
+from search.distillation.teaching import Start
 
 DIGITS_EPOCHS = 10  # the default run takes about two minutes on two cores
-MOST_EPOCHS, MOST_SEEDS = 10_000, 1000
+MOST_EPOCHS, MOST_SEEDS, MOST_LOADERS = 10_000, 1000, 256
 RATES = ("learning_rate", "mixup", "cutmix", "clip")
 
 
@@ -29,8 +30,11 @@ def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
     distilled = any(run.distilled for run in planned)
     if options.teacher_weights and not distilled:
         raise ValueError(f"--teacher-weights {options.teacher_weights}: nothing here learns from a teacher")
-    if options.teacher_normalisation and not options.teacher_weights:
-        raise ValueError("--teacher-normalisation is of --teacher-weights, which is missing")
+    for name in ("teacher_normalisation", "finetune_teacher"):
+        if getattr(options, name) is not None and not options.teacher_weights:
+            raise ValueError(f"--{name.replace('_', '-')} is of --teacher-weights, which is missing")
+    if options.assistant and (options.stages or not distilled):
+        raise ValueError(f"--assistant {options.assistant}: needs a method that learns from a teacher, and no --stages")
     check_tracker(options)
     exporting.check_format(options.export)
     plan = make_plan(options)
@@ -49,10 +53,23 @@ def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
     conditions = replace(conditions, recipe=plan.recipe)
     if distilled:
         teacher = students.find(options.teacher)
-        for line in runs.check_fits(planned, teacher, plan.teacher_resolution, conditions):
+        for line in check_chain(plan, planned, teacher, conditions):
             if processes.main:
                 print(f"  {line}")
     return plan, conditions, planned
+
+
+def check_chain(plan: Plan, planned: list[Run], teacher: Student, conditions: Conditions) -> list[str]:
+    """What is held against what, from the teacher by the assistants to the students; see runs.check_fits."""
+    lines, resolution = list[str](), plan.teacher_resolution
+    method = next(run.method for run in planned if run.distilled)
+    conditions = replace(conditions, start=None)
+    for name in plan.assistants:
+        assistant = students.find(name, role="assistant")
+        run = Run(assistant, method, plan.recipe.seed)
+        lines += runs.check_fits([run], teacher, resolution, conditions)
+        teacher, resolution = assistant, None
+    return lines + runs.check_fits(planned, teacher, resolution, conditions)
 
 
 def planned_runs(options: DistillOptions) -> list[Run]:
@@ -90,7 +107,16 @@ def chosen_students(options: DistillOptions) -> list[Student]:
 
 def make_plan(options: DistillOptions) -> Plan:
     """The options as every process is told of them."""
-    recipe = recipe_of(options)
+    recipe, start = recipe_of(options), None
+    inputs = normalisation.parse(options.teacher_normalisation) if options.teacher_normalisation else None
+    weights, published = None, False
+    if options.teacher_weights:
+        weights, published, inputs = teaching.weights_of(
+            options.teacher, options.teacher_weights, inputs, download=options.download
+        )
+    if weights and options.finetune_teacher:
+        start = Start(weights, published, inputs, options.teacher_resolution)
+        weights, published = None, False
     return Plan(
         data=options.data,
         data_dir=options.data_dir,
@@ -99,14 +125,18 @@ def make_plan(options: DistillOptions) -> Plan:
         device=options.device,
         recipe=recipe,
         teacher=options.teacher,
-        teacher_weights=Path(options.teacher_weights) if options.teacher_weights else None,
-        teacher_normalisation=normalisation.parse(inputs) if (inputs := options.teacher_normalisation) else None,
+        teacher_weights=weights,
+        teacher_normalisation=inputs,
         out=Path(options.out or f"runs/distill_{folder_name(Path(options.data).name)}"),
         init=options.init,
         precision=options.precision,
         tensorboard=options.tracker == "tensorboard",
         teacher_resolution=options.teacher_resolution,
         stages=options.stages,
+        reading=Reading(options.stream, options.skip_corrupt, options.loaders),
+        published=published,
+        start=start,
+        assistants=tuple(options.assistant.split()),
     )
 
 
@@ -125,7 +155,8 @@ def check_numbers(options: DistillOptions) -> None:
     check_range("seeds", options.seeds, 1, MOST_SEEDS)
     check_range("sample", options.sample, 0, LARGEST_BATCH)
     whole = {"batch_size": (2, LARGEST_BATCH), "epochs": (1, MOST_EPOCHS), "teacher_epochs": (1, MOST_EPOCHS)}
-    whole |= {"warmup": (0, MOST_EPOCHS), "accumulate": (1, LARGEST_BATCH)}
+    whole |= {"finetune_teacher": (1, MOST_EPOCHS)}
+    whole |= {"warmup": (0, MOST_EPOCHS), "accumulate": (1, LARGEST_BATCH), "loaders": (0, MOST_LOADERS)}
     whole |= {"resolution": SIDES, "teacher_resolution": SIDES}
     for name, (least, most) in whole.items():
         if (value := getattr(options, name)) is not None:

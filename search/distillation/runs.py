@@ -16,9 +16,9 @@ import pandas as pd
 
 from benchmarks.conditions.drawing import Init
 from benchmarks.output import record
-from search.distillation import exporting, methods, normalisation, objective, pairing
+from search.distillation import exporting, methods, normalisation, objective, pairing, teaching
+from search.distillation.data import Data
 from search.distillation.group import ALONE, Group
-from search.distillation.images import Data
 from search.distillation.loop import WEIGHTS, Outcome, Watch, check_settings, train
 from search.distillation.methods import Terms
 from search.distillation.models import Model, Network, Precision
@@ -26,7 +26,7 @@ from search.distillation.modules import Net
 from search.distillation.objective import Objective
 from search.distillation.recipes import Recipe
 from search.distillation.students import Student
-from search.distillation.teaching import Teacher
+from search.distillation.teaching import Start, Teacher
 
 Row = dict[str, object]  # of runs.csv
 
@@ -47,6 +47,12 @@ class Conditions:
     precision: Precision = "float32"
     group: Group = ALONE
     stages: str = ""  # as --stages has them
+    start: Start | None = None  # of a teacher that is trained on
+
+    @property
+    def size(self) -> int:
+        """Side of the images that what is trained sees."""
+        return (self.start.resolution if self.start else None) or self.data.resolution
 
 
 @dataclass(frozen=True)
@@ -90,9 +96,13 @@ def perform(run: Run, conditions: Conditions, watch: Watch) -> Row:
     if conditions.group.main:
         inputs = data.normalisation._asdict()
         if outcome.status == "done":
-            about = exporting.inputs(run.student.name, data.classes, data.resolution, data.normalisation)
+            about = exporting.inputs(run.student.name, data)
+            if conditions.start:
+                inputs = (conditions.start.normalisation or data.normalisation)._asdict()
+                about |= {"resolution": conditions.size, **inputs}
             record.write_json(about, normalisation.beside(folder / WEIGHTS))
-        content = {"settings": settings, "normalisation": inputs, "status": outcome.status, "history": outcome.history}
+        ended = {"status": outcome.status, "history": outcome.history, "skipped_images": len(data.skipped)}
+        content = {"settings": settings, "normalisation": inputs, **ended}
         record.write_json(content, folder / "outcome.json")
     return row(run, conditions, outcome)
 
@@ -100,16 +110,19 @@ def perform(run: Run, conditions: Conditions, watch: Watch) -> Row:
 def network_of(student: Student, conditions: Conditions, seed: int) -> Model | Net:
     """A student with its first weights, on the device."""
     data, named = conditions.data, pairing.parse(conditions.stages)
-    return student.network(
+    made = student.network(
         data.name,
         data.classes,
-        data.resolution,
+        conditions.size,
         seed=seed,
         init=conditions.init,
-        device=data.train.labels.device,
+        device=data.device,
         precision=conditions.precision,
         stages=named.names(named.student),
     )
+    if conditions.start:
+        teaching.begin(made, student, conditions.start, data)
+    return made
 
 
 def terms(run: Run, conditions: Conditions) -> Terms:
@@ -135,7 +148,7 @@ def row(run: Run, conditions: Conditions, outcome: Outcome) -> Row:
         "method": run.method,
         "loss": methods.text_of(terms(run, conditions)),
         "seed": run.seed,
-        "params": run.student.params(data.name, data.classes, data.resolution),
+        "params": run.student.params(data.name, data.classes, conditions.size),
         "last": outcome.last,
         "best": outcome.best,
         "status": outcome.status,
@@ -150,6 +163,8 @@ def _settings(run: Run, conditions: Conditions) -> dict[str, object]:
     others: dict[str, object] = {}  # what older runs have no word of stands only where it is unusual
     if teacher is not None and teacher.resolution:
         others["teacher's resolution"] = teacher.resolution
+    if conditions.start:
+        others["begins with"] = conditions.start.text
     if conditions.stages and run.distilled:
         others["stages"] = conditions.stages
     return {
@@ -174,9 +189,7 @@ def check_fits(planned: Sequence[Run], teacher: Student, resolution: int | None,
     """
     data, named = conditions.data, pairing.parse(conditions.stages)
     size = resolution or data.resolution
-    other = teacher.network(
-        data.name, data.classes, size, device=data.train.labels.device, stages=named.names(named.teacher)
-    )
+    other = teacher.network(data.name, data.classes, size, device=data.device, stages=named.names(named.teacher))
     other.resolution = resolution
     lines: dict[str, None] = {}
     for student in dict.fromkeys(run.student for run in planned if run.distilled):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -20,11 +20,13 @@ from benchmarks.scoring import jobs
 from benchmarks.scoring.engines import ATTEMPTS, Engine, Lost
 from search.distillation import images, pairing, runs, teaching
 from search.distillation.group import ALONE, Group
+from search.distillation.images import Reading
 from search.distillation.loop import Epoch, Outcome, Watch
 from search.distillation.models import Precision
 from search.distillation.normalisation import Normalisation
 from search.distillation.recipes import Recipe
 from search.distillation.runs import Conditions, Row, Run
+from search.distillation.teaching import Start
 
 LOOKS = 0.5  # seconds between two looks at how far runs are
 
@@ -48,15 +50,24 @@ class Plan:
     tensorboard: bool
     teacher_resolution: int | None = None
     stages: str = ""
+    reading: Reading = field(default_factory=Reading)
+    published: bool = False  # whether the teacher's weights are torchvision's
+    start: Start | None = None  # where a teacher that is trained here begins
+    assistants: tuple[str, ...] = ()
 
     def conditions(self, group: Group = ALONE) -> Conditions:
         """Images and teacher, loaded onto the device. Raises ValueError where there are none."""
         device = jobs.find_device(self.device)
         with group.main_first():  # one downloads
             data = images.load(
-                self.data, device, data_dir=self.data_dir, download=self.download, resolution=self.resolution
+                self.data,
+                device,
+                data_dir=self.data_dir,
+                download=self.download,
+                resolution=self.resolution,
+                reading=self.reading,
             )
-        alone = Conditions(data, self.recipe, None, self.out, self.init, self.precision, group, self.stages)
+        alone = Conditions(data, self.recipe, None, self.out, self.init, self.precision, group, self.stages, self.start)
         return alone if self.teacher_weights is None else self.taught(alone)
 
     def taught(self, conditions: Conditions) -> Conditions:
@@ -64,7 +75,7 @@ class Plan:
         assert self.teacher_weights is not None
         named = pairing.parse(self.stages)
         teacher = teaching.load_teacher(
-            self.teacher,
+            teaching.find(self.teacher, published=self.published),
             self.teacher_weights,
             conditions.data,
             self.precision,

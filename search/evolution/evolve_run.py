@@ -166,7 +166,7 @@ def told(run: Run) -> list[str]:
         f"population {settings.population}, sample {settings.sample}, top {settings.top}, children "
         f"{settings.children}; {options.seeds} searches from seed {options.seed}, "
         + ("all under its batch and weights" if options.same_draw else "each under its own batch and weights"),
-        f"batch: {options.batch_size} x {options.batch}; {run.job.conditions.told()}",
+        f"batch: {options.batch_size} x {options.batch}; {run.job.told()}",
         "accuracy: of the candidate with the highest fitness, mean ± sd over searches; seconds: what its scores cost; "
         f"{SIZE}: the most parameters within the limits",
         *([] if run.known is None else [run.known.told]),

@@ -55,7 +55,7 @@ def open_engine(options: EngineOptions, *, tasks: int, cuda: bool = False) -> En
         raise ValueError("--address is of a Ray cluster: it goes with --engine ray")
     if options.gpus_per_task != EngineOptions().gpus_per_task:
         raise ValueError("--gpus-per-task is of a Ray cluster: it goes with --engine ray")
-    count = count or min(_cores(cuda), AUTO_WORKERS, max(1, tasks // TASKS_A_WORKER))
+    count = count or min(cores(cuda=cuda), AUTO_WORKERS, max(1, tasks // TASKS_A_WORKER))
     return Workers(count) if count > 1 else Serial()
 
 
@@ -65,7 +65,7 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _cores(cuda: bool) -> int:
+def cores(*, cuda: bool) -> int:
     """GPUs, or processor cores that this process may use."""
     if cuda:
         return torch.cuda.device_count()

@@ -74,6 +74,7 @@ LONG = {
     "ablate.py all": "every ablation",
     "ablate.py draw": "nine ways of drawing",
     "ablate.py batch": "batches of up to 256 images",
+    "analysis/leaderboard.py": "every proxy on every question; tests/test_leaderboard.py has small tables",
     "doctor": "a self-test of every proxy",
     "winners": "searches by four proxies, and seven methods for each winner",
     "torchvision:mobilenet_v3_small": "three epochs of a network of torchvision's",

@@ -28,6 +28,7 @@ from benchmarks.scoretables.table import ABSENT, Column, ScoreTable, conditions_
 from benchmarks.scoring.jobs import Conditions, Job
 from benchmarks.scoring.store import STATUSES
 from search import evolve, tabular
+from search.evolution import charted
 from tests.cases import ON_S0
 
 S0 = spaces.find("s0")
@@ -324,10 +325,38 @@ def test_levels_one_by_one_are_those_of_all_together(steps: list[tuple[int, int]
         assert [levels.level[str(place)] for place in range(number + 1)] == expected.tolist()
 
 
-def test_searches_by_a_table_are_those_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run by run, at each budget: the same winner."""
+@given(
+    st.lists(st.tuples(st.integers(-4, 4), st.integers(-2, 2)), min_size=1, max_size=12),
+    st.sampled_from([1.5, 2.0**24, 1.0]),
+    st.lists(st.booleans(), min_size=12, max_size=12),
+)
+def test_a_standing_known_beforehand_ranks_as_levels_do_whatever_was_seen(
+    steps: list[tuple[int, int]], base: float, seen: list[bool]
+) -> None:
+    scores = np.array([base * whole * (1 + fine * ROUNDING / 2) if whole else np.nan for whole, fine in steps])
+    found = charted.standing(scores)
+    if found is not None:
+        some = np.array(seen[: len(scores)])
+        levels = to_be_ranked(scores[some], ~np.isnan(scores[some]))
+        np.testing.assert_array_equal(*(np.unique(one, return_inverse=True)[1] for one in (levels, found[some])))
+
+
+def test_where_ties_depend_on_what_was_seen_no_standing_is_known() -> None:
+    chain = 1.5 * (1 + np.arange(4) * ROUNDING * 0.9)
+    assert charted.standing(chain) is None
+    assert charted.standing(np.array([3.0, 1.5, np.nan, 1.5])).tolist() == [2, 1, 0, 1]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("step", [0.1, 0.9 * ROUNDING])
+def test_searches_by_a_table_are_those_of_the_command(
+    step: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run by run, at each budget: the same winner; also where neighbours are tied in chains."""
     monkeypatch.chdir(tmp_path)
-    archive.write(made_up(), tmp_path / "a.npz")
+    table = made_up()
+    for column in table.columns.values():
+        column.scores[:] = 2.5 * (1 + column.scores * 10 * step)
+    archive.write(table, tmp_path / "a.npz")
     asked = [
         *SCORED,
         "--scores",

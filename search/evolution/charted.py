@@ -1,27 +1,29 @@
 """Searches by a table of scores: the strategies of this wing over looked-up mutations, hundreds of them in seconds.
 
 Every search is that of evolve.py under the same seed: the same strategy draws from the same generator, climbs the same
-fitness, and ends with the same winner. One walk to the largest budget has the smaller ones on its way.
+fitness, and ends with the same winner. One walk to the largest budget has the smaller ones on its way, and a random
+walk, which no score turns, is one for all proxies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.rows.ties import Levels
+from analysis.rows.ties import EXACT, ROUNDING, Levels, to_be_ranked
 from benchmarks.conditions.drawing import generator
 from benchmarks.spaces import Size, Space
 from benchmarks.spaces.space import Choices
 from benchmarks.spaces.stack import Stack
 from search.evolution import strategies
 from search.evolution.fitness import Fitness
-from search.evolution.searching import Search, evaluated
-from search.evolution.strategies import Ground, Settings
+from search.evolution.strategies import ExhaustedError, Ground, Settings
+
+RANDOM = strategies.random.__name__
 
 
 class Charted(Space):
@@ -32,6 +34,7 @@ class Charted(Space):
         self._space = space
         self._archs = [space.arch(number) for number in range(len(space))]
         self._mutants: dict[str, list[list[str]]] = {}
+        self._neighbours: dict[str, list[str]] = {}
 
     def __len__(self) -> int:
         return len(self._archs)
@@ -65,7 +68,9 @@ class Charted(Space):
 
     def neighbours(self, arch: str) -> list[str]:
         """All candidates that differ in one position."""
-        return [other for others in self.mutants(arch) for other in others]
+        if arch not in self._neighbours:
+            self._neighbours[arch] = [other for others in self.mutants(arch) for other in others]
+        return self._neighbours[arch]
 
     def build(self, archs: Sequence[str], classes: int, resolution: int) -> Stack:
         """Raises AssertionError: nothing is computed here."""
@@ -73,39 +78,47 @@ class Charted(Space):
 
 
 class ByTable(Fitness):
-    """Scores of a table, NaN for failed ones; and who is ahead after each of some numbers of evaluations."""
+    """Scores of a table, NaN for failed ones, levelled among those that were evaluated so far."""
 
-    def __init__(self, scores: Mapping[str, float], marks: Sequence[int]) -> None:
+    def __init__(self, scores: Mapping[str, float]) -> None:
         super().__init__()
         self._scores = scores
         self._levels = Levels()
-        self._order: list[str] = []
-        self._marks = set(marks)
-        self.ahead: dict[int, str] = {}
-        self.level = self._levels.level
 
     def _evaluate(self, archs: Sequence[str]) -> None:
         for arch in archs:
             score = self._scores[arch]
             self._levels.add(arch, score, score == score)
-            self._order.append(arch)
-            if len(self._order) in self._marks:
-                self.ahead[len(self._order)] = self.favourite()
-
-    def favourite(self) -> str:
-        """The candidate with the highest fitness so far, the first of equals."""
-        return max(self._order, key=self.level.__getitem__)
 
     def __call__(self, arch: str) -> float:
         """Its score, levelled among those so far."""
-        return self.level[arch]
+        return self._levels.level[arch]
+
+
+def standing(scores: NDArray[np.float64]) -> NDArray[np.int64] | None:
+    """Whole numbers that rank as any of these scores [n] do, ties levelled; those of failed ones (NaN) are the least.
+
+    None where that can't be said beforehand. What is tied depends on what a search has seen where a run of neighbours
+    is so long that its ends are not tied themselves; and whole numbers are levelled only once another number was seen.
+    """
+    ok = ~np.isnan(scores)
+    values = np.unique(scores[ok])
+    if len(values):
+        levels = to_be_ranked(values, np.ones(len(values), dtype=bool))
+        starts = np.flatnonzero(np.r_[True, np.diff(levels) != 0])
+        low, high = values[starts], values[np.r_[starts[1:], len(values)] - 1]
+        whole = np.add.reduceat((values == np.round(values)) & (np.abs(values) < EXACT), starts, dtype=int)
+        loose = high - low > ROUNDING * np.minimum(np.abs(low), np.abs(high))
+        if ((high > low) & (loose | (whole > 1))).any():
+            return None
+    return np.unique(to_be_ranked(scores, ok), return_inverse=True)[1].astype(np.int64)
 
 
 class Walks(NamedTuple):
     """What some searches are: a strategy, what they climb, and their seeds."""
 
     strategy: str
-    fitness: str
+    fitness: tuple[str, ...]
     seeds: tuple[int, ...]
 
 
@@ -118,23 +131,55 @@ class Walker:
     scores: Mapping[str, Mapping[str, float]]
     settings: Settings
     marks: tuple[int, ...]
+    fixed: dict[str, dict[str, int]] = field(init=False)  # by fitness whose ties are known beforehand: who stands where
 
-    def __call__(self, walks: Walks) -> list[list[str]]:
-        """Who is ahead after each number of evaluations, search by search; who ends before stays ahead."""
-        strategy, found = strategies.find(walks.strategy), []
+    def __post_init__(self) -> None:
+        found = {name: standing(np.array(list(own.values()))) for name, own in self.scores.items()}
+        self.fixed = {
+            name: dict(zip(self.scores[name], places.tolist(), strict=True))
+            for name, places in found.items()
+            if places is not None
+        }
+
+    def __call__(self, walks: Walks) -> dict[str, list[list[str]]]:
+        """By fitness, who is ahead after each number of evaluations, search by search; who ends before stays ahead."""
+        found: dict[str, list[list[str]]] = {name: [] for name in walks.fitness}
         for seed in walks.seeds:
-            fitness = ByTable(self.scores[walks.fitness], self.marks)
-            random = generator(seed, "search", walks.strategy)
-            allowed = len(self.feasible)
-            ground = Ground(
-                self.space, _no_size, self.feasible.__contains__, fitness.level.__getitem__, random, allowed
-            )
-            search = Search(walks.strategy, walks.fitness, seed, max(self.marks))
-            for _ in evaluated(strategy, ground, self.settings, fitness, search):
-                pass
-            last = fitness.favourite()
-            found.append([fitness.ahead.get(mark, last) for mark in self.marks])
+            shared = self.walk(RANDOM, walks.fitness[0], seed) if walks.strategy == RANDOM else None
+            for name in walks.fitness:
+                order = self.walk(walks.strategy, name, seed) if shared is None else shared
+                found[name].append(self.ahead(order, name))
         return found
+
+    def walk(self, name: str, fitness: str, seed: int) -> list[str]:
+        """The candidates of one search as they are evaluated."""
+        fixed, table = self.fixed.get(fitness), ByTable(self.scores[fitness])
+        climbed = table if fixed is None else fixed.__getitem__
+        random, allowed = generator(seed, "search", name), len(self.feasible)
+        ground = Ground(self.space, _no_size, self.feasible.__contains__, climbed, random, allowed)
+        order: list[str] = []
+        most = max(self.marks)
+        try:
+            for proposed in strategies.find(name)(ground, self.settings):
+                some = proposed[: most - len(order)]
+                if fixed is None:
+                    table.evaluate(some)
+                order += some
+                if len(order) == most:
+                    break
+        except ExhaustedError:
+            pass
+        return order
+
+    def ahead(self, order: Sequence[str], fitness: str) -> list[str]:
+        """Who has the highest fitness among the first so many of a search's candidates, the first of equals."""
+        fixed, scores = self.fixed.get(fitness), self.scores[fitness]
+        if fixed is not None:
+            standings = np.array([fixed[arch] for arch in order])
+            return [order[int(standings[:mark].argmax())] for mark in self.marks]
+        values = np.array([scores[arch] for arch in order])
+        ranked = (to_be_ranked(values[:mark], ~np.isnan(values[:mark])) for mark in self.marks)
+        return [order[int(levels.argmax())] for levels in ranked]
 
 
 def _no_size(arch: str) -> Size:

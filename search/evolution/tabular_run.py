@@ -33,7 +33,7 @@ from benchmarks.spaces.space import LISTABLE
 from benchmarks.truth import Truth
 from proxies import Proxy
 from search.evolution import plan, searching
-from search.evolution.charted import Charted, Walker, Walks, interval_of_mean
+from search.evolution.charted import RANDOM, Charted, Walker, Walks, interval_of_mean
 from search.evolution.options import TabularOptions
 from search.evolution.plan import SIZE
 from search.evolution.strategies import Settings
@@ -153,25 +153,28 @@ def walked(made: Plan) -> dict[tuple[str, str], list[list[str]]]:
     """Who is ahead at each mark, [S][M], by strategy and fitness."""
     options = made.options
     seeds = range(options.seed, options.seed + options.seeds)
+    chunks = [tuple(seeds[first : first + A_TASK]) for first in range(0, len(seeds), A_TASK)]
+    every = tuple(made.walker.scores)
     tasks = [
-        Walks(strategy, fitness, tuple(seeds[first : first + A_TASK]))
+        Walks(strategy, fitness, chunk)
         for strategy in made.strategies
-        for fitness in made.walker.scores
-        for first in range(0, len(seeds), A_TASK)
+        for fitness in ([every] if strategy == RANDOM else [(name,) for name in every])
+        for chunk in chunks
     ]
-    results: dict[Walks, list[list[str]]] = {}
+    results: dict[Walks, dict[str, list[list[str]]]] = {}
     with (
         open_engine(options, tasks=len(tasks)) as engine,
-        progress(f"searching {options.space}", len(seeds) * len(made.strategies) * len(made.walker.scores)) as advance,
+        progress(f"searching {options.space}", len(seeds) * len(made.strategies) * len(every)) as advance,
     ):
         for task, result in engine.map(made.walker, tasks):
             if isinstance(result, Lost):
-                raise ValueError(f"a search by {task.fitness} was lost: {result.reason}")
+                raise ValueError(f"a search by {', '.join(task.fitness)} was lost: {result.reason}")
             results[task] = result
-            advance(len(task.seeds))
+            advance(len(task.seeds) * len(task.fitness))
     found: dict[tuple[str, str], list[list[str]]] = {}
     for task in tasks:
-        found.setdefault((task.strategy, task.fitness), []).extend(results[task])
+        for name, ahead in results[task].items():
+            found.setdefault((task.strategy, name), []).extend(ahead)
     return found
 
 

@@ -5,13 +5,11 @@ Every refusal is a ValueError of one line that says what, where and what is allo
 
 from __future__ import annotations
 
-import pickle
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -96,7 +94,7 @@ def nothing_drawn(device: torch.device) -> Iterator[None]:
 
 
 def _random_states(device: torch.device) -> tuple[object, ...]:
-    states = torch.get_rng_state().tolist(), random.getstate(), pickle.dumps(np.random.get_state())
+    states = torch.get_rng_state().tolist(), random.getstate()
     return states if device.type != "cuda" else (*states, torch.cuda.get_rng_state(device).tolist())
 
 

@@ -19,7 +19,7 @@ OUT = Path(__file__).resolve().parent / "distillation"
 def walks(runs: Path) -> pd.DataFrame:
     """A row a student and method: shares of the test images that are right, mean and deviation over the seeds.
 
-    Columns walk, student, method, row (student and method), epochs, seeds, accuracy, sd (n/a of one), params, minutes a
+    Columns walk, student, method, row (walk and method), epochs, seeds, accuracy, sd (n/a of one), params, minutes a
     run, data (digest). Raises ValueError where there is no run, or one is not done.
     """
     found = []
@@ -28,14 +28,13 @@ def walks(runs: Path) -> pd.DataFrame:
         if not rows["status"].eq("done").all():
             raise ValueError(f"{file}: not all runs are done")
         for (student, method), own in rows.groupby(["student", "method"], sort=False):
-            name = str(student).rpartition(":")[2]
             epochs = [len((file.parent / one / "metrics.jsonl").read_text().splitlines()) for one in own["folder"]]
             found.append(
                 {
                     "walk": file.parent.name,
                     "student": student,
                     "method": method,
-                    "row": f"{name}, {method}",
+                    "row": f"{file.parent.name}, {method}",
                     "epochs": max(epochs),
                     "seeds": len(own),
                     "accuracy": own["last"].mean() / 100,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import random
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +127,17 @@ class Tuple(nn.Module):
         return self.net(x), x
 
 
+class Then(nn.Module):
+    """A network, and what is done with its logits."""
+
+    def __init__(self, done: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.net, self.done = small(), done
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.done(self.net(x))
+
+
 def broken() -> nn.Module:
     raise RuntimeError("no such width")
 
@@ -137,7 +150,14 @@ def broken() -> nn.Module:
         (small(), {"dataset": "own:7x8"}, "gives 5 classes, and there are 7"),
         (small(), {"features": "nix"}, "features"),
         (small(), {"feature": "1"}, "no option is called 'feature'"),
-        (small().double(), {}, "float64"),
+        (small().double(), {}, "float64, and runs on torch.float32; .to(torch.float32)"),
+        (Then(lambda y: y.half()), {}, "makes logits of torch.float16; the same is wanted"),
+        (Then(lambda y: y * math.nan), {}, "logits are NaN"),
+        (Then(lambda y: y + 1e-6 * torch.rand(1)), {}, "draws random numbers in evaluation mode"),
+        (Then(lambda y: y + 1e-6 * random.random()), {}, "draws random numbers in evaluation mode"),
+        (type("OptimizedModule", (Tuple,), {})(), {}, "a compiled module hides its functions"),
+        (nn.DataParallel(small()), {}, "score the one inside, its .module"),
+        ({"x": lambda: None}, {}, "modules x: its constructor gives a NoneType, not a module"),
         ({}, {}, "holds no network"),
         ([small()], {}, "networks: a list; a module, a dict of modules or constructors, or a space"),
         ({"a": 3}, {}, "'a' is no text that names a module or its constructor"),

@@ -454,7 +454,7 @@ def test_in_a_browser_tables_sort_pictures_load_and_a_phone_shows_all(dark: bool
     assert down == sorted(down, reverse=True)
     assert [float(value) for value in found["up"]] == sorted(down)
     assert found["sorted"] == "ascending"
-    assert len(found["pictures"]) == 14
+    assert len(found["pictures"]) == page.read_text().count("<img ") > 0
     assert 300 < found["phone"] <= 390
     assert (min(int(part) for part in re.findall(r"\d+", found["paper"])) < 128) == dark
     assert min(found["pictures"]) > 300

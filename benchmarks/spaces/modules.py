@@ -95,9 +95,12 @@ class ModuleSpace(Space):
     def made(self, arch: str, classes: int, resolution: int, seed: int) -> nn.Module:
         """A candidate as its constructor makes it under a seed. Raises ValueError, naming it, where it can't be."""
         try:
-            return forked(lambda: self.module(self.read(arch), classes, resolution), seed)
+            made = forked(lambda: self.module(self.read(arch), classes, resolution), seed)
         except FAILURES as error:
             self._refuse(arch, error)
+        if not isinstance(made, nn.Module):
+            raise ValueError(f"{self.name} {arch}: its constructor gives a {type(made).__name__}, not a module")
+        return made
 
     def _refuse(self, arch: str, error: BaseException) -> NoReturn:
         """A constructor that raises: its own line is shown."""

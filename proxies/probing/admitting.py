@@ -5,10 +5,13 @@ Every refusal is a ValueError of one line that says what, where and what is allo
 
 from __future__ import annotations
 
+import pickle
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -26,6 +29,10 @@ def check(module: object, images: Tensor) -> None:
         raise ValueError(f"an nn.Module is wanted, not a {type(module).__name__}")
     if isinstance(module, torch.jit.ScriptModule):
         raise ValueError("a scripted module hides its functions; score the module it was made of")
+    if type(module).__name__ == "OptimizedModule":  # of torch.compile, whose import takes seconds
+        raise ValueError("a compiled module hides its functions; score the module it was made of, its _orig_mod")
+    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        raise ValueError("a module on several devices; score the one inside, its .module")
     if images.ndim != 4 or not images.is_floating_point():
         raise ValueError(f"images are {images.dtype} {tuple(images.shape)}; floats [N, C, H, W] are wanted")
     for name, one in module.named_modules():
@@ -38,7 +45,9 @@ def check(module: object, images: Tensor) -> None:
             raise ValueError(f"{name} is on {value.device}, the images are on {images.device}; move one to the other")
     for name, value in module.named_parameters():
         if value.dtype != images.dtype:
-            raise ValueError(f"{name} is of {value.dtype}, the images of {images.dtype}; make them the same")
+            raise ValueError(
+                f"{name} is of {value.dtype}, and runs on {images.dtype}; .to({images.dtype}) makes it that"
+            )
 
 
 def example(images: Tensor, count: int) -> Tensor:
@@ -77,6 +86,20 @@ def aside(module: nn.Module, device: torch.device) -> Iterator[None]:
                         buffer.copy_(kept[name])
 
 
+@contextmanager
+def nothing_drawn(device: torch.device) -> Iterator[None]:
+    """Refuse a module that draws random numbers in evaluation mode, be it ones that hardly matter."""
+    before = _random_states(device)
+    yield
+    if _random_states(device) != before:
+        raise ValueError("the network draws random numbers in evaluation mode, so that its scores would not repeat")
+
+
+def _random_states(device: torch.device) -> tuple[object, ...]:
+    states = torch.get_rng_state().tolist(), random.getstate(), pickle.dumps(np.random.get_state())
+    return states if device.type != "cuda" else (*states, torch.cuda.get_rng_state(device).tolist())
+
+
 def tried(run: Callable[[], T], images: Tensor) -> T:
     """What a run of the user's code gives; its failure on these images as one line."""
     try:
@@ -91,6 +114,10 @@ def tried(run: Callable[[], T], images: Tensor) -> T:
 def logits_of(given: Any, images: Tensor) -> Tensor:
     """What a module gave, where that is logits [N, K]."""
     if isinstance(given, Tensor) and given.ndim == 2 and len(given) == len(images) and given.shape[1] > 1:
+        if given.dtype != images.dtype:
+            raise ValueError(
+                f"of images of {images.dtype} the network makes logits of {given.dtype}; the same is wanted"
+            )
         return given
     if isinstance(given, Tensor):
         said = f"a tensor {list(given.shape)}"
@@ -115,7 +142,9 @@ def check_record(record: Record) -> None:
 
 
 def check_repeats(again: Tensor, first: Tensor) -> None:
-    """Refuse a module whose second run gives something else than its first."""
+    """Refuse a module whose second run gives something else than its first, or no numbers."""
+    if first.isnan().any():
+        raise ValueError("the network's logits are NaN: its weights hold NaN, or have grown too large")
     if not torch.allclose(
         again, first, rtol=1e-3, atol=1e-3 * float(first.abs().max().clamp(max=1e30)), equal_nan=True
     ):

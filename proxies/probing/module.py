@@ -58,7 +58,7 @@ class Module:
         self._dtype, self._device = images.dtype, images.device
         example = admitting.example(images, LOOKED_AT)
         named = Named(features, head, tuple(stages), tuple(blocks))
-        with admitting.aside(module, images.device):
+        with admitting.aside(module, images.device), admitting.nothing_drawn(images.device):
             record = admitting.tried(lambda: look(module, example), example)
             logits = admitting.logits_of(record.given, example)
             admitting.check_record(record)

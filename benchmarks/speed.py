@@ -19,7 +19,9 @@ class Options(SpeedOptions):
     gpu: bool = option(False, "instead: everything that needs a GPU, in one go; --device cpu --cells 8 walks the way")
     scale: bool = option(False, "instead: by stack, by workers, by number of candidates, memory, share of the floor")
     report: bool = option(False, "instead: the report over a synthetic run of a whole space, and the bootstrap")
-    train: bool = option(False, "instead: a step of training, beside a bare PyTorch loop's, and in --stacks")
+    train: bool = option(
+        False, "instead: a step of training, beside a bare PyTorch loop's, and in --stacks; with --module of modules"
+    )
     module: bool = option(
         False, "instead: proxies of ordinary modules at 224x224, beside their bare passes; --batch-size 8"
     )

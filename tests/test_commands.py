@@ -450,6 +450,19 @@ def test_speed_compares_training_with_a_bare_loop_and_with_stacks(capsys: pytest
     assert "--stacks 4: --cells 2 are fewer" in capsys.readouterr().err
 
 
+def test_speed_compares_training_of_modules_with_a_bare_loop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.timing.module_training_run.NETWORKS", ("pit:0",))
+    few = ["--repeats", "1", "--batch-size", "2", "--json", "pace.json"]
+    assert speed.main(["--train", "--module", *few]) == 0
+    assert "x bare loop" in capsys.readouterr().out
+    seconds = json.loads(Path("pace.json").read_text())["seconds_per_step"]
+    assert list(seconds["pit:0"]) == ["bare loop", "ours", "ours, watched"]
+    assert speed.main(["--train", "--search", *few]) == 2
+    assert "--train and --search: one at a time" in capsys.readouterr().err
+
+
 def test_speed_prints_ratios(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [
         "--cells",

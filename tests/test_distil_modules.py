@@ -434,6 +434,22 @@ def dict_of(file: str) -> dict[str, Callable[[], nn.Module]]:
     return found["NETWORKS"]  # type: ignore[return-value]
 
 
+def test_onnx_gives_the_same_logits_for_any_number_of_images(tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+
+    class Fixed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.mean((-2, -1)) + torch.zeros(len(x), 3)
+
+    module, images = seeded(cnn).eval(), torch.randn(5, 3, 8, 8)
+    path = exporting.export(module, "onnx", tmp_path, 8, {})
+    (given,) = runtime.InferenceSession(str(path)).run(["logits"], {"images": images.numpy()})
+    assert_close(torch.from_numpy(given), module(images).detach(), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="takes the number of images for fixed"):
+        exporting.export(Fixed(), "onnx", tmp_path, 8, {})
+
+
 def test_an_exporter_that_cannot_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from benchmarks.timing import (
     gpu_run,
     growth_run,
+    module_training_run,
     modules_run,
     proxies_run,
     report_run,
@@ -25,6 +26,7 @@ MODES: Mapping[str, Callable[[SpeedOptions], None]] = {
     "report": report_run.measure,
     "train": training_run.measure,
     "module": modules_run.measure,
+    "train --module": module_training_run.measure,
     "search": searching_run.measure,
     "tables": tables_run.measure,
 }
@@ -33,6 +35,8 @@ MODES: Mapping[str, Callable[[SpeedOptions], None]] = {
 def measure(options: SpeedOptions, asked: list[str]) -> None:
     """Measure what is asked for, the proxies' cost by default, and print. Raises ValueError for more than one."""
     check(options)
+    if set(asked) == {"train", "module"}:
+        asked = ["train --module"]
     if len(asked) > 1:
         raise ValueError(f"{' and '.join(f'--{name}' for name in asked)}: one at a time")
     MODES[asked[0] if asked else PROXIES](options)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.output import record
 from benchmarks.reading import statedicts
@@ -66,16 +66,7 @@ def export(module: nn.Module, kind: Format, folder: Path, resolution: int, about
     example = torch.zeros(2, 3, resolution, resolution)
     ways: dict[str, Callable[[], object]] = {
         "torchscript": lambda: torch.jit.save(torch.jit.trace(module, example), str(path)),
-        "onnx": lambda: torch.onnx.export(
-            module,
-            (example,),
-            str(path),
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("images")},),
-            dynamo=True,
-            verbose=False,
-        ),
+        "onnx": lambda: _onnx(module, example, path),
     }
     module = module.eval().cpu()
     try:
@@ -85,6 +76,24 @@ def export(module: nn.Module, kind: Format, folder: Path, resolution: int, about
         raise ValueError(f"--export {kind}: PyTorch's exporter can't ({type(error).__name__}: {first})") from error
     record.write_json({"file": path.name, "format": kind, **about}, folder / "model.json")
     return path
+
+
+def _onnx(module: nn.Module, example: Tensor, path: Path) -> None:
+    """Raises ValueError where the exporter left the number of images that of the example: it does not say so itself."""
+    program = torch.onnx.export(
+        module,
+        (example,),
+        str(path),
+        input_names=["images"],
+        output_names=["logits"],
+        dynamic_shapes=({0: torch.export.Dim("images")},),
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    if isinstance((program.model.graph.inputs[0].shape or [0])[0], int):
+        path.unlink()
+        raise ValueError("the network takes the number of images for fixed, such as by len(images)")
 
 
 def inputs(network: str, data: Data) -> dict[str, object]:

@@ -18,6 +18,7 @@ from benchmarks.spaces.cells import parse_cell
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.timing.plain import PlainCellNetwork, plain_state, with_weights
 from benchmarks.timing.tasks import LAYOUTS
+from search.distillation import students
 from search.distillation.data import Batch, Data, Split
 from search.distillation.loop import Stepper
 from search.distillation.methods import parse
@@ -25,6 +26,8 @@ from search.distillation.models import Model, fresh, trained
 from search.distillation.objective import Objective
 from search.distillation.recipes import Recipe
 from search.distillation.students import Student
+
+BARE = "bare loop"  # over a module
 
 
 def noise_data(noise: Noise, classes: int, device: torch.device) -> Data:
@@ -56,6 +59,27 @@ def training_steps(arch: str, data: Data, seed: int) -> dict[str, Callable[[], o
     stepper = Stepper(model, objective, _sgd(model.parameters(), recipe), scaler, print)
     batches = (batch for epoch in count() for batch in data.epoch(len(data.train.labels), seed, epoch))
     return {**tasks, "ours": lambda: stepper.step(next(batches))}
+
+
+def module_steps(name: str, data: Data, seed: int) -> dict[str, Callable[[], object]]:
+    """One step of training a module by cross entropy, called again and again: a bare loop, ours, and ours watched.
+
+    As in `training_steps`; watched, the module also shows its stages and last map, which no method compares.
+    """
+    recipe = Recipe()
+
+    def ours(*, watched: bool) -> Callable[[], object]:
+        network = students.find(name).network(data.name, data.classes, data.resolution, seed=seed, device=data.device)
+        objective = Objective(parse("ce"), network, None, data, seed)
+        objective.stages = objective.maps = watched
+        scaler = torch.amp.GradScaler(data.device.type, enabled=False)
+        stepper = Stepper(network, objective, _sgd(network.parameters(), recipe), scaler, print)
+        batches = (batch for epoch in count() for batch in data.epoch(len(data.train.labels), seed, epoch))
+        return lambda: stepper.step(next(batches))
+
+    module = students.find(name).module(data.classes, data.resolution, seed).to(data.device).train()
+    bare = _bare(module, data.normalised(data.train.images), data.train.labels, recipe)
+    return {BARE: bare, "ours": ours(watched=False), "ours, watched": ours(watched=True)}
 
 
 def stacked_steps(archs: Sequence[str], sizes: Sequence[int], data: Data, seed: int) -> dict[str, Callable[[], object]]:

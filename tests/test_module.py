@@ -520,7 +520,7 @@ def test_what_cannot_be_scored_is_refused_in_one_line(name: str) -> None:
 
 def test_images_and_modules_that_do_not_fit_each_other_are_refused() -> None:
     images, _ = batch()
-    with pytest.raises(ValueError, match=r"conv\.weight is of torch\.float64, the images of torch\.float32"):
+    with pytest.raises(ValueError, match=r"conv\.weight is of torch\.float64, and runs on torch\.float32"):
         Module(built(Small), images.float())
     with pytest.raises(ValueError, match="on cpu, the images are on meta"):
         Module(built(Small), images.to("meta"))

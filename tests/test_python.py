@@ -192,9 +192,11 @@ def test_random_states_are_as_they_were() -> None:
     torch.manual_seed(1)
     net = odd()
     before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+    db.score({"a": net}, IMAGES, LABELS, proxies="diswot,params", progress=True)
     net.drawing = True
-    db.look(net)
-    db.score({"a": net}, IMAGES, LABELS, proxies="params", progress=False)
+    for refused in (lambda: db.look(net), lambda: db.score({"a": net}, IMAGES, LABELS, progress=False)):
+        with pytest.raises(ValueError, match="draws random numbers"):
+            refused()
     assert random.getstate() == before[0]
     assert np.random.get_state()[1].tolist() == before[1]
     assert torch.equal(torch.get_rng_state(), before[2])

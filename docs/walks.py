@@ -25,6 +25,7 @@ def walks(runs: Path) -> pd.DataFrame:
     found = []
     for file in sorted(runs.glob("*/runs.csv")):
         rows, about = pd.read_csv(file), json.loads(file.with_name("run.json").read_text(encoding="utf-8"))
+        seconds = pd.read_csv(file.with_name("seconds.csv")).set_index("folder")["seconds"]
         if not rows["status"].eq("done").all():
             raise ValueError(f"{file}: not all runs are done")
         for (student, method), own in rows.groupby(["student", "method"], sort=False):
@@ -40,18 +41,13 @@ def walks(runs: Path) -> pd.DataFrame:
                     "accuracy": own["last"].mean() / 100,
                     "sd": own["last"].std() / 100,
                     "params": own["params"].iloc[0],
-                    "minutes": rows.loc[own.index, "folder"].map(_minutes(file)).mean(),
+                    "minutes": own["folder"].map(seconds).mean() / 60,
                     "data": about["data"],
                 }
             )
     if not found:
         raise ValueError(f"{runs}: no folder in it has a runs.csv")
     return pd.DataFrame(found)
-
-
-def _minutes(file: Path) -> dict[str, float]:
-    seconds = pd.read_csv(file.with_name("seconds.csv"))
-    return dict(zip(seconds["folder"], seconds["seconds"] / 60, strict=True))
 
 
 def main() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -18,7 +21,8 @@ from benchmarks.timing.plain import PlainCellNetwork, PlainResNet, plain_state, 
 from proxies.probing.network import Weights
 from proxies.probing.probe import Probe
 from search.distillation import students
-from search.distillation.data import Data, Split
+from search.distillation.data import Batch, Data, Split
+from search.distillation.loop import Stepper
 from search.distillation.models import Model
 from tests.reference import Case
 
@@ -149,3 +153,18 @@ ON_S0 = [
     "--teacher",
     "resnet20",
 ]
+
+
+@contextmanager
+def killed_at(number: int) -> Iterator[None]:
+    """Training is interrupted (KeyboardInterrupt) at so many steps, counted from 1."""
+    steps, step = itertools.count(1), Stepper.step
+
+    def killed(stepper: Stepper, batch: Batch) -> Tensor:
+        if next(steps) == number:
+            raise KeyboardInterrupt
+        return step(stepper, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stepper, "step", killed)
+        yield

@@ -32,7 +32,7 @@ from search.distillation.objective import Objective, check_fit
 from search.distillation.pairing import Named, matched
 from search.distillation.recipes import RECIPES, Recipe, optimizer_of
 from tests.cases import TRAIN_QUICKLY as QUICK
-from tests.cases import small_data, small_model
+from tests.cases import killed_at, small_data, small_model
 from tests.test_training import UNTIMED, double
 
 RECIPE = Recipe(epochs=3, batch_size=12)
@@ -185,24 +185,11 @@ def test_a_transformer_learns_from_a_network_of_maps(tmp_path: Path, method: str
 @pytest.mark.parametrize(
     "recipe", [RECIPE, replace(RECIPE, mixup=0.8, cutmix=1.0, erasing=0.5, crop="resized", ema=0.9, optimizer="adamw")]
 )
-def test_a_killed_run_with_dropout_ends_to_the_last_bit_like_an_unbroken_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Recipe
-) -> None:
+def test_a_killed_run_with_dropout_ends_to_the_last_bit_like_an_unbroken_one(tmp_path: Path, recipe: Recipe) -> None:
     teacher = small_model("s0:111", 1)
     unbroken = run(net(seeded(Vit)), teacher, tmp_path / "unbroken", method="lg", recipe=recipe)
-    steps, step = 0, Stepper.step
-
-    def killed(stepper: Stepper, batch: Batch) -> Tensor:
-        nonlocal steps
-        steps += 1
-        if steps == 4:
-            raise KeyboardInterrupt
-        return step(stepper, batch)
-
-    monkeypatch.setattr(Stepper, "step", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_at(4), pytest.raises(KeyboardInterrupt):
         run(net(seeded(Vit)), teacher, tmp_path / "broken", method="lg", recipe=recipe)
-    monkeypatch.setattr(Stepper, "step", step)
     torch.rand(7)  # wherever torch's own generator stands
     resumed = run(net(seeded(Vit)), teacher, tmp_path / "broken", method="lg", recipe=recipe)
     one, other = (torch.load(tmp_path / name / WEIGHTS, weights_only=True) for name in ("unbroken", "broken"))

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 from torchvision.transforms import RandomResizedCrop
 
 import diswot_bench as db
@@ -23,10 +22,10 @@ from search.distillation.augmenting import resized_crops
 from search.distillation.data import Batch, Data
 from search.distillation.folders import Pictures, random_part
 from search.distillation.images import Reading, load
-from search.distillation.loop import WEIGHTS, Stepper, Watch, accuracies, train
+from search.distillation.loop import WEIGHTS, Watch, accuracies, train
 from search.distillation.objective import Objective
 from search.distillation.recipes import Recipe
-from tests.cases import small_model
+from tests.cases import killed_at, small_model
 
 CLASSES = ("apple", "pear", "plum")
 QUICK = [
@@ -124,22 +123,11 @@ def run(data: Data, folder: str) -> None:
     train(student, Objective(methods.parse("ce"), student, None, data, 0), data, recipe, Path(folder), {}, Watch())
 
 
-def test_a_killed_run_over_a_streamed_folder_ends_like_an_unbroken_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_over_a_streamed_folder_ends_like_an_unbroken_one() -> None:
     """Killed in the second epoch."""
     run(opened(), "unbroken")
-    steps, step = 0, Stepper.step
-
-    def killed(stepper: Stepper, batch: Batch) -> Tensor:
-        nonlocal steps
-        steps += 1
-        if steps == 5:
-            raise KeyboardInterrupt
-        return step(stepper, batch)
-
-    monkeypatch.setattr(Stepper, "step", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_at(5), pytest.raises(KeyboardInterrupt):
         run(opened(), "broken")
-    monkeypatch.setattr(Stepper, "step", step)
     run(opened(), "broken")
     one, other = (torch.load(Path(name, WEIGHTS), weights_only=True) for name in ("unbroken", "broken"))
     assert all(torch.equal(one[key], other[key]) for key in one)

@@ -23,7 +23,7 @@ from search.distillation.models import Model, Precision, Seen
 from search.distillation.objective import Objective
 from search.distillation.pace import StackStepper
 from search.distillation.recipes import Recipe
-from tests.cases import DEAD, MIXED, plain_cell, small_data, small_model, stack_of
+from tests.cases import DEAD, MIXED, killed_at, plain_cell, small_data, small_model, stack_of
 
 RECIPE = Recipe(epochs=3, batch_size=12)
 SETTINGS = {"epochs": 3}
@@ -166,24 +166,11 @@ def test_a_run_learns_and_leaves_metrics_checkpoints_and_weights(tmp_path: Path)
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_a_killed_run_ends_to_the_last_bit_like_an_unbroken_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema: float
-) -> None:
+def test_a_killed_run_ends_to_the_last_bit_like_an_unbroken_one(tmp_path: Path, ema: float) -> None:
     recipe = replace(RECIPE, ema=ema)
     unbroken = run(tmp_path / "unbroken", recipe=recipe)
-    steps, step = 0, Stepper.step
-
-    def killed(stepper: Stepper, batch: Batch) -> torch.Tensor:
-        nonlocal steps
-        steps += 1
-        if steps == 4:  # in the middle of the second epoch
-            raise KeyboardInterrupt
-        return step(stepper, batch)
-
-    monkeypatch.setattr(Stepper, "step", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_at(4), pytest.raises(KeyboardInterrupt):  # in the middle of the second epoch
         run(tmp_path / "broken", recipe=recipe)
-    monkeypatch.setattr(Stepper, "step", step)
     resumed = run(tmp_path / "broken", recipe=recipe)
     assert same(tmp_path / "unbroken", tmp_path / "broken")
     for one, other in zip(unbroken.history, resumed.history, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,9 @@ def leaderboard(options: LeaderboardOptions) -> None:
     record.check_writable(out)
     write_csv(made.rows, out / "leaderboard.csv")
     content = (out / "leaderboard.csv").read_bytes()
-    (out / "leaderboard.md").write_text(page(wide, made), encoding="utf-8")
-    (out / "leaderboard.html").write_text(html(wide, made, content), encoding="utf-8")
+    rows, reasons = pages.lines(wide, made.rows, OVER, VANILLA)
+    (out / "leaderboard.md").write_text(page(rows, reasons, made), encoding="utf-8")
+    (out / "leaderboard.html").write_text(html(rows, reasons, made, content), encoding="utf-8")
     print(f"  written: {out}/leaderboard.md, leaderboard.csv, leaderboard.html")
 
 
@@ -81,9 +82,8 @@ def missing(made: Board) -> list[str]:
     return [f"not here yet: {one}" for one in made.missing]
 
 
-def page(wide: pd.DataFrame, made: Board) -> str:
+def page(rows: Sequence[pages.Line], reasons: pages.Notes, made: Board) -> str:
     """The page in Markdown: correlations, and question by question what is left given size."""
-    rows, reasons = pages.lines(wide, made.rows, OVER, VANILLA)
     headers = ["proxy", *(one.name for one in made.told), *OVER, "family"]
     lines = [
         [one.name, *(pages.marked(cell["spearman"]) for cell in one.cells), *(f.text for f in one.over), one.family]
@@ -127,9 +127,8 @@ def _row(one: Mapping[Hashable, Any]) -> list[str]:
     return [one["proxy"], *figures, number(one["regret"], 2), number(one["top_10_truth"], 2), str(one["failed"])]
 
 
-def html(wide: pd.DataFrame, made: Board, content: bytes) -> str:
+def html(rows: Sequence[pages.Line], reasons: pages.Notes, made: Board, content: bytes) -> str:
     """The page as HTML: two tabs, sorted and filtered as the reader likes, each number a link to its command."""
-    rows, reasons = pages.lines(wide, made.rows, OVER, VANILLA)
     text = Path(str(analysis.pages.__file__)).with_name("board.html.j2").read_text(encoding="utf-8")
     template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
     return template.render(

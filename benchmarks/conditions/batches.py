@@ -10,6 +10,7 @@ import os
 import re
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,13 +107,18 @@ class Source:
         self.dataset = dataset
         self.pool = pool
 
+    @cached_property
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation of each channel, [C], over all its images; for a source that has images."""
+        assert self.pool is not None
+        return channel_statistics(self.pool[0])
+
     @property
     def normalisation(self) -> Normalisation | None:
         """What the pixels of its images went through; None where they are none of 0 to 255, as noise's are not."""
         if self.pool is None or self.pool[0].dtype != np.uint8:
             return None
-        mean, deviation = channel_statistics(self.pool[0])
-        mean, deviation = mean / 255, _divisor(deviation) / 255
+        mean, deviation = (part / 255 for part in self.statistics)
         return Normalisation((mean[0], mean[1], mean[2]), (deviation[0], deviation[1], deviation[2]))
 
     def batch(self, size: int, seed: int) -> Batch:
@@ -134,7 +140,7 @@ class Source:
             if size > len(every):
                 raise ValueError(f"batch size {size}: {self.name} has only {len(every)} images")
             chosen = random.permutation(len(every))[:size]
-            images, labels = _normalised(every[chosen], *channel_statistics(every)), every_label[chosen]
+            images, labels = _normalised(every[chosen], *self.statistics), every_label[chosen]
         return Batch(
             scaled(torch.from_numpy(images), self.dataset.resolution), torch.from_numpy(labels.astype(np.int64))
         )
@@ -275,21 +281,20 @@ def named_dataset(name: str, batch: str) -> str:
 
 
 def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each channel, [3] each, of images [n, 3, H, W]; of uint8 from exact counts."""
+    """Mean and deviation of each channel, [3] each, of images [n, 3, H, W]; a deviation of 0 is 1, to be divided by.
+
+    Of uint8 from exact counts.
+    """
     if images.dtype != np.uint8:
         flat = images.transpose(1, 0, 2, 3).reshape(3, -1)
-        return flat.mean(1, dtype=np.float64), flat.std(1, dtype=np.float64)
-    counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(3)])
-    values = np.arange(256)
-    mean = counts @ values / counts.sum(1)
-    return mean, np.sqrt(counts @ values**2 / counts.sum(1) - mean**2)
+        mean, deviation = flat.mean(1, dtype=np.float64), flat.std(1, dtype=np.float64)
+    else:
+        counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(3)])
+        values = np.arange(256)
+        mean = counts @ values / counts.sum(1)
+        deviation = np.sqrt(counts @ values**2 / counts.sum(1) - mean**2)
+    return mean, np.where(deviation == 0, 1.0, deviation)
 
 
 def _normalised(images: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    deviation = _divisor(deviation)
-    normalised: np.ndarray = ((images - mean[:, None, None]) / deviation[:, None, None]).astype(np.float32)
-    return normalised
-
-
-def _divisor(deviation: np.ndarray) -> np.ndarray:
-    return np.where(deviation == 0, 1.0, deviation)
+    return np.asarray((images - mean[:, None, None]) / deviation[:, None, None], dtype=np.float32)

@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ def named_proxies(given: str | Sequence[str]) -> str:
 
 def as_space(networks: Networks, found: Mapping[str, Any]) -> Space:
     """What is to be scored as a space. Raises ValueError for what is none, or for options of modules that are none."""
-    found = submodules(found)
+    found = submodules(found, signature(score).parameters)
     if isinstance(networks, Space):
         if found:
             raise ValueError(f"{next(iter(found))} is for modules that are handed over, not for a space")

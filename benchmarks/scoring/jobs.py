@@ -110,8 +110,8 @@ class Job:
     @property
     def teacher_inputs(self) -> Normalisation | None:
         """The input normalisation that the teacher's weights bring, where the images are ones that have another."""
-        given, wanted = self.source.normalisation, self.conditions.teacher_inputs
-        return None if given is None or given == wanted else wanted
+        wanted = self.conditions.teacher_inputs
+        return None if wanted is None or self.source.normalisation in (None, wanted) else wanted
 
     def told(self) -> str:
         """What people read under a table of the conditions, the teacher's inputs among them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -14,14 +14,16 @@ from benchmarks.scoring.untouched import own_randomness
 from proxies.probing.module import Module
 
 FOUND = ("features", "head", "stages", "blocks")
-SCORED = ("batch_size", "teacher_weights", "teacher_resolution", "precision", "device", "dataset", "sample", "seeds")
 
 
-def submodules(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that name submodules, numbers as texts. Raises ValueError for others, and for what is no name."""
+def submodules(found: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, Any]:
+    """The options that name submodules, numbers as texts; `others`: options that may have been meant.
+
+    Raises ValueError for an option that is none, and for what is no name.
+    """
     for name, value in found.items():
         if name not in FOUND:
-            hint = meant(name, [*SCORED, *FOUND])
+            hint = meant(name, [*others, *FOUND])
             raise ValueError(f"no option is called {name!r}{hint}; of modules there are: {', '.join(FOUND)}")
         if isinstance(value, nn.Module):
             raise ValueError(f"{name}: a submodule's name is expected, as named_modules() has it, not the module")

@@ -16,6 +16,7 @@ from benchmarks.conditions.normalisation import retouch
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
 from proxies import Proxy
+from proxies.probing.network import Network
 from proxies.probing.probe import Probe
 
 FIRST_ON_GPU = 8  # candidates, by whose memory the size of stacks is measured
@@ -78,22 +79,22 @@ class SeedRun:
         images = self._as_known() if conditions.teacher_resolution is None else scaled(self._as_known(), side)
         if images.shape[1] == 1 and (own is None or own.sees_colours):
             images = images.expand(-1, 3, -1, -1)
+        network: Network
         if own is not None:
-            module = own.network(classes, images.float())
+            network = module = own.network(classes, images.float())
             weights = own.weights(module, self.drawing, conditions.teacher_weights)
-            weights = weights.double() if self.exact else weights
-            return Probe(module, weights, images, self.labels, noise=self.drawing.noise)
-        network = teachers.build(conditions.teacher, conditions.dataset, classes, side)
-        weights = teachers.weights(network, self.drawing, conditions.teacher_weights)
+        else:
+            network = stack = teachers.build(conditions.teacher, conditions.dataset, classes, side)
+            weights = teachers.weights(stack, self.drawing, conditions.teacher_weights)
         weights = weights.double() if self.exact else weights
         return Probe(network, weights, images, self.labels, noise=self.drawing.noise)
 
     def _as_known(self) -> Tensor:
         """The images, normalised as the teacher's trained weights know them where these bring that along."""
-        given, wanted = self.job.source.normalisation, self.job.teacher_inputs
-        if given is None or wanted is None or (parts := retouch(given, wanted, self.images.device)) is None:
-            return self.images
-        return self.images * parts[0] + parts[1]
+        wanted = self.job.teacher_inputs
+        given = None if wanted is None else self.job.source.normalisation
+        parts = None if given is None or wanted is None else retouch(given, wanted, self.images.device)
+        return self.images if parts is None else self.images * parts[0] + parts[1]
 
     def rows(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
         """The rows of candidates of one shape, in stacks that fit into memory."""

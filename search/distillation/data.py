@@ -161,4 +161,4 @@ def channels(images: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
     mean, deviation = (
         torch.tensor(part, dtype=torch.float32, device=device)[:, None, None] for part in channel_statistics(images)
     )
-    return mean, torch.where(deviation == 0, 1.0, deviation)
+    return mean, deviation

@@ -21,7 +21,8 @@ from benchmarks.spaces.space import Choices
 from benchmarks.spaces.stack import Stack
 from search.evolution import strategies
 from search.evolution.fitness import Fitness
-from search.evolution.strategies import ExhaustedError, Ground, Settings
+from search.evolution.searching import proposed
+from search.evolution.strategies import Ground, Settings
 
 RANDOM = strategies.random.__name__
 
@@ -158,17 +159,10 @@ class Walker:
         random, allowed = generator(seed, "search", name), len(self.feasible)
         ground = Ground(self.space, _no_size, self.feasible.__contains__, climbed, random, allowed)
         order: list[str] = []
-        most = max(self.marks)
-        try:
-            for proposed in strategies.find(name)(ground, self.settings):
-                some = proposed[: most - len(order)]
-                if fixed is None:
-                    table.evaluate(some)
-                order += some
-                if len(order) == most:
-                    break
-        except ExhaustedError:
-            pass
+        for some in proposed(strategies.find(name), ground, self.settings, max(self.marks)):
+            if fixed is None:
+                table.evaluate(some)
+            order += some
         return order
 
     def ahead(self, order: Sequence[str], fitness: str) -> list[str]:

@@ -106,21 +106,26 @@ class Search:
     budget: int
 
 
-def evaluated(
-    strategy: Strategy, ground: Ground, settings: Settings, fitness: Fitness, search: Search
-) -> Iterator[list[str]]:
-    """The candidates of a search as they are evaluated."""
-    left = search.budget
+def proposed(strategy: Strategy, ground: Ground, settings: Settings, budget: int) -> Iterator[list[str]]:
+    """The candidates of a search as they are proposed; to be evaluated before the next ones are asked for."""
+    left = budget
     try:
-        for proposed in strategy(ground, settings):
-            archs = proposed[:left]
-            fitness.evaluate(archs)
-            yield archs
-            left -= len(archs)
+        for archs in strategy(ground, settings):
+            yield archs[:left]
+            left -= len(archs[:left])
             if left == 0:
                 return
     except ExhaustedError:
         return
+
+
+def evaluated(
+    strategy: Strategy, ground: Ground, settings: Settings, fitness: Fitness, search: Search
+) -> Iterator[list[str]]:
+    """The candidates of a search as they are evaluated."""
+    for archs in proposed(strategy, ground, settings, search.budget):
+        fitness.evaluate(archs)
+        yield archs
 
 
 def history(

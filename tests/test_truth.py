@@ -21,6 +21,7 @@ from analysis.stats.ranking import top_tenth_spearman
 from benchmarks import truth
 from benchmarks.truth import accuracies, embedded, official, ownfile
 from benchmarks.truth.trained import trained
+from docs import trial
 from search.distillation.protocol import stratified, trainings
 from tests.cases import MIXED, SPACE
 
@@ -118,6 +119,15 @@ def test_the_noise_of_the_trial_is_pooled_over_its_cells() -> None:
     for target, between in halves.items():
         assert noise[target] == pytest.approx(np.sqrt((between**2).mean() / 4))
     np.testing.assert_allclose(table[["ce seed 0", "ce seed 1"]].mean(axis=1), table["vanilla"], atol=1e-3)
+
+
+def test_the_facts_of_the_trial_are_those_of_its_table() -> None:
+    """The mean gain by hand, and what is committed; its page is held against that."""
+    found, table = trial.facts(), pd.read_csv(embedded.TRIAL)
+    pd.testing.assert_frame_equal(found, pd.read_csv(trial.OUT), rtol=1e-6)
+    assert found.set_index("fact")["value"]["kd over ce"] == pytest.approx(
+        (table["distilled"] - table["vanilla"]).mean()
+    )
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,12 @@ def broken() -> nn.Module:
         (Then(lambda y: y + 1e-6 * torch.rand(1)), {}, "draws random numbers in evaluation mode"),
         (Then(lambda y: y + 1e-6 * random.random()), {}, "draws random numbers in evaluation mode"),
         (type("OptimizedModule", (Tuple,), {})(), {}, "a compiled module hides its functions"),
+        (Then(lambda y: y.softmax(1)), {}, "gives probabilities (rows that sum to 1), not logits"),
+        (
+            small(),
+            {"head": "0"},
+            "head='0': is no classifier of the network: it gives 4 channels, and there are 5 logits",
+        ),
         (nn.DataParallel(small()), {}, "score the one inside, its .module"),
         ({"x": lambda: None}, {}, "modules x: its constructor gives a NoneType, not a module"),
         ({}, {}, "holds no network"),

@@ -128,6 +128,12 @@ def logits_of(given: Any, images: Tensor) -> Tensor:
     raise ValueError(f"of images {_size(images)} the network makes {said}; logits [N, K] are wanted")
 
 
+def check_logits(logits: Tensor) -> None:
+    """Refuse what went through a softmax: the loss takes another, so that each score would be of another network."""
+    if bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() <= 1e-4).all()):
+        raise ValueError("the network gives probabilities (rows that sum to 1), not logits: leave out its softmax")
+
+
 def check_record(record: Record) -> None:
     """Refuse a module whose layers can't be told apart, or that has none."""
     if record.computed:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -155,6 +156,7 @@ def broken() -> nn.Module:
         (Then(lambda y: y * math.nan), {}, "logits are NaN"),
         (Then(lambda y: y + 1e-6 * torch.rand(1)), {}, "draws random numbers in evaluation mode"),
         (Then(lambda y: y + 1e-6 * random.random()), {}, "draws random numbers in evaluation mode"),
+        (Then(lambda y: y + 1e-6 * np.random.rand()), {}, "draws random numbers in evaluation mode"),
         (type("OptimizedModule", (Tuple,), {})(), {}, "a compiled module hides its functions"),
         (Then(lambda y: y.softmax(1)), {}, "gives probabilities (rows that sum to 1), not logits"),
         (

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -94,7 +95,7 @@ def nothing_drawn(device: torch.device) -> Iterator[None]:
 
 
 def _random_states(device: torch.device) -> tuple[object, ...]:
-    states = torch.get_rng_state().tolist(), random.getstate()
+    states = torch.get_rng_state().tolist(), random.getstate(), str(np.random.get_state(legacy=False))
     return states if device.type != "cuda" else (*states, torch.cuda.get_rng_state(device).tolist())
 
 

@@ -145,3 +145,11 @@ def test_free_memory_is_what_the_machine_and_its_group_leave(tmp_path: Path) -> 
     (tmp_path / "memory.max").write_text("max\n")
     assert parts._within(tmp_path, "memory.max", "memory.current") == parts._available(tmp_path / "none") == 2**62
     assert 2**20 < parts.free(CPU) < 2**62
+
+
+def test_memory_that_a_process_freed_and_kept_is_free() -> None:
+    held = [torch.empty(2**14) for _ in range(200)]  # blocks of 64 KiB, below what is asked of the system
+    between, before = held[1::2], parts._kept()
+    del held
+    assert parts._kept() - before > 100 * 2**15
+    assert len(between) == 100

@@ -189,6 +189,15 @@ def test_what_a_network_lacks_is_said() -> None:
     assert found.loc["params", "reason"] == ""
 
 
+def test_a_classifier_of_zeros_has_no_class_maps() -> None:
+    net = small()
+    nn.init.zeros_(net[-1].weight)
+    found = score(net, proxies="diswot,diswot_relation").set_index("proxy")
+    assert found["status"].to_dict() == {"diswot": "undefined", "diswot_relation": "ok"}
+    assert "all 0" in found.loc["diswot", "reason"]
+    assert score(net, proxies="diswot", init="kaiming")["status"].eq("ok").all()
+
+
 def test_a_reason_is_kept(tmp_path: Path) -> None:
     row = Score("modules", "a", "zen", 0, float("nan"), "undefined", 0.0, "it has no batch normalisation: none")
     with Store(tmp_path / "store.sqlite") as store:

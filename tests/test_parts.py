@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 import diswot_bench as db
-from proxies.probing import parts
+from proxies.probing import memory, parts
 from proxies.probing.module import Module
 from proxies.probing.passes import NEEDS
 from proxies.probing.probe import Probe
@@ -117,7 +117,7 @@ def test_what_does_not_fit_says_oom(monkeypatch: pytest.MonkeyPatch) -> None:
     images, labels = torch.randn(16, 3, 64, 64), torch.arange(16) % K
     options = {"dataset": f"own:{K}x64", "teacher": "resnet20", "progress": False}
     net = copy.deepcopy(plain()).eval()
-    monkeypatch.setattr(parts, "free", lambda device: 2 * 2**20)
+    monkeypatch.setattr(memory, "free", lambda device: 2 * 2**20)
     found = db.score(net, images, labels, proxies="params,grad_norm,synflow", **options).set_index("proxy")  # type: ignore[arg-type]
     assert found["status"].to_dict() == {"params": "ok", "grad_norm": "oom", "synflow": "ok"}
     assert "a pass over 16 images takes some 7 MiB" in found["reason"]["grad_norm"]
@@ -129,10 +129,10 @@ def test_gradients_image_by_image_are_counted_before_they_are_made(monkeypatch: 
             super().__init__(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2**14), nn.ReLU(), nn.Linear(2**14, K))
 
     images, labels = batch(16)
-    monkeypatch.setattr(parts, "free", lambda device: 16 * 2**20)
+    monkeypatch.setattr(memory, "free", lambda device: 16 * 2**20)
     probe = probed(built(Wide), images, labels)
     _ = probe.gradients
-    with pytest.raises(parts.TooLarge, match="the gradients of 16 images takes some"):
+    with pytest.raises(memory.TooLarge, match="the gradients of 16 images takes some"):
         _ = probe.sum_gradients
 
 
@@ -140,16 +140,20 @@ def test_free_memory_is_what_the_machine_and_its_group_leave(tmp_path: Path) -> 
     (tmp_path / "info").write_text("MemTotal: 9 kB\nMemAvailable:   5 kB\n")
     (tmp_path / "memory.max").write_text("9000\n")
     (tmp_path / "memory.current").write_text("5000\n")
-    assert parts._available(tmp_path / "info") == 5 * 1024
-    assert parts._within(tmp_path, "memory.max", "memory.current") == 4000
+    assert memory._available(tmp_path / "info") == 5 * 1024
+    assert memory._within(tmp_path, "memory.max", "memory.current") == 4000
     (tmp_path / "memory.max").write_text("max\n")
-    assert parts._within(tmp_path, "memory.max", "memory.current") == parts._available(tmp_path / "none") == 2**62
-    assert 2**20 < parts.free(CPU) < 2**62
+    assert (
+        memory._within(tmp_path, "memory.max", "memory.current")
+        == memory._available(tmp_path / "none")
+        == memory.UNTOLD
+    )
+    assert 2**20 < memory.free(CPU) < memory.UNTOLD
 
 
 def test_memory_that_a_process_freed_and_kept_is_free() -> None:
     held = [torch.empty(2**14) for _ in range(200)]  # blocks of 64 KiB, below what is asked of the system
-    between, before = held[1::2], parts._kept()
+    between, before = held[1::2], memory._kept()
     del held
-    assert parts._kept() - before > 100 * 2**15
+    assert memory._kept() - before > 100 * 2**15
     assert len(between) == 100

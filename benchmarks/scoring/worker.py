@@ -16,8 +16,8 @@ from benchmarks.conditions.normalisation import retouch
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
 from proxies import Proxy
+from proxies.probing.memory import TooLarge
 from proxies.probing.network import Network
-from proxies.probing.parts import TooLarge
 from proxies.probing.probe import Probe
 
 FIRST_ON_GPU = 8  # candidates, by whose memory the size of stacks is measured

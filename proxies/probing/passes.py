@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from proxies.probing.memory import check_room
 from proxies.probing.meter import Meter
 from proxies.probing.network import Layer, Network, Outputs, Taps, Undefined, Weights, by_member
-from proxies.probing.parts import JOINED, check_room, pieces
+from proxies.probing.parts import JOINED, pieces
 from proxies.probing.quantities import Quantities, quantity
 
 T = TypeVar("T")

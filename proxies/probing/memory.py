@@ -1,0 +1,70 @@
+"""Memory: what is free, and passes that would not fit into it. What a pass holds: `keeps` of a network."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+
+import torch
+
+CGROUPS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+UNTOLD = 2**62  # bytes: of a system that does not say
+
+
+class TooLarge(MemoryError):  # noqa: N818, a state of a score, not a fault
+    """A pass would take more memory than is free; the message says how much."""
+
+
+def check_room(wanted: int, what: str, device: torch.device) -> None:
+    """Refuse what would take more bytes than are free, before it is tried: a process that tries is killed.
+
+    Raises TooLarge, which says how many.
+    """
+    if wanted > 2**20 and wanted > free(device):
+        raise TooLarge(
+            f"{what} takes some {wanted / 2**20:,.0f} MiB, and so much is not free; --batch-size makes it less"
+        )
+
+
+def free(device: torch.device) -> int:
+    """Bytes that are free on a device, or can be made so; UNTOLD where the system does not say."""
+    if device.type == "cuda":
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + reserved
+    left = min(_available(Path("/proc/meminfo")), *(_within(Path("/sys/fs/cgroup"), *names) for names in CGROUPS))
+    return left + _kept()
+
+
+class _Mallinfo(ctypes.Structure):
+    """glibc's struct mallinfo2."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"
+    )]  # fmt: skip
+
+
+def _kept() -> int:
+    """Bytes that this process has freed and not given back to the system: workers keep them. 0 without a new glibc."""
+    told = getattr(ctypes.CDLL(None), "mallinfo2", None) if sys.platform == "linux" else None
+    if told is None:
+        return 0
+    told.restype = _Mallinfo
+    return int(told().fordblks)
+
+
+def _available(path: Path) -> int:
+    """What Linux says is available to new work."""
+    try:
+        lines = dict(line.split(":", 1) for line in path.read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 2**10
+    except (OSError, ValueError, LookupError):
+        return UNTOLD
+
+
+def _within(folder: Path, limit: str, used: str) -> int:
+    """What a control group's limit leaves."""
+    try:
+        return int((folder / limit).read_text()) - int((folder / used).read_text())
+    except (OSError, ValueError):  # no group, or "max"
+        return UNTOLD

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+LARGE = 2**28  # bytes: before a pass that takes more, what was freed is given back, so that others have it too
 CGROUPS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
 UNTOLD = 2**62  # bytes: of a system that does not say
 
@@ -21,6 +22,8 @@ def check_room(wanted: int, what: str, device: torch.device) -> None:
 
     Raises TooLarge, which says how many.
     """
+    if wanted > LARGE and device.type == "cpu":
+        give_back()
     if wanted > 2**20 and wanted > free(device):
         raise TooLarge(
             f"{what} takes some {wanted / 2**20:,.0f} MiB, and so much is not free; --batch-size makes it less"
@@ -32,25 +35,14 @@ def free(device: torch.device) -> int:
     if device.type == "cuda":
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + reserved
-    left = min(_available(Path("/proc/meminfo")), *(_within(Path("/sys/fs/cgroup"), *names) for names in CGROUPS))
-    return left + _kept()
+    return min(_available(Path("/proc/meminfo")), *(_within(Path("/sys/fs/cgroup"), *names) for names in CGROUPS))
 
 
-class _Mallinfo(ctypes.Structure):
-    """glibc's struct mallinfo2."""
-
-    _fields_ = [(name, ctypes.c_size_t) for name in (
-        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"
-    )]  # fmt: skip
-
-
-def _kept() -> int:
-    """Bytes that this process has freed and not given back to the system: workers keep them. 0 without a new glibc."""
-    told = getattr(ctypes.CDLL(None), "mallinfo2", None) if sys.platform == "linux" else None
-    if told is None:
-        return 0
-    told.restype = _Mallinfo
-    return int(told().fordblks)
+def give_back() -> None:
+    """Give the system the memory that this process has freed and kept (workers keep it), where glibc allocates it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _available(path: Path) -> int:

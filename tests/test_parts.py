@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import gc
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,12 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 import diswot_bench as db
+from proxies import registered
 from proxies.probing import memory, parts
 from proxies.probing.module import Module
 from proxies.probing.passes import NEEDS
 from proxies.probing.probe import Probe
+from tests import cases
 from tests.test_module import K, batch, built, noise, probed, vit
 
 CPU = torch.device("cpu")
@@ -164,3 +169,22 @@ def test_memory_that_a_process_freed_and_kept_is_given_back() -> None:
     memory.give_back()
     assert before - resident() > 1000 * 2**15
     assert len(between) == 1000
+
+
+@pytest.mark.parametrize("kind", ["module", "stack"])
+def test_what_a_probe_held_is_free_once_it_is_gone(kind: str) -> None:
+    """Without a wait for the garbage collector, which the next network's passes would not survive."""
+    probe = probed(built(vit), *batch(4)) if kind == "module" else cases.probe_of([cases.MIXED[0]], *cases.batch(4))
+    gc.collect()
+    gc.disable()
+    try:
+        for proxy in registered():
+            with contextlib.suppress(ValueError):  # undefined for a transformer, or a teacher is wanted
+                probe.score(proxy)
+        held = [probe, probe.outputs.logits, probe.gradients[0].gradient, probe.relus[0].value]
+        held += [tap.value for tap in probe._forward(NEEDS["responses"]).taps.found]
+        seen = [weakref.ref(one) for one in held]
+        del probe, proxy, held
+        assert [one() for one in seen if one() is not None] == []
+    finally:
+        gc.enable()

@@ -253,7 +253,7 @@ class Probe(OwnPasses):
         Shared passes count in full for each proxy that asks for them, the teacher's half for none. Raises ValueError
         when the proxy does not return a tensor of A scores.
         """
-        scores, account = self._meter.measure(self, lambda: proxy.score(self))
+        scores, account = self._meter.measure(self._owner, lambda: proxy.score(self))
         expected = (self.network.candidates,)
         if not isinstance(scores, Tensor):
             raise ValueError(f"proxy {proxy.name!r} returned a {type(scores).__name__}; a tensor {expected} is wanted")

@@ -43,7 +43,9 @@ class Quantities:
     def __init__(self, meter: Meter, plan: frozenset[str] = frozenset()) -> None:
         self.plan = plan
         self._meter = meter
-        self._owner: object = self
+        self._owner = (
+            object()
+        )  # no more than a name: a probe in its own accounts would stay in memory with all its passes
         self._asked: set[str] = set()
         self._parts: dict[str, Quantities] = {}
         self._values: dict[Hashable, tuple[Any, Account]] = {}

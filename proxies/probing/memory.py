@@ -9,7 +9,11 @@ from pathlib import Path
 import torch
 
 LARGE = 2**28  # bytes: before a pass that takes more, what was freed is given back, so that others have it too
-CGROUPS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+# Of Linux's control groups, new and old: the limit, what is used of it, and where stands what of that is cache of files.
+CGROUPS = (
+    ("memory.max", "memory.current", "memory.stat"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+)
 UNTOLD = 2**62  # bytes: of a system that does not say
 
 
@@ -54,9 +58,10 @@ def _available(path: Path) -> int:
         return UNTOLD
 
 
-def _within(folder: Path, limit: str, used: str) -> int:
-    """What a control group's limit leaves."""
+def _within(folder: Path, limit: str, used: str, told: str) -> int:
+    """What a control group's limit leaves; files that it caches make room."""
     try:
-        return int((folder / limit).read_text()) - int((folder / used).read_text())
-    except (OSError, ValueError):  # no group, or "max"
+        cached = dict(line.split() for line in (folder / told).read_text().splitlines())["inactive_file"]
+        return int((folder / limit).read_text()) - int((folder / used).read_text()) + int(cached)
+    except (OSError, ValueError, LookupError):  # no group, or "max"
         return UNTOLD

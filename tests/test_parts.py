@@ -147,13 +147,10 @@ def test_free_memory_is_what_the_machine_and_its_group_leave(tmp_path: Path) -> 
     (tmp_path / "memory.max").write_text("9000\n")
     (tmp_path / "memory.current").write_text("5000\n")
     assert memory._available(tmp_path / "info") == 5 * 1024
-    assert memory._within(tmp_path, "memory.max", "memory.current") == 4000
+    (tmp_path / "memory.stat").write_text("anon 4000\ninactive_file 700\n")
+    assert memory._within(tmp_path, *memory.CGROUPS[0]) == 4700
     (tmp_path / "memory.max").write_text("max\n")
-    assert (
-        memory._within(tmp_path, "memory.max", "memory.current")
-        == memory._available(tmp_path / "none")
-        == memory.UNTOLD
-    )
+    assert memory._within(tmp_path, *memory.CGROUPS[0]) == memory._available(tmp_path / "none") == memory.UNTOLD
     assert 2**20 < memory.free(CPU) < memory.UNTOLD
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 LARGE = 2**28  # bytes: before a pass that takes more, what was freed is given back, so that others have it too
-# Of Linux's control groups, new and old: the limit, what is used of it, and where stands what of that is cache of files.
+# Of the control groups of Linux, new and old: the limit, what is used of it, what of that is cache of files.
 CGROUPS = (
     ("memory.max", "memory.current", "memory.stat"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),

@@ -122,3 +122,11 @@ def test_a_command_is_made_again_as_it_was_typed(front: pytest.MonkeyPatch) -> N
     front.setattr(sys, "argv", ["benchmarks/rank.py", "--proxy", "diswot*"])
     assert terminal.typed() == "python benchmarks/rank.py --proxy 'diswot*'"
     assert official.how_to_fetch("cifar10").endswith("with: python benchmarks/data.py fetch cifar10")
+
+
+def test_a_table_that_goes_to_a_file_cuts_no_name(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "mine.py:" + "n" * 60
+    terminal.show_table(["proxy", *["number"] * 16], [[name, *["0.123456789"] * 16]], "a table")
+    printed = capsys.readouterr().out
+    assert name in printed
+    assert "…" not in printed

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -155,7 +156,14 @@ def broken() -> nn.Module:
         (Then(lambda y: y * math.nan), {}, "logits are NaN"),
         (Then(lambda y: y + 1e-6 * torch.rand(1)), {}, "draws random numbers in evaluation mode"),
         (Then(lambda y: y + 1e-6 * random.random()), {}, "draws random numbers in evaluation mode"),
+        (Then(lambda y: y + 1e-6 * np.random.rand()), {}, "draws random numbers in evaluation mode"),
         (type("OptimizedModule", (Tuple,), {})(), {}, "a compiled module hides its functions"),
+        (Then(lambda y: y.softmax(1)), {}, "gives probabilities (rows that sum to 1), not logits"),
+        (
+            small(),
+            {"head": "0"},
+            "head='0': is no classifier of the network: it gives 4 channels, and there are 5 logits",
+        ),
         (nn.DataParallel(small()), {}, "score the one inside, its .module"),
         ({"x": lambda: None}, {}, "modules x: its constructor gives a NoneType, not a module"),
         ({}, {}, "holds no network"),
@@ -179,6 +187,15 @@ def test_what_a_network_lacks_is_said() -> None:
     assert found.loc["zen", "status"] == "undefined"
     assert "no batch normalisation" in found.loc["zen", "reason"]
     assert found.loc["params", "reason"] == ""
+
+
+def test_a_classifier_of_zeros_has_no_class_maps() -> None:
+    net = small()
+    nn.init.zeros_(net[-1].weight)
+    found = score(net, proxies="diswot,diswot_relation").set_index("proxy")
+    assert found["status"].to_dict() == {"diswot": "undefined", "diswot_relation": "ok"}
+    assert "all 0" in found.loc["diswot", "reason"]
+    assert score(net, proxies="diswot", init="kaiming")["status"].eq("ok").all()
 
 
 def test_a_reason_is_kept(tmp_path: Path) -> None:

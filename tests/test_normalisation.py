@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from benchmarks.conditions import chosen
+from benchmarks.scoring.jobs import Conditions
 from search import distill
 from search.distillation import normalisation, teaching
 from search.distillation.data import Data
@@ -118,6 +121,16 @@ def test_a_teachers_inputs_come_from_the_option_the_file_beside_its_weights_or_t
     with torch.no_grad():
         shown, expected = loaded(IMAGENET).model.look(images).logits, model.look(retouched(data, IMAGENET)).logits
     assert torch.equal(shown, expected)
+
+
+def test_published_weights_bring_what_torchvision_says_of_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    known = chosen.file_of("mobilenet_v3_small")
+    assert known.is_relative_to(tmp_path)
+    named = Conditions("imagenet", teacher="torchvision:mobilenet_v3_small", teacher_weights=known)
+    assert named.teacher_inputs == IMAGENET
+    assert replace(named, teacher="torchvision:resnet18").teacher_inputs is None
+    assert replace(named, teacher_weights=tmp_path / "own.pt").teacher_inputs is None
 
 
 @pytest.mark.parametrize(

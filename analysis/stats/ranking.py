@@ -58,7 +58,8 @@ def rank(scores: Array, sample: Sample, given: Sequence[Array], *, ok: NDArray[n
     if not ok.any():  # nothing was predicted, and a proxy without scores has no favourite either
         return undefined(len(truth), len(scores))
     ranked = to_be_ranked(scores, ok)
-    whole, left = measured(ranked, sample), measured(ranked, sample, given)
+    whole = measured(ranked, sample)
+    left = measured(ranked, sample, given) if given else whole
     (rho, low, high, _), (partial, partial_low, partial_high, _) = (
         interval(whole, sample),
         interval(left, sample, len(given)),

@@ -21,6 +21,7 @@ from benchmarks.scoring import jobs
 from benchmarks.scoring.store import Store
 from benchmarks.spaces import find
 from benchmarks.truth import embedded, imported, importing, official
+from proxies.probing.memory import free
 
 LARGEST_SAMPLE = 1_000_000
 
@@ -35,11 +36,11 @@ def import_file(path: Path, trust_pickle: bool, any_digest: bool) -> None:
     """Import a benchmark file, saying beforehand what it takes."""
     if not path.exists():
         raise ValueError(f"{path}: no such file")
-    needed, free = importing.memory_needed(path), doctor.free_memory()
+    needed, left = importing.memory_needed(path), free(torch.device("cpu"))
     print(
-        f"{path.name}: takes about {needed / 2**30:.1f} GiB of memory; {free / 2**30:.1f} GiB are free", file=sys.stderr
+        f"{path.name}: takes about {needed / 2**30:.1f} GiB of memory; {left / 2**30:.1f} GiB are free", file=sys.stderr
     )
-    if needed > free:
+    if needed > left:
         print("warning: that is less than it takes; the system may end this program", file=sys.stderr)
     if trust_pickle:
         print(f"warning: --trust-pickle: whatever code is in {path.name} runs now, with your rights", file=sys.stderr)

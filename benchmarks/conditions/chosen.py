@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from benchmarks.conditions import teachers
+from benchmarks.conditions import normalisation, teachers
 from benchmarks.conditions.drawing import Drawing
+from benchmarks.conditions.normalisation import Normalisation
 from benchmarks.reading import statedicts
 from benchmarks.reading.naming import meant
 from benchmarks.spaces import SPACES
@@ -116,6 +117,30 @@ def _from_file(text: str) -> Chosen:
     return Chosen(Listed({name: made}, "--teacher"), name, f"{name} ({digest})", own=isinstance(made, nn.Module))
 
 
+def file_of(name: str) -> Path:
+    """Where the first weights lie that torchvision publishes of a network, once they were fetched."""
+    url: str = next(iter(models.get_model_weights(name))).url
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
+def inputs_of(name: str) -> Normalisation:
+    """What the images go through for which torchvision's first weights of a network were trained."""
+    seen = next(iter(models.get_model_weights(name))).transforms()
+    return Normalisation(tuple(seen.mean), tuple(seen.std))
+
+
+def inputs(teacher: str, weights: Path) -> Normalisation | None:
+    """The input normalisation that goes with trained weights, None where nothing says it.
+
+    By the file beside them; or torchvision's, where they are what it publishes of this teacher. Raises ValueError where
+    the file beside them holds none.
+    """
+    kind, _, name = teacher.partition(":")
+    if kind == PUBLISHED and name in models.list_models() and weights == file_of(name):
+        return inputs_of(name)
+    return normalisation.read(normalisation.beside(weights))
+
+
 def published(chosen: Chosen | None, *, download: bool) -> tuple[Chosen, Path]:
     """The teacher with the weights that torchvision publishes, and their file in torch.hub's folder.
 
@@ -124,8 +149,7 @@ def published(chosen: Chosen | None, *, download: bool) -> tuple[Chosen, Path]:
     """
     if chosen is None or not isinstance(chosen.space, Torchvision):
         raise ValueError(f"--teacher-weights {PUBLISHED}: published weights are for --teacher torchvision:NAME")
-    url = next(iter(models.get_model_weights(chosen.arch))).url
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    url, path = next(iter(models.get_model_weights(chosen.arch))).url, file_of(chosen.arch)
     begins = path.stem.rpartition("-")[2]
     if not path.exists():
         if not download:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from benchmarks.output import naming
 
-WIDTH = 180  # of what is printed into a file, where rich would take 80 and cut names short
+WIDTH, WIDEST = 180, 10_000  # of what is printed into a file, where rich would take 80 and cut names short
 
 
 def typed() -> str:
@@ -70,4 +70,7 @@ def show_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str
         table.add_column(header, justify="left" if number < texts else "right")
     for row in rows:
         table.add_row(*(Text(text) for text in row))
-    console().print(table)
+    out = console()
+    if not out.is_terminal:  # names of one's own may be long, and are not cut
+        out.width = max(WIDTH, out.measure(table, options=out.options.update(width=WIDEST)).maximum)
+    out.print(table)

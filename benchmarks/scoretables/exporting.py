@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -71,15 +71,13 @@ def from_store(path: Path, where: Mapping[str, str], named: str | None = None) -
         pass
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         connection.execute("PRAGMA trusted_schema = OFF")
-        found = [group for group in _groups(connection) if _fits(group.said, where)]
+        filed = list(_filed(connection))
+        found = [group for group in _groups(connection, filed) if _fits(group.said, where)]
         if len(found) != 1:
             raise ValueError(f"store {path}: {_which(found, where)}")
         (group,) = found
         space = find_space(group.space, str(group.content.get("space", "")), named, str(path))
-        keys = [row[0] for row in connection.execute(
-            f"SELECT DISTINCT proxy FROM scores WHERE space = ? AND conditions IN ({_marks(group)})",
-            (group.space, *group.ids.values()),
-        )]  # fmt: skip
+        keys = {one.proxy for one in filed if one.space == group.space and one.conditions in group.ids.values()}
         return _read(connection, group, space, sorted(keys))
 
 
@@ -93,12 +91,32 @@ def find_space(name: str, version: str, named: str | None, where: str) -> Space:
     return space
 
 
-def _groups(connection: sqlite3.Connection) -> list[Group]:
+class Filed(NamedTuple):
+    """What scores are filed under, beside their candidate."""
+
+    conditions: str
+    space: str
+    proxy: str
+    seed: int
+
+
+def _filed(connection: sqlite3.Connection) -> Iterator[Filed]:
+    """All that scores of a store are filed under, by leaps over its index, of which DISTINCT reads every row."""
+    names = ", ".join(Filed._fields)
+    after: Sequence[object] = ("", "", "", 0)
+    while row := connection.execute(
+        f"SELECT {names} FROM scores WHERE ({names}) > (?, ?, ?, ?) ORDER BY {names} LIMIT 1", after
+    ).fetchone():
+        yield Filed(*row)
+        after = row
+
+
+def _groups(connection: sqlite3.Connection, filed: Sequence[Filed]) -> list[Group]:
     """What a store's scores are made under, seeds aside."""
     found: dict[str, Group] = {}
-    statement = "SELECT DISTINCT scores.conditions, space, seed, json FROM scores JOIN conditions ON conditions = id"
-    for name, space, seed, text in connection.execute(statement):
-        content = json.loads(text)
+    texts = dict(connection.execute("SELECT id, json FROM conditions").fetchall())
+    for name, space, seed in dict.fromkeys((one.conditions, one.space, one.seed) for one in filed):
+        content = json.loads(texts[name])
         batch = str(content.pop("batch", ""))
         if "code" not in content:  # not of this program
             continue
@@ -124,10 +142,6 @@ def _which(found: Sequence[Group], where: Mapping[str, str]) -> str:
         if len(values) > 1:
             told.append(f"{name}={' or '.join(values)}")
     return f"holds scores under {len(found)} conditions; choose by --where {'; '.join(told)}"
-
-
-def _marks(group: Group) -> str:
-    return ", ".join("?" * len(group.ids))
 
 
 def _read(connection: sqlite3.Connection, group: Group, space: Space, keys: Sequence[str]) -> ScoreTable:
@@ -169,8 +183,13 @@ def _part(
     while rows := asked.fetchmany(AT_ONCE):
         archs, scores, status, why, seconds = zip(*rows, strict=True)
         at.append(np.array([place.setdefault(arch, len(place)) for arch in archs], dtype=np.int64))
-        numbers = [reasons.setdefault(one, len(reasons)) for one in why]
-        values.append(np.array([scores, [codes[one] for one in status], numbers, seconds], dtype=float))
+        found = np.zeros((4, len(rows)))
+        found[0], found[3] = np.array(scores, dtype=float), seconds  # None is NaN
+        if status.count("ok") < len(rows):
+            found[1] = [codes[one] for one in status]
+        if why.count("") < len(rows):
+            found[2] = [reasons.setdefault(one, len(reasons)) for one in why]
+        values.append(found)
     return (np.concatenate(at), np.concatenate(values, axis=1)) if at else (np.empty(0, int), np.empty((4, 0)))
 
 

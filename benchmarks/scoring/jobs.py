@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from benchmarks.conditions import normalisation, teachers
+from benchmarks.conditions import chosen, teachers
 from benchmarks.conditions.batches import Batch, Source
 from benchmarks.conditions.chosen import Chosen
 from benchmarks.conditions.drawing import AsIs, Init, Mode
@@ -50,10 +50,8 @@ class Conditions:
 
     @property
     def teacher_inputs(self) -> Normalisation | None:
-        """The input normalisation in the file beside the teacher's weights, where there is one."""
-        if self.teacher_weights is None:
-            return None
-        return normalisation.read(normalisation.beside(self.teacher_weights))
+        """The input normalisation that goes with the teacher's weights, where something says it."""
+        return None if self.teacher_weights is None else chosen.inputs(self.teacher, self.teacher_weights)
 
     def weights(self, digits: int | None = None) -> str:
         """Which weights the teacher has, by so many digits of their digest, or by all."""

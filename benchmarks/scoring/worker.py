@@ -16,6 +16,7 @@ from benchmarks.conditions.normalisation import retouch
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
 from proxies import Proxy
+from proxies.probing.memory import TooLarge
 from proxies.probing.network import Network
 from proxies.probing.probe import Probe
 
@@ -149,7 +150,7 @@ class SeedRun:
         for proxy in proxies:
             try:
                 values, seconds = probe.score(proxy)
-            except torch.OutOfMemoryError as error:
+            except (torch.OutOfMemoryError, TooLarge) as error:
                 if len(archs) > 1:
                     raise
                 rows += self._failed(archs, proxy, "oom", error)
@@ -176,7 +177,8 @@ class SeedRun:
         ]
 
     def _failed(self, archs: Sequence[str], proxy: Proxy, status: str, error: Exception) -> list[Score]:
-        reason = " ".join(str(error).split()) if status != "oom" else ""  # which says how much memory is left just now
+        told = status != "oom" or isinstance(error, TooLarge)  # torch says how much memory is left just now
+        reason = " ".join(str(error).split()) if told else ""
         if status == "error":
             reason = f"{type(error).__name__}: {reason}"
         return failed(self.job, Task(self.seed, tuple(archs), (proxy.name,)), status, reason)

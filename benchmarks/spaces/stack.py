@@ -194,6 +194,14 @@ class Stack(ABC):
     plain_convolutions = False
     lacks: Mapping[str, str] = MappingProxyType({"attention": "it has no attention"})
 
+    def keeps(self, needs: frozenset[str]) -> int:
+        """Unknown: how many candidates fit is measured (benchmarks/scoring/worker.py)."""
+        return 0
+
+    def apart(self, weights: Weights) -> bool:
+        """Never: stacks normalise by batch statistics."""
+        return False
+
     def __init__(self, candidates: int, classes: int, resolution: int) -> None:
         self.candidates = candidates
         self.classes = classes

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -94,7 +95,7 @@ def nothing_drawn(device: torch.device) -> Iterator[None]:
 
 
 def _random_states(device: torch.device) -> tuple[object, ...]:
-    states = torch.get_rng_state().tolist(), random.getstate()
+    states = torch.get_rng_state().tolist(), random.getstate(), str(np.random.get_state(legacy=False))
     return states if device.type != "cuda" else (*states, torch.cuda.get_rng_state(device).tolist())
 
 
@@ -126,6 +127,12 @@ def logits_of(given: Any, images: Tensor) -> Tensor:
     else:
         said = f"a {type(given).__name__}"
     raise ValueError(f"of images {_size(images)} the network makes {said}; logits [N, K] are wanted")
+
+
+def check_logits(logits: Tensor) -> None:
+    """Refuse what went through a softmax: the loss takes another, so that each score would be of another network."""
+    if bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() <= 1e-4).all()):
+        raise ValueError("the network gives probabilities (rows that sum to 1), not logits: leave out its softmax")
 
 
 def check_record(record: Record) -> None:

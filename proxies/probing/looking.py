@@ -62,6 +62,7 @@ class Record:
     overwritten: set[int] = field(default_factory=set)
     products: dict[int, int] = field(default_factory=dict)  # multiply-accumulates of a call, over the batch
     norms: dict[int, str] = field(default_factory=dict)  # the batch normalisation of a call, by its module
+    sizes: dict[int, int] = field(default_factory=dict)  # bytes that a call made anew, over the batch
     turns: dict[int, bool | None] = field(default_factory=dict)  # as Call.woven, of what may be maps of attention
     depends: int = 0  # of the logits
     computed: list[str] = field(default_factory=list)  # functions whose weight is no parameter
@@ -97,6 +98,7 @@ class Recorder(Watch):
             self._depends[id(first)] = depends
             if function not in IN_PLACE:  # which a pass does out of place
                 self.record.overwritten.add(source)
+        self._measure((*args, *kwargs.values()), out, in_place=function in IN_PLACE or bool(kwargs.get("inplace")))
         if isinstance(out, Tensor) and out.is_floating_point():
             weight = self._weight(kind, function, args, kwargs)
             if weight is not None:
@@ -117,6 +119,13 @@ class Recorder(Watch):
             if one is not out:
                 self._numbers[id(one)] = UNKNOWN
         return out
+
+    def _measure(self, given: tuple[Any, ...], out: Any, *, in_place: bool) -> None:
+        """Write down how many bytes a call makes in a pass: what it gives less views of what it got."""
+        old = set() if in_place else {one.untyped_storage().data_ptr() for one in _tensors(given)}
+        made = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in _tensors((out,))}
+        new = sum(size for place, size in made.items() if place not in old)
+        self.record.sizes[self.number] = self.record.sizes.get(self.number, 0) + new
 
     def _channels_of(self, number: int) -> int | None:
         return self.record.calls[number].channels if number >= 0 else None

@@ -8,6 +8,7 @@ gradients, random state. Not for building networks, nor for drawing their weight
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -55,12 +56,13 @@ class Module:
     ) -> None:
         admitting.check(module, images)
         self.module = module
-        self._dtype, self._device = images.dtype, images.device
+        self._dtype, self._device, self._size = images.dtype, images.device, images.shape[1:]
         example = admitting.example(images, LOOKED_AT)
         named = Named(features, head, tuple(stages), tuple(blocks))
         with admitting.aside(module, images.device), admitting.nothing_drawn(images.device):
             record = admitting.tried(lambda: look(module, example), example)
             logits = admitting.logits_of(record.given, example)
+            admitting.check_logits(logits)
             admitting.check_record(record)
             found = find(record, module, logits.shape[1], named)
             self._take(record, found)
@@ -73,6 +75,8 @@ class Module:
         self._head = by_name.get(weight)
         self._bias = record.biases.get(weight, "")
         self._norms = {layer.role: layer for layer in self.layers if layer.is_norm}
+        self._sizes = record.sizes
+        self._normalised = any(call.kind == "batch_norm" for call in record.calls)
         self._plan = plan = Plan(overwritten=frozenset(record.overwritten))
         plan.norms = {number: self._norms[name] for number, name in record.norms.items()}
         plan_layers(plan, record, by_name, self.module, LOOKED_AT)
@@ -99,6 +103,28 @@ class Module:
         if self._head is None:
             raise Undefined(self.lacks["head"])
         return self._head
+
+    def keeps(self, needs: frozenset[str]) -> int:
+        """Bytes a pass holds for each image: all that is made where there is a graph; else what is tapped, and more.
+
+        From what was seen when the module was looked at. What no function shows (a softmax inside attention) is not
+        counted, and most of what is counted is kept.
+        """
+        if "graph" in needs:
+            held = sum(self._sizes.values())
+        else:
+            tapped = {number for number, taps in self._plan.taps.items() if any(one.kind in needs for one in taps)}
+            held = sum(self._sizes.get(number, 0) for number in tapped) + 3 * max(self._sizes.values(), default=0)
+        return held // LOOKED_AT
+
+    def apart(self, weights: Weights) -> bool:
+        """Whether no batch statistics are in the way, and an image alone gives what it gives beside others."""
+        if self._normalised and not weights.norms:
+            return False
+        example = torch.linspace(-2, 2, 2 * prod(self._size), dtype=self._dtype, device=self._device)
+        images = example.reshape(2, *self._size)
+        with torch.no_grad():
+            return _equal(self(images, weights).logits[:, :1], self(images[:1], weights).logits)
 
     def weights(self, *, running: bool = False) -> Weights:
         """The module's own weights, in its own memory; `running`: with the statistics of its batch normalisations."""

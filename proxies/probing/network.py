@@ -232,6 +232,15 @@ class Network(Protocol):
     twice_alone: bool
     lacks: Mapping[str, str]
 
+    def keeps(self, needs: frozenset[str]) -> int:
+        """About how many bytes a pass holds for each image, in float32, by what it is run for; 0 where unknown.
+
+        `needs` are kinds of taps, and `graph` where it is to be gone back on.
+        """
+
+    def apart(self, weights: Weights) -> bool:
+        """Whether with these weights what becomes of an image does not depend on the others of the batch."""
+
     @property
     def layers(self) -> Sequence[Layer]:
         """Every layer of every candidate, also of those that the output does not depend on."""

@@ -67,7 +67,7 @@ class OwnPasses(Inside):
         Float32 errs by a quarter for a deep cell: what a ReLU rounds to the other side of 0 moves all that follows.
         """
         exact = self._exact(slice(None))
-        forward = exact._run(NEEDS["gradients"] | ({"twice"} if self.network.twice_alone else set()))
+        forward = exact._run(NEEDS["gradients"] | ({"twice"} if self.network.twice_alone else set()), times=3)
         first = exact._backward(forward, again=True).by_weight
         product = torch.stack([(g.detach() * g).sum() for g in first]).sum()
         return exact._measured(exact._back(product, list(forward.kernels.values())))

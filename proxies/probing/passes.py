@@ -9,16 +9,20 @@ and in these two.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from proxies.probing.memory import check_room
 from proxies.probing.meter import Meter
 from proxies.probing.network import Layer, Network, Outputs, Taps, Undefined, Weights, by_member
+from proxies.probing.parts import JOINED, pieces
 from proxies.probing.quantities import Quantities, quantity
 
+T = TypeVar("T")
 Noise = Callable[[str, tuple[int, ...]], Tensor]
 
 
@@ -115,11 +119,37 @@ class Passes(Quantities):
         self.note("labels")
         return self._labels
 
+    @cached_property
+    def _pieces(self) -> list[slice]:
+        """The pieces that the batch is run in, by a pass with a graph: several where it is large and they are apart."""
+        kept = self.network.keeps(NEEDS["gradients"]) * self._images.element_size() // 4
+        found = pieces(len(self._images), kept)
+        return found if len(found) > 1 and self.network.apart(self.weights) else [slice(None)]
+
+    def _in_pieces(self, name: str) -> bool:
+        return name in JOINED and len(self._pieces) > 1
+
+    def _computed(self, name: str, compute: Callable[[Any], T]) -> T:
+        """A quantity's value, put together from pieces of the batch where it is large."""
+        if not self._in_pieces(name):
+            return compute(self)
+        values, shares = [], []
+        for piece in self._pieces:
+            images, labels = self._images[piece], self._labels[piece]
+            part = type(self)(self.network, self.weights, images, labels, noise=self._noise, plan=frozenset({name}))
+            part._pieces = [slice(None)]
+            self._own(part)
+            values.append(getattr(part, name))
+            shares.append(len(images) / len(self._images))
+            self._asked |= part._asked
+        joined: T = JOINED[name](values, shares)
+        return joined
+
     def _forward(self, needs: frozenset[str] = frozenset()) -> Forward:
         """The pass over the batch: one, where the plan foresaw what it is needed for."""
         self._require(*needs)
         if "pass" not in self._values or not needs <= self._values["pass"][0].needs:
-            planned = (NEEDS[name] for name in self.plan if name in NEEDS)
+            planned = (NEEDS[name] for name in self.plan if name in NEEDS and not self._in_pieces(name))
             self._book("pass", lambda: self._run(needs.union(*planned) - self.network.lacks.keys()))
         forward: Forward = self._recall("pass")
         return forward
@@ -129,7 +159,10 @@ class Passes(Quantities):
         for kind in sorted(self.network.lacks.keys() & kinds):
             raise Undefined(self.network.lacks[kind])
 
-    def _run(self, needs: frozenset[str]) -> Forward:
+    def _run(self, needs: frozenset[str], *, times: int = 1) -> Forward:
+        """The pass; `times`: of what it holds, what is done on its graph holds so much in all."""
+        kept = times * self.network.keeps(needs) * len(self._images) * self._images.element_size() // 4
+        check_room(kept, f"a pass over {len(self._images)} images", self._images.device)
         taps = Taps(*(needs - {"graph", "images"}))
         graph = "graph" in needs
         with torch.set_grad_enabled(graph):
@@ -232,6 +265,8 @@ class Passes(Quantities):
 
     def _by_image(self, outputs: Sequence[Tensor]) -> list[Measured]:
         kernels = list(self._forward(_needs("graph")).kernels.values())
+        size = 2 * len(outputs) * sum(kernel.nbytes for kernel in kernels)  # before and after they are put together
+        check_room(size, f"the gradients of {len(outputs)} images", self._images.device)
         rows = [self._back(output, kernels) for output in outputs]
         return self._measured([torch.stack(column, dim=1) for column in zip(*rows, strict=True)])
 

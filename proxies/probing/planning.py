@@ -109,7 +109,7 @@ class Pass(Watch):
 
     def __init__(self, plan: Plan, weights: Weights, batch: int, *, batch_norm: bool, taps: Taps | None) -> None:
         kinds = frozenset() if taps is None else taps.kinds
-        super().__init__(batch_norm=self._normalise, twice="twice" in kinds)
+        super().__init__(twice="twice" in kinds)
         self.plan = plan
         self.weights = weights
         self.batch = batch
@@ -156,7 +156,7 @@ class Pass(Watch):
         layout = None if planned.axes is None else Layout(*planned.axes, self.batch, planned.grid)
         return Tap(planned.kind, (0,), value, before, planned.layer, None, layout, again)
 
-    def _normalise(
+    def batch_norm(
         self,
         x: Tensor,
         running_mean: Tensor | None,

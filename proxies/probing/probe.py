@@ -16,7 +16,7 @@ from torch import Tensor
 
 from proxies.formulas import similarity, spectra
 from proxies.probing.meter import cost_alone
-from proxies.probing.network import Layer, Network, Weights
+from proxies.probing.network import Layer, Network, Undefined, Weights
 from proxies.probing.own_passes import OwnPasses
 from proxies.probing.passes import Measured, Noise
 from proxies.probing.quantities import quantity
@@ -179,8 +179,12 @@ class Probe(OwnPasses):
         """Each image's class activation maps: [A, N, K, H*W], float64.
 
         In closed form for a linear head on the average of the features, whose Grad-CAM is that of Zhou et al. up to a
-        factor; for any other the maps weighted by `class_gradients`.
+        factor; for any other the maps weighted by `class_gradients`. Raises Undefined where the classifier is all 0.
         """
+        if self.network.average_head and not self.head_weight.any():
+            raise Undefined(
+                "its classifier's weights are all 0, as some constructors leave them; init= draws them anew"
+            )
         if self.network.average_head:
             return similarity.class_activation_maps(self.features, self.head_weight)
         features = self.features.unsqueeze(2)  # each image with weights of its own
@@ -249,7 +253,7 @@ class Probe(OwnPasses):
         Shared passes count in full for each proxy that asks for them, the teacher's half for none. Raises ValueError
         when the proxy does not return a tensor of A scores.
         """
-        scores, account = self._meter.measure(self, lambda: proxy.score(self))
+        scores, account = self._meter.measure(self._owner, lambda: proxy.score(self))
         expected = (self.network.candidates,)
         if not isinstance(scores, Tensor):
             raise ValueError(f"proxy {proxy.name!r} returned a {type(scores).__name__}; a tensor {expected} is wanted")

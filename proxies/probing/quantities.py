@@ -30,7 +30,7 @@ class quantity(Generic[T]):  # noqa: N801, reads as the decorator it is
             return self
         probe.note(self.name)
         if not probe._knows(self.name):
-            probe._book(self.name, lambda: self.compute(probe))
+            probe._book(self.name, lambda: probe._computed(self.name, self.compute))
         return cast(T, probe._recall(self.name))
 
 
@@ -43,7 +43,9 @@ class Quantities:
     def __init__(self, meter: Meter, plan: frozenset[str] = frozenset()) -> None:
         self.plan = plan
         self._meter = meter
-        self._owner: object = self
+        self._owner = (
+            object()
+        )  # no more than a name: a probe in its own accounts would stay in memory with all its passes
         self._asked: set[str] = set()
         self._parts: dict[str, Quantities] = {}
         self._values: dict[Hashable, tuple[Any, Account]] = {}
@@ -63,8 +65,15 @@ class Quantities:
 
     def take_in(self, name: str, part: Quantities) -> None:
         """Make other quantities a part of these: booked to the same meter, as this one's own."""
-        part._meter, part._owner = self._meter, self._owner
+        self._own(part)
         self._parts[name] = part
+
+    def _own(self, part: Quantities) -> None:
+        part._meter, part._owner = self._meter, self._owner
+
+    def _computed(self, name: str, compute: Callable[[Any], T]) -> T:
+        """A quantity's value; who knows another way to it overrides this."""
+        return compute(self)
 
     def _knows(self, name: Hashable) -> bool:
         return name in self._values

@@ -47,13 +47,18 @@ def find(record: Record, module: nn.Module, classes: int, named: Named) -> Found
 def find_head(record: Record, classes: int, named: str, names: Sequence[str]) -> Call | None:
     """The last layer that gives `classes` channels, which the logits depend on; None where there is none.
 
-    Raises ValueError where two such layers stand side by side and none is named, or a name is that of no layer.
+    Raises ValueError where two such layers stand side by side and none is named, or a name is of no classifier.
     """
     layers = [call for call in record.calls if call.weight is not None]
     if named:
         chosen = [call for call in layers if call.weight is not None and _inside(call.weight, named)]
         if not chosen:
             raise ValueError(f"head={named!r}: no layer that runs is called so{_near(named, names)}")
+        if _width(chosen[-1]) != classes:
+            raise ValueError(
+                f"head={named!r}: is no classifier of the network: it gives {_width(chosen[-1])} channels,"
+                f" and there are {classes} logits"
+            )
         return chosen[-1]
     giving = [call for call in layers if _width(call) == classes and record.depends & record.bits[str(call.weight)]]
     last = [one for one in giving if not any(other is not one and _feeds(record, one, other) for other in giving)]

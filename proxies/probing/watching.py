@@ -62,20 +62,23 @@ _ATTENTION = FunctionType(
 class Watch(TorchFunctionMode):
     """Numbers the calls that give a tensor of floats, from 0, and shows each to `seen`.
 
-    Activations that would overwrite their input give a new tensor; `batch_norm`, where given, is called in its place
-    with its arguments by name. `twice`: forms that can be differentiated twice, where others are faster.
+    Activations that would overwrite their input give a new tensor; `batch_norm` is called in its place. `twice`: forms
+    that can be differentiated twice, where others are faster.
     """
 
-    def __init__(self, *, batch_norm: Function | None = None, rewrite: bool = True, twice: bool = False) -> None:
+    def __init__(self, *, rewrite: bool = True, twice: bool = False) -> None:
         super().__init__()
         self.number = -1
-        self.batch_norm = batch_norm
         self.rewrite = rewrite
         self.twice = twice
 
     def seen(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
         """Look at the call that `number` counts, or at one that gives no tensor of floats; what it is to give."""
         raise NotImplementedError
+
+    def batch_norm(self, *args: Any, **kwargs: Any) -> Tensor:
+        """What takes the place of batch normalisation, with its arguments; by default that itself."""
+        return F.batch_norm(*args, **kwargs)
 
     def __torch_function__(
         self, function: Function, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
@@ -93,7 +96,7 @@ class Watch(TorchFunctionMode):
     def _run(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not self.rewrite:
             return function(*args, **kwargs)
-        if function is F.batch_norm and self.batch_norm is not None:
+        if function is F.batch_norm:
             return self.batch_norm(*args, **kwargs)
         if function is F.hardsigmoid:  # which can't be differentiated twice
             return F.relu6(args[0] + 3) / 6

@@ -78,8 +78,7 @@ def weights_of(
         path = Path(given)
         return path, False, normalised or normalisation.read(normalisation.beside(path))
     found, path = chosen.published(chosen.find(name), download=download)
-    seen = next(iter(models.get_model_weights(found.arch))).transforms()
-    return path, True, normalised or Normalisation(tuple(seen.mean), tuple(seen.std))
+    return path, True, normalised or chosen.inputs_of(found.arch)
 
 
 def begin(model: Model | Net, student: Student, start: Start, data: Data) -> None:

@@ -1,13 +1,17 @@
-"""Shared by all rooms' tests: where local data may lie, and a cache folder of the tests' own."""
+"""Shared by all rooms' tests: where local data may lie, a cache folder of the tests' own, and blank pictures."""
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
+from matplotlib.figure import Figure
+
+from analysis.pictures import figures
 
 # Time is no property: what takes long here, or on a busy machine, is not wrong.
 hypothesis.settings.register_profile("here", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -31,3 +35,14 @@ def local_data() -> Path:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache, or another test's."""
     monkeypatch.setenv("DISWOT_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+_drawn = functools.cache(figures.drawn)
+
+
+@pytest.fixture(autouse=True)
+def _blank_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made everywhere, but drawn in tests marked `pictures` alone: that takes longer than a small run."""
+    if "pictures" not in request.keywords:
+        blank = Figure((1, 1))
+        monkeypatch.setattr(figures, "drawn", lambda figure, kind, dpi=160: _drawn(blank, kind))

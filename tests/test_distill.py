@@ -37,6 +37,7 @@ def run(*arguments: str) -> int:
     return distill.main([*QUICK, *arguments])
 
 
+@pytest.mark.pictures
 def test_a_table_of_students_methods_and_seeds_is_read_by_rank(capsys: pytest.CaptureFixture[str]) -> None:
     students = "nasbench201:8 nasbench201:1462 nasbench201:77"
     arguments = ["--student", students, "--method", "ce kd:0.9,diswot", "--seeds", "2", "--table", "cells.csv"]

@@ -16,6 +16,7 @@ from analysis.pictures import apart, charts, curves, figures, heatmaps, searches
 from proxies.formulas.similarity import class_activation_maps
 from tests import cases
 
+pytestmark = pytest.mark.pictures
 NAMES = ["a", "b", "c", "d"]
 NUMBERS = np.array([0.8, 0.5, np.nan, -0.3])
 
@@ -108,18 +109,19 @@ def test_lines_from_points_to_their_names_do_not_cross() -> None:
             assert i == j or side(a, b, c) * side(a, b, d) >= 0 or side(c, d, a) * side(c, d, b) >= 0
 
 
-def test_more_proxies_than_a_page_has_take_further_pages(tmp_path: Path) -> None:
+def test_more_proxies_than_a_page_has_take_further_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The PDF has all of them, the PNG the first page, which says so and has what the run is about."""
-    panels = {f"p{number}": (np.arange(4.0), "rho 1") for number in range(30)}
+    monkeypatch.setattr(figures, "PANELS", 2)
+    panels = {f"p{number}": (np.arange(4.0), "rho 1") for number in range(5)}
 
     def pages() -> Iterator[Figure]:
-        return figures.score_against_truth(panels, np.arange(4.0), "accuracy", ["p20", "p25"])
+        return figures.score_against_truth(panels, np.arange(4.0), "accuracy", ["p3", "p4"])
 
     shown = [[axis.get_xlabel() for axis in page.axes if axis.get_xlabel()] for page in pages()]
-    assert [len(names) for names in shown] == [12, 12, 6]
-    assert shown[0] == [*(f"p{number}" for number in range(11)), "p20"]
+    assert [len(names) for names in shown] == [2, 2, 1]
+    assert shown[0] == ["p0", "p3"]
     assert {name for names in shown for name in names} == set(panels)
-    assert next(pages()).get_supxlabel() == "12 of 30 proxies; the others: further pages of the PDF"
+    assert next(pages()).get_supxlabel() == "2 of 5 proxies; the others: further pages of the PDF"
     for name in ("it", "again"):
         figures.save_both(pages(), tmp_path, name)
     assert (tmp_path / "it.png").read_bytes() == figures.drawn(next(pages()), "png")

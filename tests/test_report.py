@@ -258,6 +258,7 @@ def test_runs_without_a_common_candidate_are_refused(
     assert "no candidates or no proxies in common" in capsys.readouterr().err
 
 
+@pytest.mark.pictures
 def test_an_ablation_leaves_rows_and_figures_and_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["draw", *S0, "--proxy", "diswot,params", "--out", "ablations"]
     assert ablate.main(arguments) == 0

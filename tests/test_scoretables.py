@@ -348,6 +348,7 @@ def test_where_ties_depend_on_what_was_seen_no_standing_is_known() -> None:
 
 
 @pytest.mark.parametrize("step", [0.1, 0.9 * ROUNDING])
+@pytest.mark.pictures
 def test_searches_by_a_table_are_those_of_the_command(
     step: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

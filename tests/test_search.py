@@ -173,6 +173,7 @@ def same(a: str, b: str) -> bool:
     return one.equals(two)
 
 
+@pytest.mark.pictures
 def test_the_command_leaves_history_winners_conditions_and_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
     assert evolve.main([*QUICK, "--seeds", "2", "--out", "out"]) == 0
     printed = capsys.readouterr().out

@@ -257,6 +257,7 @@ def fisher_biased(case: Case) -> float:
     What normalisation makes of a constant is then exactly 0, where float64 biases leave some 1e-16, and the ReLU behind
     it would pass gradients by chance.
     """
+    biased = []
     for number, cell in enumerate(case.student.cells):
         stage, place = divmod(number, 6)
         for layer, (operation, source, target) in zip(getattr(cell, "layers", []), edges(case.arch), strict=False):
@@ -267,7 +268,11 @@ def fisher_biased(case: Case) -> float:
                     bound = 1 / math.sqrt(conv.weight[0].numel())
                     uniform = torch.special.ndtr(normal) * 2 - 1
                     conv.bias = nn.Parameter((uniform * bound).float().double())
-    return fisher(case)
+                    biased.append(conv)
+    score = fisher(case)
+    for conv in biased:
+        conv.bias = None
+    return score
 
 
 def logsynflow(case: Case) -> float:

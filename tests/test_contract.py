@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -14,9 +15,11 @@ from proxies import Proxy, registered
 from proxies.probing.probe import Probe
 from tests import reference
 from tests.cases import DEAD, MIXED, batch, case_of, probe_of, teacher_of
+from tests.reference import Case
 from tests.unusual import GROUPS, Unusual
 
 ALL = pytest.mark.parametrize("proxy", registered(), ids=lambda proxy: proxy.name)
+SOME = (*MIXED[:5], DEAD[1])
 WEIGHT_FREE = {"params", "macs", "conv_edges"}
 DATA_FREE = WEIGHT_FREE | {"dss", "l2_norm", "synflow", "logsynflow", "zen", "zen_released"}
 LABELLED = {"diswot_fcgrad_semantic", "diswot_released", "grad_norm", "snip", "plain", "grasp", "fisher"}
@@ -45,8 +48,8 @@ INFINITE_WHEN_DEAD = {"naswot", "zen", "zen_released", "trainability"}  # -inf, 
 
 
 @functools.cache
-def scores_of(*archs: str, seen: str = "the batch", mode: Mode = "shared", use: int = 0) -> dict[str, Tensor]:
-    """The scores of every proxy on one probe, so its passes are shared; another `use` is another probe.
+def scores_of(*archs: str, seen: str = "the batch", mode: Mode = "shared") -> dict[str, Tensor]:
+    """The scores of every proxy on one probe, so its passes are shared.
 
     That a score does not depend on what was asked before has a test of its own, on probes that are not shared.
     """
@@ -66,6 +69,27 @@ def scores_on(probe: Probe) -> dict[str, Tensor]:
     return {proxy.name: probe.score(proxy)[0] for proxy in registered()}
 
 
+class Alone(NamedTuple):
+    """The scores of a proxy on a probe of its own, and what scoring changed there, which should be nothing."""
+
+    scores: Tensor
+    changed: list[str]
+
+
+@functools.cache
+def alone(proxy: Proxy) -> Alone:
+    probe = probe_of(MIXED[:2], *batch())
+    kernels, state = probe.weights.kernels, torch.get_rng_state()
+    before = {layer: w.clone() for layer, w in kernels.items()}
+    images = probe.images.clone()
+    scores, _ = probe.score(proxy)
+    changed = [] if torch.equal(images, probe.images) else ["images"]
+    changed += [] if torch.equal(state, torch.get_rng_state()) else ["random state"]
+    changed += [layer.role for layer, w in before.items() if not torch.equal(w, kernels[layer])]
+    changed += [layer.role for layer, w in kernels.items() if w.requires_grad or w.grad is not None]
+    return Alone(scores, changed)
+
+
 @functools.cache
 def spoilt_scores() -> dict[str, Tensor]:
     """Of three candidates with weights of their own, of which the one in the middle has a NaN in its stem."""
@@ -75,9 +99,17 @@ def spoilt_scores() -> dict[str, Tensor]:
 
 
 @functools.cache
-def scores_on_other_data(classes: int, resolution: int) -> dict[str, Tensor]:
-    """Of one cell, on images of another data set."""
-    return scores_on(probe_of([MIXED[4]], *batch(4, classes, resolution), classes=classes))
+def cases(archs: tuple[str, ...]) -> list[Case]:
+    """Plain networks of cells, for all twins: each leaves the weights as they were."""
+    probe = probe_of(archs, *batch())
+    return [case_of(probe, archs, member) for member in range(len(archs))]
+
+
+@functools.cache
+def on_other_data(classes: int, resolution: int) -> tuple[dict[str, Tensor], Case]:
+    """The scores of one cell on images of another data set, and the cell as a plain network."""
+    probe = probe_of([MIXED[4]], *batch(4, classes, resolution), classes=classes)
+    return scores_on(probe), case_of(probe, [MIXED[4]], 0)
 
 
 def test_every_proxy_has_a_slow_twin_and_every_twin_a_proxy() -> None:
@@ -88,9 +120,8 @@ def test_every_proxy_has_a_slow_twin_and_every_twin_a_proxy() -> None:
 
 @ALL
 def test_equals_its_slow_twin(proxy: Proxy) -> None:
-    archs = MIXED[:5] + DEAD[1:2]
-    probe, scores = probe_of(archs, *batch()), scores_of(*archs)[proxy.name]
-    expected = [reference.TWINS[proxy.name](case_of(probe, archs, member)) for member in range(len(archs))]
+    scores = scores_of(*SOME)[proxy.name]
+    expected = [reference.TWINS[proxy.name](case) for case in cases(SOME)]
     tolerance = TOLERANCE.get(proxy.name, 1e-7)
     expected_ = torch.tensor(expected, dtype=torch.float64)
     assert_close(scores, expected_, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True)
@@ -99,48 +130,52 @@ def test_equals_its_slow_twin(proxy: Proxy) -> None:
 @ALL
 @pytest.mark.parametrize(("classes", "resolution"), [(10, 32), (100, 32), (120, 16)])
 def test_equals_its_slow_twin_on_every_data_set(proxy: Proxy, classes: int, resolution: int) -> None:
-    probe = probe_of([MIXED[4]], *batch(4, classes, resolution), classes=classes)
-    scores = scores_on_other_data(classes, resolution)[proxy.name]
+    scores, case = on_other_data(classes, resolution)
     tolerance = TOLERANCE.get(proxy.name, 1e-7)
-    expected = reference.TWINS[proxy.name](case_of(probe, [MIXED[4]], 0))
-    assert_close(scores.item(), expected, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True)
+    expected = reference.TWINS[proxy.name](case)
+    assert_close(scores[proxy.name].item(), expected, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True)
 
 
 @ALL
 def test_repeats_to_the_last_bit(proxy: Proxy) -> None:
-    first, second = (scores_of(*MIXED[:2], use=use)[proxy.name] for use in range(2))
-    assert torch.equal(first, second)
+    """On another probe, where nothing else is asked."""
+    assert torch.equal(scores_of(*MIXED[:2])[proxy.name], alone(proxy).scores)
 
 
 @ALL
 def test_does_not_depend_on_neighbours_order_or_stack_size(proxy: Proxy) -> None:
+    """Eleven together, in both orders; six of them, two of them, and all that are no mixture by themselves."""
     archs = MIXED + DEAD
-    together, reversed_ = scores_of(*archs)[proxy.name], scores_of(*archs[::-1])[proxy.name]
-    alone = torch.cat([scores_of(arch)[proxy.name] for arch in archs])
-    tolerance = STACKED.get(proxy.name, 1e-8)
-    assert_close(together, alone, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True)
-    assert_close(reversed_.flip(0), alone, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True)
+    together = dict(zip(archs, scores_of(*archs)[proxy.name], strict=True))
+    tolerance, seen = STACKED.get(proxy.name, 1e-8), set[str]()
+    for others in (archs[::-1], SOME, (MIXED[5], MIXED[7]), *((arch,) for arch in [MIXED[0], MIXED[6], *DEAD])):
+        expected = torch.stack([together[arch] for arch in others])
+        found = scores_of(*others)[proxy.name]
+        assert_close(found, expected, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True)
+        seen |= set(others) if len(others) < len(archs) else set()
+    assert seen == set(archs)
 
 
 @pytest.mark.parametrize("kind", GROUPS)
 def test_networks_unlike_these_stacked_score_as_they_do_alone(kind: str) -> None:
     """Depthwise, grouped, without ReLU; of narrow features and a single stage beside the teacher's three."""
     archs, undefined = ["1", "3", "2", "3"], set()
+    one, all_ = {arch: unusual_probe(kind, [arch]) for arch in sorted(set(archs))}, unusual_probe(kind, archs)
     for proxy in registered():
         try:
-            alone = torch.cat([unusual_probe(kind, [arch]).score(proxy)[0] for arch in archs])
+            by_arch = {arch: probe.score(proxy)[0] for arch, probe in one.items()}
         except ValueError:
             undefined.add(proxy.name)
             with pytest.raises(ValueError, match=r"the network has|differ in shape"):
-                unusual_probe(kind, archs).score(proxy)
+                all_.score(proxy)
             continue
         if kind == "linear" and proxy.name in WITHOUT_GRADIENT:
             continue
-        together, _ = unusual_probe(kind, archs).score(proxy)
+        single, (together, _) = torch.cat([by_arch[arch] for arch in archs]), all_.score(proxy)
         tolerance = STACKED.get(proxy.name, 1e-8)
-        assert_close(together, alone, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True, msg=proxy.name)
-        assert torch.isfinite(alone).all(), proxy.name
-        assert (proxy.name == "gradsign" and kind == "linear") == bool((alone == 0).all()), proxy.name
+        assert_close(together, single, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True, msg=proxy.name)
+        assert torch.isfinite(single).all(), proxy.name
+        assert (proxy.name == "gradsign" and kind == "linear") == bool((single == 0).all()), proxy.name
     assert undefined == NARROW | ONE_STAGE | (READ_RELUS if kind in ("silu", "linear") else set())
 
 
@@ -154,23 +189,23 @@ def unusual_probe(kind: str, archs: list[str]) -> Probe:
 
 def test_scores_do_not_depend_on_what_else_is_asked_or_in_which_order() -> None:
     """Alone, after all others, before all others, and on a pass that was planned for all."""
-    alone = {proxy.name: probe_of(MIXED[:2], *batch()).score(proxy)[0] for proxy in registered()}
-    first, reverse, planned = (probe_of(MIXED[:2], *batch()) for _ in range(3))
-    for proxy in registered():
-        assert torch.equal(first.score(proxy)[0], alone[proxy.name]), proxy.name
+    expected = {proxy.name: alone(proxy).scores for proxy in registered()}
+    first, reverse, planned = scores_of(*MIXED[:2]), *(probe_of(MIXED[:2], *batch()) for _ in range(2))
+    for name, scores in first.items():
+        assert torch.equal(scores, expected[name]), name
     for proxy in registered()[::-1]:
         assert_close(
             reverse.score(proxy)[0],
-            alone[proxy.name],
+            expected[proxy.name],
             rtol=TOLERANCE.get(proxy.name, 1e-10),
             atol=1e-13,
             msg=proxy.name,
         )
-    planned.plan = frozenset(first.asked)
+    planned.plan = frozenset(reverse.asked)
     for proxy in registered():
         assert_close(
             planned.score(proxy)[0],
-            alone[proxy.name],
+            expected[proxy.name],
             rtol=TOLERANCE.get(proxy.name, 1e-10),
             atol=1e-13,
             msg=proxy.name,
@@ -187,17 +222,7 @@ def test_a_nan_in_one_candidate_leaves_the_others_alone(proxy: Proxy) -> None:
 
 @ALL
 def test_leaves_weights_images_and_random_state_untouched(proxy: Proxy) -> None:
-    probe = probe_of(MIXED[:2], *batch())
-    weights = {layer: w.clone() for layer, w in probe.weights.kernels.items()}
-    images, state = probe.images.clone(), torch.get_rng_state()
-    probe.score(proxy)
-    assert torch.equal(images, probe.images)
-    assert torch.equal(state, torch.get_rng_state())
-    for layer, before in weights.items():
-        now = probe.weights.kernels[layer]
-        assert torch.equal(now, before)
-        assert not now.requires_grad
-        assert now.grad is None
+    assert alone(proxy).changed == []
 
 
 @ALL

@@ -5,13 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 
 from benchmarks import data, rank
 from benchmarks.output.options import EngineOptions
+from benchmarks.ranking import rank_run
 from benchmarks.scoring import selection
 from benchmarks.scoring.engines import Engine, Lost, Ray, Serial, Workers, open_engine
 from benchmarks.scoring.store import Score, Store
@@ -30,15 +32,14 @@ ROOT = Path(__file__).resolve().parent.parent
 JOB = ["--proxy", "diswot", "--sample", "11", "--seeds", "2", "--batch-size", "4", "--teacher", "resnet20"]
 ROWS = 11 * 2 * 5  # with the four baselines
 OWN = """
-import os, signal, torch
+import os, pathlib, signal, torch
 
 def deadly(probe):
-    "Dies of 3x3 convolutions, once or always."
+    "Dies of 3x3 convolutions: once, or always as long as there is a file of that name."
     if any(layer.operation == "nor_conv_3x3" for layer in probe.network.layers):
-        marker = os.environ["MARKER"]
-        if marker == "always" or not os.path.exists(marker):
-            if marker != "always":
-                open(marker, "w").close()
+        always, once = (pathlib.Path(FOLDER, name) for name in ("always", "once"))
+        if always.exists() or not once.exists():
+            once.touch()
             os.kill(os.getpid(), signal.SIGKILL)
     return torch.ones(probe.network.candidates)
 """
@@ -64,8 +65,10 @@ class Work:
 
 @pytest.fixture(scope="module")
 def ray_engine() -> Iterator[Engine]:
+    """Of this file's tests one Ray: starting it takes longer than all of them."""
     pytest.importorskip("ray")
-    with Ray(None, 2, 0) as engine:
+    with open_engine(EngineOptions(engine="ray", workers="2"), tasks=2) as engine:
+        assert isinstance(engine, Ray)
         yield engine
 
 
@@ -150,11 +153,13 @@ def test_workers_make_the_same_bytes(workers: int, table: bytes, tmp_path: Path)
     assert made(tmp_path, "--workers", str(workers)) == table
 
 
-def test_ray_makes_the_same_bytes(table: bytes, tmp_path: Path) -> None:
-    pytest.importorskip("ray")
-    command = [sys.executable, str(ROOT / "benchmarks" / "rank.py"), *JOB, "--engine", "ray", "--workers", "2"]
-    subprocess.run([*command, "--out", str(tmp_path)], check=True, capture_output=True)
-    assert (tmp_path / "scores.csv").read_bytes() + (tmp_path / "ranking.csv").read_bytes() == table
+@pytest.mark.xdist_group("ray")
+def test_ray_makes_the_same_bytes(
+    table: bytes, tmp_path: Path, ray_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the Ray that is there: that a command starts one is in test_cluster.py, and what is started is the fixture."""
+    monkeypatch.setattr(rank_run, "open_engine", lambda *_, **__: nullcontext(ray_engine))
+    assert made(tmp_path) == table
 
 
 def test_shards_that_are_merged_make_the_same_bytes(table: bytes, tmp_path: Path) -> None:
@@ -295,17 +300,16 @@ def gone(processes: set[int]) -> None:
 
 
 @pytest.mark.parametrize("always", [False, True])
-def test_a_worker_killed_in_mid_candidate(always: bool, tmp_path: Path) -> None:
+def test_a_worker_killed_in_mid_candidate(always: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Once: another does it. Always: the row says error, the run goes on, and another run tries it again."""
     own = tmp_path / "own.py"
-    own.write_text(OWN)
-    marker = "always" if always else str(tmp_path / "marker")
+    own.write_text(OWN.replace("FOLDER", repr(str(tmp_path))))
+    if always:
+        (tmp_path / "always").touch()
     (tmp_path / "archs").write_text("0\n25\n2\n125\n")  # the third has 3x3 convolutions
-    options = ["--baselines", "params", "--workers", "2", "--archs", str(tmp_path / "archs")]
-    options += ["--proxy", f"{own}:deadly"]
-    run = started(tmp_path, *options, MARKER=marker)
-    said = run.communicate()
-    assert run.returncode == 0, said
+    command = [*JOB, "--out", str(tmp_path), "--baselines", "params", "--workers", "2"]
+    command += ["--archs", str(tmp_path / "archs"), "--proxy", f"{own}:deadly"]
+    assert rank.main(command) == 0
     lines = [line.split(",") for line in (tmp_path / "scores.csv").read_text().splitlines()[1:]]
     error = {line[1] for line in lines if line[6] == "error"}
     with_3x3 = {line[1] for line in lines if "nor_conv_3x3" in line[1]}
@@ -313,26 +317,30 @@ def test_a_worker_killed_in_mid_candidate(always: bool, tmp_path: Path) -> None:
     assert error == (with_3x3 if always else set())
     assert len(lines) == 16
     assert rows(tmp_path / "store.sqlite") == (12 if always else 16)
+    assert (tmp_path / "once").exists(), "nobody died"
     if always:
-        assert "failed scores rank last" in said[0]
-        run = started(tmp_path, *options, MARKER=str(own))
-        run.communicate()
-        assert run.returncode == 0
+        assert "failed scores rank last" in capsys.readouterr().out
+        (tmp_path / "always").unlink()
+        assert rank.main(command) == 0
         assert ",error," not in (tmp_path / "scores.csv").read_text()
 
 
-def test_a_full_disk_ends_the_run_with_one_line_and_every_row_before_it(table: bytes, tmp_path: Path) -> None:
-    limited = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, 90_000)); "
-        "from benchmarks import rank; sys.exit(rank.main(sys.argv[1:]))"
-    )
-    run = subprocess.run([sys.executable, "-c", limited, *JOB, "--out", str(tmp_path)], capture_output=True, text=True)
-    lines = [line for line in run.stderr.splitlines() if line.startswith("rank.py")]
-    assert run.returncode == 2
+def test_a_full_disk_ends_the_run_with_one_line_and_every_row_before_it(
+    table: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, before[1]))
+    try:
+        code = rank.main([*JOB, "--out", str(tmp_path)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    said = capsys.readouterr().err
+    lines = [line for line in said.splitlines() if line.startswith("rank.py")]
+    assert code == 2
     assert len(lines) == 1
     assert "store.sqlite" in lines[0]
     assert "what was written before is kept" in lines[0]
-    assert "Traceback" not in run.stderr
+    assert "Traceback" not in said
     assert 0 < rows(tmp_path / "store.sqlite") < ROWS
     assert made(tmp_path) == table
 

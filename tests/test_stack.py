@@ -43,7 +43,7 @@ def check_equals_plain(stack: Stack, weights: Weights, networks: Sequence[nn.Mod
         assert seen == sum(isinstance(module, nn.Conv2d | nn.Linear) for module in network.modules())
 
 
-@pytest.mark.parametrize("count", range(1, 9))
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
 @pytest.mark.parametrize("mode", ["independent", "shared"])
 def test_stacked_cells_equal_plain_networks(count: int, mode: str) -> None:
     archs = (MIXED + DEAD)[-count:] if count % 2 else MIXED[:count]

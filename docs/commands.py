@@ -79,6 +79,7 @@ LONG = {
     "winners": "searches by four proxies, and seven methods for each winner",
     "torchvision:mobilenet_v3_small": "three epochs of a network of torchvision's",
     "validate.py": "18 proxies on batches of 64",
+    "evolve.py --space mobile.py": "counts 216 networks one by one; tests/test_transformers.py searches modules too",
     "speed.py --search": "20,000 looks at a table",
     "speed.py --report": "a report over a whole space",
 }

@@ -96,6 +96,7 @@ class Net:
         self.named = named or Named()
         self._probed: Module | None = None
         self._sights: dict[bool, Sight] = {}
+        self._mode: bool | None = None  # that of the last run
         admitting.check(module, self.images)
 
     @property
@@ -148,7 +149,9 @@ class Net:
         images = scaled(images, self.resolution or images.shape[-1])
         mixed = self.precision != "float32"
         sight = self.sight(training=training) if maps or stages else None
-        self.module.train(training)
+        if self._mode is not training or self.module.training is not training:
+            self.module.train(training)  # which goes through all submodules
+            self._mode = training
         with torch.autocast(images.device.type, TYPES[self.precision], enabled=mixed):
             if sight is None:
                 logits = logits_of(self.module(images), images)

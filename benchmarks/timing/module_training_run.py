@@ -47,7 +47,7 @@ def measure(options: SpeedOptions) -> None:
     notes = [
         f"median over {options.repeats} steps{'' if cuda else ', processor time'}; batch {options.batch_size}, "
         f"{options.dataset}, {record.device_name(device)}, threads: 1",
-        "ours with crops, mirroring and metrics; a bare loop is given its batch, or crops it by torchvision, image by image",
+        "ours with crops, mirroring and metrics; a bare loop is given its batch, or crops it image by image",
         "watched: as for methods that read stages and last map, here without a teacher that they would be held against",
     ]
     headers = ["network", "", "ms/step", "x bare loop", "x bare loop with crops"]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 import proxies
 from analysis.rows.tables import markdown
 from benchmarks.ranking import summary
-from docs import commands, readme
+from docs import commands, readme, walks
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
@@ -151,3 +153,47 @@ def test_the_forms_said_to_be_here_are_registered() -> None:
     rows = re.findall(r"^\| `(\w+)`.*\| `(\w+)`, equal to", (ROOT / "docs" / "validate.md").read_text(), re.MULTILINE)
     assert len(rows) == 3
     assert {name for row in rows for name in row} <= {one.name for one in proxies.registered()}
+
+
+def left(walk: Path, runs: dict[str, tuple[str, int, float]], weights: float, data: str = "d1") -> None:
+    """What distill.py leaves of some runs: by folder the method, the seed and the accuracy in percent."""
+    walk.mkdir()
+    rows = [
+        {"student": "net", "method": method, "seed": seed, "params": 7, "last": last, "status": "done", "folder": name}
+        for name, (method, seed, last) in runs.items()
+    ]
+    pd.DataFrame(rows).to_csv(walk / "runs.csv", index=False)
+    seconds = [{"folder": name, "seconds": 60 + 120 * seed} for name, (_, seed, _) in runs.items()]
+    pd.DataFrame(seconds).to_csv(walk / "seconds.csv", index=False)
+    (walk / "run.json").write_text(json.dumps({"data": data}))
+    for name in runs:
+        (walk / name).mkdir()
+        (walk / name / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n')
+        torch.save({"a": torch.tensor([weights]), "n": torch.tensor(3)}, walk / name / "weights.pt")
+
+
+def test_walks_are_read_off_the_folders_that_they_left(tmp_path: Path) -> None:
+    """Means, deviations and gains by hand; a teacher on the way; weights that are equal; a run that is not done."""
+    four = {"n_ce_0": ("ce", 0, 40.0), "n_ce_1": ("ce", 1, 42.0), "n_kd_0": ("kd", 0, 50.0), "n_kd_1": ("kd", 1, 46.0)}
+    left(tmp_path / "one", four, 1.0)
+    teacher = tmp_path / "one" / "teacher" / "big_ce_seed0"
+    teacher.mkdir(parents=True)
+    history = [{"test_accuracy": 10.0, "seconds": 30.0}, {"test_accuracy": 55.5, "seconds": 60.0}]
+    settings = {"student": "big", "data": "some d1"}
+    (teacher / "outcome.json").write_text(json.dumps({"history": history, "settings": settings}))
+    for name, weights in (("killed", 2.0), ("unbroken", 2.0), ("other", 2.5)):
+        left(tmp_path / name, {"n": ("ce", 0, 30.0)}, weights)
+    table = walks.walks(tmp_path).set_index("row")
+    assert list(table.index) == ["killed, ce", "one, ce", "one, kd", "one, teacher", "other, ce", "unbroken, ce"]
+    assert table.loc["one, kd", ["accuracy", "gain", "minutes"]].tolist() == pytest.approx([0.48, 0.07, 2])
+    assert table.loc["one, kd", "sd"] == pytest.approx(0.02 * 2**0.5)
+    assert table.loc["one, ce", ["epochs", "seeds", "params", "data"]].tolist() == [2, 2, 7, "d1"]
+    assert table.loc["one, teacher", ["student", "accuracy", "minutes"]].tolist() == ["big", 0.555, 1.5]
+    assert table["gain"].count() == 1
+    assert table["equal_to"].dropna().to_dict() == {"killed, ce": "unbroken", "unbroken, ce": "killed"}
+    rows = pd.read_csv(tmp_path / "one" / "runs.csv").replace("done", "lost")
+    rows.to_csv(tmp_path / "one" / "runs.csv", index=False)
+    with pytest.raises(ValueError, match="not all runs are done"):
+        walks.walks(tmp_path)
+    with pytest.raises(ValueError, match="no folder in it has"):
+        walks.walks(tmp_path / "one")

@@ -11,6 +11,7 @@ import re
 import zipfile
 from dataclasses import dataclass
 from functools import cached_property
+from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
@@ -202,11 +203,10 @@ def cifar(
     kind = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
     try:
         images = kind(root, train=train, download=download)
-    except (RuntimeError, OSError) as error:
+    except (HTTPException, OSError, RuntimeError) as error:
         hint = "download failed" if download else "give its folder by --data-dir, or add --download"
-        raise ValueError(
-            f"{option} {name}: not found in {root} ({str(error).strip().splitlines()[0]}); {hint}"
-        ) from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{option} {name}: not found in {root} ({reason}); {hint}") from None
     return images.data.transpose(0, 3, 1, 2), np.asarray(images.targets)
 
 

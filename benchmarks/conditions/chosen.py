@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
@@ -154,13 +154,23 @@ def published(chosen: Chosen | None, *, download: bool) -> tuple[Chosen, Path]:
     if not path.exists():
         if not download:
             raise ValueError(f"--teacher-weights {PUBLISHED}: not found in {path.parent}; add --download to fetch them")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=begins, progress=False)
-        except (URLError, OSError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"--teacher-weights {PUBLISHED}: {url} can't be downloaded ({reason})") from None
+        _download(url, path, begins)
     with path.open("rb") as file:
         if not hashlib.file_digest(file, "sha256").hexdigest().startswith(begins):
             raise ValueError(f"--teacher-weights {PUBLISHED}: {path} is damaged (its checksum differs); delete it")
     return Chosen(Published(), chosen.arch, chosen.name), path
+
+
+def _download(url: str, path: Path, begins: str) -> None:
+    """Fetch a file whose sha256 has to begin so; what breaks off, or is another, is not kept. Raises ValueError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=begins, progress=False)
+    except (HTTPException, OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if "invalid hash value" in reason:
+            reason = "it broke off, or is another file: its checksum is not the one in its name"
+        raise ValueError(
+            f"--teacher-weights {PUBLISHED}: {url} can't be downloaded ({reason}); nothing of it is kept, the same "
+            "command begins anew"
+        ) from None

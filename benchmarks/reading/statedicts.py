@@ -47,11 +47,17 @@ def read(path: Path, device: torch.device, where: str) -> dict[str, Any]:
     return {key.removeprefix(PARALLEL): value for key, value in state.items()}
 
 
-def into(module: nn.Module, path: Path) -> None:
-    """Give a module the weights of a file. Raises ValueError naming the first entry that does not fit."""
+def into(module: nn.Module, path: Path, *, head: bool = True) -> None:
+    """Give a module the weights of a file. Raises ValueError naming the first entry that does not fit.
+
+    Without `head`, what the file has of another number of classes, in its first axis alone, stays as it is.
+    """
     where = f"teacher weights {path}"
     own = module.state_dict()
     state = read(path, next(iter(own.values()), torch.empty(0)).device, where)
+    for name, value in () if head else own.items():
+        if isinstance(given := state.get(name), Tensor) and given.ndim and given.shape[1:] == value.shape[1:]:
+            state[name] = given if len(given) == len(value) else value
     for name, value in own.items():
         given = state.get(name)
         if not isinstance(given, Tensor):

@@ -36,14 +36,19 @@ def measure(options: SpeedOptions) -> None:
             seconds = alternated([name], steps, options.repeats, cuda, perf_counter if cuda else process_time)
             content[name] = seconds
             rows += [
-                [name, step, number(1000 * took, 1), number(took / seconds[pace.BARE], 2)]
+                [
+                    name,
+                    step,
+                    number(1000 * took, 1),
+                    *(number(took / seconds[one], 2) for one in (pace.BARE, pace.AUGMENTED)),
+                ]
                 for step, took in seconds.items()
             ]
     notes = [
         f"median over {options.repeats} steps{'' if cuda else ', processor time'}; batch {options.batch_size}, "
         f"{options.dataset}, {record.device_name(device)}, threads: 1",
-        "ours with crops, mirroring and metrics; the bare loop is given its batch",
+        "ours with crops, mirroring and metrics; a bare loop is given its batch, or crops it image by image",
         "watched: as for methods that read stages and last map, here without a teacher that they would be held against",
     ]
-    headers = ["network", "", "ms/step", "x bare loop"]
+    headers = ["network", "", "ms/step", "x bare loop", "x bare loop with crops"]
     show(options, "a step of training a module by cross entropy", headers, rows, notes, {"seconds_per_step": content})

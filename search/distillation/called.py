@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,32 +10,28 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
-import torch
 from torch import nn
 
+from benchmarks.output.terminal import Advance
 from benchmarks.output.terminal import progress as shown_progress
 from benchmarks.scoring import jobs
-from benchmarks.spaces.modules import Listed
-from search.distillation import exporting, images, normalisation, pairing, runs, students, teaching
+from search.distillation import chain, exporting, handed, images, normalisation, runs
 from search.distillation import methods as registered
-from search.distillation.data import Data
+from search.distillation.chain import TEACHER
+from search.distillation.handed import Given, Tutor
 from search.distillation.images import Reading
-from search.distillation.loop import WEIGHTS, Epoch, Watch, accuracy
+from search.distillation.loop import WEIGHTS, Epoch, Watch
 from search.distillation.models import Precision
-from search.distillation.normalisation import Normalisation
-from search.distillation.objective import check_apart
 from search.distillation.recipes import RECIPES, Recipe
-from search.distillation.runs import Conditions, Run
+from search.distillation.runs import Conditions, Row, Run
 from search.distillation.students import Student
-from search.distillation.teaching import Teacher
-
-Given = nn.Module | Callable[[], nn.Module] | str
 
 
 class Distilled(NamedTuple):
     """The trained network, in evaluation mode on the CPU; its epochs, a row each; and what its images have to be.
 
-    `teacher`: its accuracy on the test images, in percent; None without one. `stages`: what was held against what.
+    `teacher`: the accuracy on the test images, in percent, of who taught it, the last assistant where there are some;
+    None of nobody. `stages`: what was held against what, a line a pair of networks.
     """
 
     module: nn.Module
@@ -57,6 +52,8 @@ def distill(
     seed: int = 0,
     resolution: int | None = None,
     teacher_weights: str | Path | None = None,
+    finetune_teacher: int | None = None,
+    assistant: Given | Sequence[Given] = (),
     teacher_normalisation: str | None = None,
     teacher_resolution: int | None = None,
     stages: str = "",
@@ -72,10 +69,13 @@ def distill(
     """Train a student under a teacher; what is handed over stays as it is, and the trained module is another.
 
     `student` and `teacher` are modules, whose weights are where they begin; constructors; or names, as --student has
-    them, a teacher's with `teacher_weights`. `data` is a name, as --data has it, or ((images, labels), (images,
-    labels)) to train and to test on: uint8 [n, 3, H, H] and whole numbers; `stream` and `skip_corrupt` are of a folder,
-    as the command has them, and how many are left out stands in `inputs`. `method` `ce` needs no teacher. Further
-    options are those of a recipe. With `out`, a folder, a killed call goes on, and one that is done is not done again.
+    them, a teacher's with `teacher_weights`. `finetune_teacher`: epochs that the teacher is trained on first, at a
+    tenth of the learning rate, with a new head in place of one for other classes. `assistant`: a network, or several in
+    a list, of the same kinds, between teacher and student, each trained and taught by the one before. `data` is a name,
+    as --data has it, or ((images, labels), (images, labels)) to train and to test on: uint8 [n, 3, H, H] and whole
+    numbers; `stream` and `skip_corrupt` are of a folder, as the command has them, and how many are left out stands in
+    `inputs`. `method` `ce` needs no teacher. Further options are those of a recipe. With `out`, a folder, a killed call
+    goes on, and one that is done is not done again.
 
     Raises ValueError for what can't be had, and for a run whose loss is not finite.
     """
@@ -90,16 +90,18 @@ def distill(
     else:
         found = images.given(*halves_of(data), where, resolution)
     chosen = replace(chosen, batch_size=min(chosen.batch_size, len(found.train.labels)))
-    if isinstance(student, nn.Module) and isinstance(teacher, nn.Module):
-        check_apart([*student.parameters(), *student.buffers()], teacher.state_dict())
-    run = Run(named(student, "student"), method, seed)
-    taught = None
+    assistants = handed.several(assistant)
+    handed.check_apart([teacher, *assistants, student])
+    run = Run(handed.named(student, "student"), method, seed)
+    helped = [handed.named(one, "assistant") for one in assistants]
+    handed.check_wanted(run, finetune_teacher, helped, stages)
+    tutor = None
     if run.distilled:
         inputs = normalisation.parse(teacher_normalisation) if teacher_normalisation else None
-        taught = teacher_of(teacher, teacher_weights, found, precision, inputs, teacher_resolution, stages)
+        tutor = handed.tutor(teacher, teacher_weights, inputs, teacher_resolution, finetune_teacher)
     with nullcontext(str(out)) if out else TemporaryDirectory() as folder:
-        conditions = Conditions(found, chosen, taught, Path(folder), precision=precision, stages=stages)
-        return trained(run, conditions, progress=progress)
+        conditions = Conditions(found, chosen, None, Path(folder), precision=precision, stages=stages)
+        return trained(run, tutor, helped, conditions, progress=progress)
 
 
 def halves_of(data: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
@@ -113,29 +115,49 @@ def halves_of(data: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     return (images, labels), (tested, known)
 
 
-def trained(run: Run, conditions: Conditions, *, progress: bool) -> Distilled:
-    """A run, performed where it is not done."""
-    data, teacher, told = conditions.data, conditions.teacher, list[str]()
-    if teacher is not None:
-        own = runs.network_of(run.student, conditions, conditions.recipe.seed)
-        told = runs.check_run(run, own, teacher.model, teacher.name, conditions)
-    bar = shown_progress(f"distilling {run.student.short}", conditions.recipe.epochs) if progress else nullcontext(None)
+def trained(
+    run: Run, tutor: Tutor | None, assistants: Sequence[Student], conditions: Conditions, *, progress: bool
+) -> Distilled:
+    """A run, performed where it is not done, after those of who is trained to teach it."""
+    links, told = [], list[str]()
+    if tutor and tutor.epochs:
+        tutor = handed.headed(tutor, conditions)
+        conditions = replace(conditions, start=tutor.start)
+    elif tutor:
+        conditions = handed.ready(tutor, conditions)
+    if tutor:
+        links = chain.linked(
+            tutor.student if tutor.epochs else None, assistants, [run], conditions.recipe, tutor.epochs
+        )
+        told = chain.check(tutor.student, assistants, [run], tutor.start.resolution, conditions)
+    epochs = conditions.recipe.epochs + sum(link.epochs for link in links)
+    bar = shown_progress(f"distilling {run.student.short}", epochs) if progress else nullcontext(None)
     with bar as advance:
-
-        def epoch(row: Epoch) -> None:
-            if advance:
-                advance(1, f"loss {row['loss']:.3f}, {row['test_accuracy']:.2f} %")
-
-        row = runs.done(run, conditions) or runs.perform(run, conditions, Watch(epoch=epoch))
-    if row["status"] != "done":
-        raise ValueError(f"the run {row['status']}: its loss was not finite; a lower learning_rate helps")
-    folder = conditions.out / run.name
+        for link in links:
+            performed(link.run, link.own(conditions), advance)
+            seen = tutor.start.resolution if tutor and link.role == TEACHER else None
+            conditions = link.teaches(conditions, seen)
+        performed(run, conditions, advance)
+    data, folder = conditions.data, conditions.out / run.name
     module = exporting.ordinary(run.student, data.name, data.classes, data.resolution, folder / WEIGHTS)
     history = pd.read_json(folder / "metrics.jsonl", lines=True)
     inputs = exporting.inputs(run.student.name, data)
     if data.skipped:
         inputs["skipped_images"] = len(data.skipped)
-    return Distilled(module, history, inputs, teacher.accuracy if teacher else None, told)
+    return Distilled(module, history, inputs, conditions.teacher.accuracy if conditions.teacher else None, told)
+
+
+def performed(run: Run, conditions: Conditions, advance: Advance | None) -> Row:
+    """The row of a run, performed where it is not done. Raises ValueError where its loss was not finite."""
+
+    def epoch(row: Epoch) -> None:
+        if advance:
+            advance(1, f"{run.student.short}: loss {row['loss']:.3f}, {row['test_accuracy']:.2f} %")
+
+    row = runs.done(run, conditions) or runs.perform(run, conditions, Watch(epoch=epoch))
+    if row["status"] != "done":
+        raise ValueError(f"{run.student.short} {row['status']}: its loss was not finite; a lower learning_rate helps")
+    return row
 
 
 def recipe_of(name: str, given: dict[str, Any], epochs: int | None, seed: int) -> Recipe:
@@ -147,54 +169,3 @@ def recipe_of(name: str, given: dict[str, Any], epochs: int | None, seed: int) -
         raise ValueError(f"no option is called {unknown[0]!r}; of a recipe there are: {', '.join(sorted(known))}")
     changed = replace(RECIPES[name], **given, seed=seed)
     return changed if epochs is None else replace(changed, epochs=epochs)
-
-
-def named(network: Given, role: str) -> Student:
-    """What is handed over as a student or a teacher is called; of a module's name its weights are a part."""
-    if isinstance(network, str):
-        return students.find(network)
-    if not callable(network):
-        raise ValueError(f"{role}: a {type(network).__name__}; a module, its constructor or a name is expected")
-    name = getattr(network, "__name__", type(network).__name__)
-    if isinstance(network, nn.Module):
-        name = f"{name}-{digest(network)}"
-    return Student(Listed({name: network}, "given"), name)
-
-
-def digest(module: nn.Module) -> str:
-    """The first digits of a sha256 over all that is in a module's state."""
-    summary = hashlib.sha256()
-    for name, value in module.state_dict().items():
-        if isinstance(value, torch.Tensor):
-            summary.update(f"{name}{tuple(value.shape)}".encode())
-            summary.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return summary.hexdigest()[:8]
-
-
-def teacher_of(
-    teacher: Given | None,
-    weights: str | Path | None,
-    data: Data,
-    precision: Precision,
-    inputs: Normalisation | None,
-    resolution: int | None,
-    stages: str,
-) -> Teacher:
-    """The teacher, with its own weights or those of a file. Raises ValueError where it has neither."""
-    sides = pairing.parse(stages)
-    own = sides.names(sides.teacher)
-    if teacher is None:
-        raise ValueError("teacher: this method needs one; method='ce' is training without")
-    found = named(teacher, "teacher")
-    if weights is not None:
-        path, published, inputs = teaching.weights_of(found.name, str(weights), inputs, download=False)
-        found = teaching.find(found.name, published=True) if published else found
-        return teaching.load_teacher(found, path, data, precision, inputs, resolution, own)
-    if not isinstance(teacher, nn.Module):
-        raise ValueError(f"teacher: {found.name} is not trained; hand over a trained module, or teacher_weights=FILE")
-    size = resolution or data.resolution
-    device = data.device
-    model = found.network(data.name, data.classes, size, device=device, precision=precision, stages=own)
-    wanted = inputs or data.normalisation
-    model.retouch, model.resolution = normalisation.retouch(data.normalisation, wanted, device), resolution
-    return Teacher(found.name, model, accuracy(model, data, data.test), found.arch[-8:], wanted, resolution)

@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from benchmarks.output.terminal import Advance
 from benchmarks.scoring.engines import Engine
-from search.distillation import runs, students, sweep
+from search.distillation import pairing, runs, students, sweep, teaching
 from search.distillation.loop import WEIGHTS
+from search.distillation.recipes import Recipe
 from search.distillation.runs import Conditions, Row, Run
+from search.distillation.students import Student
 from search.distillation.sweep import Plan
 
 TEACHER, ASSISTANT = "teacher", "assistant"  # folders in --out
@@ -25,46 +27,92 @@ class Link(NamedTuple):
     run: Run
     epochs: int
 
+    def own(self, conditions: Conditions) -> Conditions:
+        """Where and how it is trained itself: in its folder, for its epochs, trained weights gently."""
+        recipe = replace(conditions.recipe, epochs=self.epochs)
+        if conditions.start is not None and self.role == TEACHER:
+            recipe = replace(recipe, learning_rate=GENTLY * recipe.learning_rate)
+        return replace(conditions, recipe=recipe, out=conditions.out / self.role, stages="")
+
+    def teaches(self, conditions: Conditions, resolution: int | None) -> Conditions:
+        """The conditions where it teaches, trained, images of this size. Raises ValueError where it is not trained."""
+        weights = conditions.out / self.role / self.run.name / WEIGHTS
+        if not weights.exists():
+            raise ValueError(f"the {self.role} is not trained, there is no {weights}")
+        named = pairing.parse(conditions.stages)
+        stages = named.names(named.teacher)
+        about = (conditions.data, conditions.precision, None, resolution, stages)  # inputs stand beside the weights
+        return replace(conditions, teacher=teaching.load_teacher(self.run.student, weights, *about), start=None)
+
 
 def links(plan: Plan, planned: Sequence[Run], teacher_epochs: int | None) -> list[Link]:
-    """Those that have to be trained, in order; none where no student learns from a teacher.
+    """Those of a plan that have to be trained, in order."""
+    teacher = students.find(plan.teacher) if plan.teacher_weights is None else None
+    return linked(teacher, assistants_of(plan), planned, plan.recipe, teacher_epochs)
+
+
+def assistants_of(plan: Plan) -> list[Student]:
+    """Those that a plan names."""
+    return [students.find(name, role="assistant") for name in plan.assistants]
+
+
+def linked(
+    teacher: Student | None,
+    assistants: Sequence[Student],
+    planned: Sequence[Run],
+    recipe: Recipe,
+    teacher_epochs: int | None,
+) -> list[Link]:
+    """The teacher, where it is to be trained, then the assistants; none where no student learns from a teacher.
 
     Assistants are taught by the first method that needs a teacher.
     """
     methods = [run.method for run in planned if run.distilled]
     if not methods:
         return []
-    seed, epochs = plan.recipe.seed, plan.recipe.epochs
-    found = []
-    if plan.teacher_weights is None:
-        found.append(Link(TEACHER, Run(students.find(plan.teacher), runs.VANILLA, seed), teacher_epochs or epochs))
-    named = [students.find(name, role="assistant") for name in plan.assistants]
-    return found + [Link(ASSISTANT, Run(student, methods[0], seed), epochs) for student in named]
+    seed, epochs = recipe.seed, recipe.epochs
+    found = [] if teacher is None else [Link(TEACHER, Run(teacher, runs.VANILLA, seed), teacher_epochs or epochs)]
+    return found + [Link(ASSISTANT, Run(student, methods[0], seed), epochs) for student in assistants]
+
+
+def check(
+    teacher: Student,
+    assistants: Sequence[Student],
+    planned: Sequence[Run],
+    resolution: int | None,
+    conditions: Conditions,
+) -> list[str]:
+    """What is held against what, from the teacher by the assistants to the students; see runs.check_fits."""
+    lines = list[str]()
+    method = next(run.method for run in planned if run.distilled)
+    conditions = replace(conditions, start=None)
+    names = [assistant.name for assistant in assistants]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"two assistants are called {twice[0]}, and a folder is kept by name")
+    for assistant in assistants:
+        run = Run(assistant, method, conditions.recipe.seed)
+        lines += runs.check_fits([run], teacher, resolution, conditions)
+        teacher, resolution = assistant, None
+    return lines + runs.check_fits(planned, teacher, resolution, conditions)
 
 
 def follow(link: Link, plan: Plan, conditions: Conditions) -> tuple[Plan, Conditions]:
     """Plan and conditions where a link that is trained teaches. Raises ValueError where its weights are not there."""
+    resolution = plan.teacher_resolution if link.role == TEACHER else None
+    taught = link.teaches(conditions, resolution)
     weights = plan.out / link.role / link.run.name / WEIGHTS
-    if not weights.exists():
-        raise ValueError(f"the {link.role} is not trained, there is no {weights}")
     after = replace(plan, teacher=link.run.student.name, teacher_weights=weights, published=False, start=None)
-    after = replace(after, teacher_normalisation=None)  # it stands beside the weights
-    if link.role == ASSISTANT:
-        after = replace(after, teacher_resolution=None)
-    return after, after.taught(replace(conditions, start=None))
+    return replace(after, teacher_normalisation=None, teacher_resolution=resolution), taught
 
 
 def train(
     link: Link, plan: Plan, conditions: Conditions, engine: Engine, advance: Advance, warn: Callable[[str], None]
 ) -> tuple[Plan, Conditions, Row]:
     """Train a link; plan and conditions with it as the teacher, and the row of its run."""
-    recipe = replace(plan.recipe, epochs=link.epochs)
-    if plan.start is not None and link.role == TEACHER:
-        recipe = replace(recipe, learning_rate=GENTLY * recipe.learning_rate)
-    out = plan.out / link.role
-    own = replace(plan, recipe=recipe, out=out), replace(conditions, recipe=recipe, out=out)
-    (row,) = sweep.perform(own[0], [link.run], own[1], engine, advance, warn)
+    own = link.own(conditions)
+    where = replace(plan, recipe=own.recipe, out=own.out, stages="")
+    (row,) = sweep.perform(where, [link.run], own, engine, advance, warn)
     if row["status"] != "done":
         advice = "lower --learning-rate" if row["status"] == "diverged" else "the same command tries again"
-        raise ValueError(f"the {link.role} {row['status']} ({out / link.run.name}): {advice}")
+        raise ValueError(f"the {link.role} {row['status']} ({own.out / link.run.name}): {advice}")
     return (*follow(link, plan, conditions), row)

@@ -102,7 +102,7 @@ class Data:
 
     def read(self, split: Split, batches: Sequence[Tensor]) -> Iterator[Tensor]:
         """The images, uint8 [N, 3, H, W], at some places [N] of a half, batch by batch."""
-        return (split.images[places] for places in batches)
+        return (split.images.index_select(0, places) for places in batches)
 
     @cached_property
     def example(self) -> Tensor:
@@ -135,8 +135,10 @@ class Data:
                 images = crop(images, shift[part], mirrored[part])
             else:
                 images = cropped(images, mirrored[part], int(generator(seed, "crops", number).integers(2**31)))
-            labels = self.train.labels[order[part]]
-            yield Batch(self.normalised(images), labels, order[part], number, epoch, whole=whole if own else 0)
+            images, labels = self.normalised(images), self.train.labels[order[part]]
+            if cropped is None:  # as it has always been: in another order of memory convolutions round differently
+                images = images.contiguous(memory_format=torch.channels_last)
+            yield Batch(images, labels, order[part], number, epoch, whole=whole if own else 0)
 
 
 def rows(whole: int, number: int, count: int, first: int = 0) -> slice:
@@ -148,12 +150,13 @@ def rows(whole: int, number: int, count: int, first: int = 0) -> slice:
 
 def crop(images: Tensor, shift: Tensor, mirrored: Tensor) -> Tensor:
     """Crops [N, 3, S, S] of images of that size with a black border of S/8: shift [N, 2] in 0..S/4, mirrored [N]."""
-    padded = pad(images, (images.shape[-1] // BORDER,) * 4)
-    place = torch.arange(images.shape[-1], device=images.device)
+    side, border = images.shape[-1], images.shape[-1] // BORDER
+    padded = pad(images, (border,) * 4).flatten(2)
+    place = torch.arange(side, device=images.device)
     columns = torch.where(mirrored[:, None], place.flip(0), place) + shift[:, 1:]
-    rows = place + shift[:, :1]
-    who = torch.arange(len(images), device=images.device)[:, None, None]
-    return padded[who, :, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
+    rows = (place + shift[:, :1]) * (side + 2 * border)
+    pixels = (rows[:, :, None] + columns[:, None, :]).flatten(1)[:, None]
+    return padded.gather(2, pixels.expand(-1, images.shape[1], -1)).view_as(images)
 
 
 def channels(images: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ Step by step in one process.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import count
@@ -12,6 +13,7 @@ from itertools import count
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torchvision.transforms import v2
 
 from benchmarks.conditions.batches import Batch as Noise
 from benchmarks.spaces.cells import parse_cell
@@ -19,7 +21,7 @@ from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.timing.plain import PlainCellNetwork, plain_state, with_weights
 from benchmarks.timing.tasks import LAYOUTS
 from search.distillation import students
-from search.distillation.data import Batch, Data, Split
+from search.distillation.data import BORDER, Batch, Data, Split
 from search.distillation.loop import Stepper
 from search.distillation.methods import parse
 from search.distillation.models import Model, fresh, trained
@@ -28,6 +30,7 @@ from search.distillation.recipes import Recipe
 from search.distillation.students import Student
 
 BARE = "bare loop"  # over a module
+AUGMENTED = "bare loop, torchvision's crops"
 
 
 def noise_data(noise: Noise, classes: int, device: torch.device) -> Data:
@@ -53,7 +56,7 @@ def training_steps(arch: str, data: Data, seed: int) -> dict[str, Callable[[], o
         network = PlainCellNetwork(parse_cell(arch), data.classes).to(device)
         with_weights(network, state, torch.float32).to(memory_format=memory)
         images = data.normalised(data.train.images).contiguous(memory_format=memory)
-        tasks[f"bare loop, {layout}"] = _bare(network, images, data.train.labels, recipe)
+        tasks[f"bare loop, {layout}"] = _bare(network, partial(_same, images), data.train.labels, recipe)
     objective = Objective(parse("ce"), model, None, data, seed)
     scaler = torch.amp.GradScaler(device.type, enabled=False)
     stepper = Stepper(model, objective, _sgd(model.parameters(), recipe), scaler, print)
@@ -62,9 +65,10 @@ def training_steps(arch: str, data: Data, seed: int) -> dict[str, Callable[[], o
 
 
 def module_steps(name: str, data: Data, seed: int) -> dict[str, Callable[[], object]]:
-    """One step of training a module by cross entropy, called again and again: a bare loop, ours, and ours watched.
+    """One step of training a module by cross entropy, called again and again: bare loops, ours, and ours watched.
 
-    As in `training_steps`; watched, the module also shows its stages and last map, which no method compares.
+    One bare loop is given its batch; one crops, mirrors and normalises it by torchvision, image by image as a data set
+    does. Watched, the module also shows its stages and last map, which no method compares.
     """
     recipe = Recipe()
 
@@ -78,8 +82,22 @@ def module_steps(name: str, data: Data, seed: int) -> dict[str, Callable[[], obj
         return lambda: stepper.step(next(batches))
 
     module = students.find(name).module(data.classes, data.resolution, seed).to(data.device).train()
-    bare = _bare(module, data.normalised(data.train.images), data.train.labels, recipe)
-    return {BARE: bare, "ours": ours(watched=False), "ours, watched": ours(watched=True)}
+    bare = {
+        BARE: _bare(module, partial(_same, data.normalised(data.train.images)), data.train.labels, recipe),
+        AUGMENTED: _bare(copy.deepcopy(module), _augmented(data), data.train.labels, recipe),
+    }
+    return {**bare, "ours": ours(watched=False), "ours, watched": ours(watched=True)}
+
+
+def _augmented(data: Data) -> Callable[[], Tensor]:
+    """Batches of all training images, each cropped, mirrored and normalised by torchvision."""
+    side = data.resolution
+    mean, deviation = (part.flatten().tolist() for part in (data.mean, data.deviation))
+    change = v2.Compose([
+        v2.RandomCrop(side, padding=side // BORDER), v2.RandomHorizontalFlip(), v2.ToDtype(torch.float32),
+        v2.Normalize(mean, deviation),
+    ])  # fmt: skip
+    return lambda: torch.stack([change(image) for image in data.train.images])
 
 
 def stacked_steps(archs: Sequence[str], sizes: Sequence[int], data: Data, seed: int) -> dict[str, Callable[[], object]]:
@@ -125,12 +143,16 @@ def _next_step(stepper: StackStepper, batches: Iterator[Batch]) -> Tensor:
     return stepper.step(next(batches))
 
 
-def _bare(network: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe) -> Callable[[], object]:
+def _same(images: Tensor) -> Tensor:
+    return images
+
+
+def _bare(network: nn.Module, batch: Callable[[], Tensor], labels: Tensor, recipe: Recipe) -> Callable[[], object]:
     optimizer = _sgd(list(network.parameters()), recipe)
 
     def step() -> None:
         optimizer.zero_grad()
-        cross_entropy(network(images), labels).backward()
+        cross_entropy(network(batch()), labels).backward()
         optimizer.step()
 
     return step

@@ -9,7 +9,18 @@ from pathlib import Path
 from benchmarks.output import record
 from benchmarks.output.options import LARGEST_BATCH, LARGEST_SEED, check_range
 from benchmarks.scoring import jobs
-from search.distillation import exporting, group, methods, normalisation, pairing, protocol, runs, students, teaching
+from search.distillation import (
+    chain,
+    exporting,
+    group,
+    methods,
+    normalisation,
+    pairing,
+    protocol,
+    runs,
+    students,
+    teaching,
+)
 from search.distillation.images import SIDES, Reading
 from search.distillation.options import DistillOptions, RecipeOptions
 from search.distillation.recipes import RECIPES, Recipe
@@ -53,23 +64,11 @@ def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
     conditions = replace(conditions, recipe=plan.recipe)
     if distilled:
         teacher = students.find(options.teacher)
-        for line in check_chain(plan, planned, teacher, conditions):
+        resolution = plan.teacher_resolution
+        for line in chain.check(teacher, chain.assistants_of(plan), planned, resolution, conditions):
             if processes.main:
                 print(f"  {line}")
     return plan, conditions, planned
-
-
-def check_chain(plan: Plan, planned: list[Run], teacher: Student, conditions: Conditions) -> list[str]:
-    """What is held against what, from the teacher by the assistants to the students; see runs.check_fits."""
-    lines, resolution = list[str](), plan.teacher_resolution
-    method = next(run.method for run in planned if run.distilled)
-    conditions = replace(conditions, start=None)
-    for name in plan.assistants:
-        assistant = students.find(name, role="assistant")
-        run = Run(assistant, method, plan.recipe.seed)
-        lines += runs.check_fits([run], teacher, resolution, conditions)
-        teacher, resolution = assistant, None
-    return lines + runs.check_fits(planned, teacher, resolution, conditions)
 
 
 def planned_runs(options: DistillOptions) -> list[Run]:

@@ -46,9 +46,12 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Start:
-    """Trained weights that a teacher is trained on from, the file's or torchvision's own, and how it sees images."""
+    """Trained weights that a teacher is trained on from, and how it sees images.
 
-    path: Path
+    `path`: their file; None of a module that has them. `published`: whether torchvision publishes them.
+    """
+
+    path: Path | None
     published: bool
     normalisation: Normalisation | None  # None: as the images are
     resolution: int | None = None
@@ -58,7 +61,8 @@ class Start:
         """What of it an outcome depends on."""
         seen = f" at {self.resolution}" if self.resolution else ""
         inputs = f", inputs {self.normalisation.text}" if self.normalisation else ""
-        return f"{teachers.digest(self.path)[:12]}{inputs}{seen}"
+        weights = teachers.digest(self.path)[:12] if self.path else "its own weights"
+        return f"{weights}{inputs}{seen}"
 
 
 def find(name: str, *, published: bool = False) -> Student:
@@ -86,16 +90,21 @@ def begin(model: Model | Net, student: Student, start: Start, data: Data) -> Non
 
     Raises ValueError naming the first thing that does not fit.
     """
-    own, size = model.state_dict(), start.resolution or data.resolution
-    source = replace(student, space=Published()) if start.published else student
-    many = categories(student.arch) if start.published else other_classes(start.path, own)
-    trained = source.network(data.name, many or data.classes, size, device=data.device)
-    if not start.published:
-        weigh(trained, start.path)
-    with torch.no_grad():
-        for name, value in trained.state_dict().items():
-            if value.shape == own[name].shape:
-                own[name].copy_(value)
+    own = model.state_dict()
+    if start.path is not None and not start.published and isinstance(model, Net):
+        statedicts.into(model.module, start.path, head=not other_classes(start.path, own))
+    elif start.path is not None:
+        source = replace(student, space=Published()) if start.published else student
+        many = categories(student.arch) if start.published else other_classes(start.path, own)
+        trained = source.network(
+            data.name, many or data.classes, start.resolution or data.resolution, device=data.device
+        )
+        if not start.published:
+            weigh(trained, start.path)
+        with torch.no_grad():
+            for name, value in trained.state_dict().items():
+                if value.shape == own[name].shape:
+                    own[name].copy_(value)
     model.retouch = normalisation.retouch(data.normalisation, start.normalisation or data.normalisation, data.device)
     model.resolution = start.resolution
 

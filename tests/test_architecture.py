@@ -87,7 +87,9 @@ LIBRARIES = {
 OPTIONAL = {"accelerate", "ray", "optuna", "torch.utils.tensorboard"}  # not everyone has them
 # What a worker imports and its scores do not depend on: who asks, who keeps, and readers that pass on or refuse.
 NO_SCORE = {"benchmarks/scoring/jobs.py", "benchmarks/scoring/store.py"}
-NO_SCORE |= {f"benchmarks/reading/{name}.py" for name in ("__init__", "limits", "naming", "pickles", "unpickling")}
+NO_SCORE |= {
+    f"benchmarks/reading/{name}.py" for name in ("__init__", "late", "limits", "naming", "pickles", "unpickling")
+}
 
 SOURCES = sorted(rooms.sources().values())
 IMPORTS = rooms.imports()

@@ -19,14 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
-from torchvision import datasets
 
 from benchmarks.conditions.drawing import generator
 from benchmarks.conditions.normalisation import Normalisation
+from benchmarks.reading.late import Late
 from benchmarks.reading.limits import LARGEST, MEBIBYTE, check_size, shown
 from benchmarks.reading.naming import meant
 from benchmarks.reading.pickles import MALFORMED
 from benchmarks.spaces.space import Space
+
+datasets = Late("torchvision.datasets")
 
 DATA_VARIABLE = "DISWOT_DATA"  # a folder of local data: images for --data-dir, accuracy tables for tests
 
@@ -190,9 +192,8 @@ def open_source(
         images = npz("--batch", Path(name), find_dataset(dataset_name), floats=True)
         return Source(shown(Path(name).name), dataset, images)
     near = meant(name, ("noise", "cifar10", "cifar100"))
-    raise ValueError(
-        f"no batch is called {name!r}; there are: noise, cifar10, cifar100, or the path of a .npz file{near}"
-    )
+    known = "noise, cifar10, cifar100, or the path of a .npz file"
+    raise ValueError(f"no batch is called {name!r}; there are: {known}{near}")
 
 
 def cifar(
@@ -230,9 +231,8 @@ def npz(
     real = images.dtype.kind == "f" and floats
     if not (images.dtype == np.uint8 or real) or images.ndim != 4 or images.shape[1:] != (3, side, side):
         kinds = "floats or uint8" if floats else "uint8"
-        last = (
-            "; channels come before the sides: images.transpose(0, 3, 1, 2)" if images.shape[3:] in ((1,), (3,)) else ""
-        )
+        turned = "; channels come before the sides: images.transpose(0, 3, 1, 2)"
+        last = turned if images.shape[3:] in ((1,), (3,)) else ""
         raise ValueError(f"{option} {path}: images are {found}; {kinds} [n, 3, {side}, {side}] is expected{last}")
     if real and not np.isfinite(images).all():
         raise ValueError(f"{option} {path}: images hold NaN or infinities")

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from benchmarks.conditions import normalisation, teachers
 from benchmarks.conditions.drawing import Drawing
 from benchmarks.conditions.normalisation import Normalisation
 from benchmarks.reading import statedicts
+from benchmarks.reading.late import Late
 from benchmarks.reading.naming import meant
 from benchmarks.spaces import SPACES
 from benchmarks.spaces import find as find_space
@@ -27,6 +27,8 @@ from benchmarks.spaces.stack import Stack
 from benchmarks.spaces.zoo import Torchvision
 from proxies.probing.network import Network, Weights
 from proxies.userfile import load, tell
+
+models = Late("torchvision.models")
 
 PUBLISHED = "torchvision"  # --teacher-weights: those that torchvision publishes
 

@@ -6,35 +6,45 @@ Their measured accuracies are the truth `torchvision`: benchmarks/truth/zoo.py.
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision import models
 
+from benchmarks.reading.late import Late
 from benchmarks.reading.naming import meant
 from benchmarks.spaces.modules import ModuleSpace
 from benchmarks.spaces.space import Choices, Size
 from proxies.probing.admitting import FAILURES
 
-NAMES = tuple(models.list_models(module=models))
+models = Late("torchvision.models")
+
 AUXILIARY = ("googlenet", "inception_v3")  # have heads beside the classifier, for training alone
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """What torchvision calls its classifiers."""
+    return tuple(models.list_models(module=import_module("torchvision.models")))
 
 
 class Torchvision(ModuleSpace):
     """torchvision's 80 classification networks, from alexnet to wide_resnet101_2, by name; --dataset imagenet."""
 
     name = "torchvision"
-    choices = (NAMES,)
     whole = False
+
+    def __init__(self) -> None:
+        self.choices = (names(),)
 
     def read(self, arch: str) -> Choices:
         """The name as it is. Raises ValueError for what is none."""
-        if arch not in NAMES:
+        if arch not in names():
             said = f"torchvision has no classifier called {arch[:80]!r}"
-            raise ValueError(f"no candidate of {self.name}: {said}{meant(arch, NAMES)}")
+            raise ValueError(f"no candidate of {self.name}: {said}{meant(arch, names())}")
         return (arch,)
 
     def module(self, chosen: Choices, classes: int, resolution: int) -> nn.Module:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from enum import EnumMeta
 
-import torchvision
-from torchvision import models
-
-from benchmarks.spaces.zoo import NAMES
+from benchmarks.reading.late import Late
+from benchmarks.spaces.zoo import names
 from benchmarks.truth.accuracies import Truth
+
+torchvision = Late("torchvision")
+models = Late("torchvision.models")
 
 RECIPES = ("V1", "V2")
 REMARK = (
@@ -21,7 +22,7 @@ def recorded(recipe: str) -> Truth:
     """Top-1 accuracy in percent, on ImageNet's validation images, of the weights IMAGENET1K_V1 or IMAGENET1K_V2."""
     name = f"IMAGENET1K_{recipe}"
     found = {}
-    for network in NAMES:
+    for network in names():
         weights: EnumMeta = models.get_model_weights(network)
         if name in weights.__members__:
             found[network] = float(weights[name].meta["_metrics"]["ImageNet-1K"]["acc@1"])

@@ -6,11 +6,11 @@ Every refusal is a ValueError of one line that says what, where and what is allo
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -95,7 +95,9 @@ def nothing_drawn(device: torch.device) -> Iterator[None]:
 
 
 def _random_states(device: torch.device) -> tuple[object, ...]:
-    states = torch.get_rng_state().tolist(), random.getstate(), str(np.random.get_state(legacy=False))
+    numpy = sys.modules.get("numpy")  # nobody draws by it who has not imported it
+    arrays = None if numpy is None else str(numpy.random.get_state(legacy=False))
+    states = torch.get_rng_state().tolist(), random.getstate(), arrays
     return states if device.type != "cuda" else (*states, torch.cuda.get_rng_state(device).tolist())
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
-from torchvision.transforms import v2
 
 from benchmarks.conditions.drawing import generator
+from benchmarks.reading.late import Late
 from benchmarks.spaces.modules import forked
 from search.distillation.data import Batch
 from search.distillation.recipes import Recipe
+
+v2 = Late("torchvision.transforms.v2")
 
 MOST_SEED = 2**31
 
@@ -39,7 +41,7 @@ def _augmented(batch: Batch, recipe: Recipe, classes: int) -> Batch:
     if recipe.erasing:
         erase = v2.RandomErasing(recipe.erasing, value="random")
         images = torch.stack([erase(image) for image in images])
-    ways: list[v2.Transform] = []
+    ways = []
     if recipe.mixup:
         ways.append(v2.MixUp(alpha=recipe.mixup, num_classes=classes))
     if recipe.cutmix:

@@ -17,12 +17,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision import datasets, transforms
-from torchvision.transforms import functional
 
 from benchmarks.conditions.drawing import generator
+from benchmarks.reading.late import Late
 from benchmarks.reading.limits import check_size
 from benchmarks.scoring.engines import cores
+
+datasets = Late("torchvision.datasets")
+transforms = Late("torchvision.transforms")
+functional = Late("torchvision.transforms.functional")
 
 PARTS = ("train", "val")
 MOST_PIXELS, MOST_OBLONG = 100_000_000, 20  # of a picture: its pixels, and how often its short side fits into the other

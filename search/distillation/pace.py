@@ -13,9 +13,9 @@ from itertools import count
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torchvision.transforms import v2
 
 from benchmarks.conditions.batches import Batch as Noise
+from benchmarks.reading.late import Late
 from benchmarks.spaces.cells import parse_cell
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.timing.plain import PlainCellNetwork, plain_state, with_weights
@@ -28,6 +28,8 @@ from search.distillation.models import Model, fresh, trained
 from search.distillation.objective import Objective
 from search.distillation.recipes import Recipe
 from search.distillation.students import Student
+
+v2 = Late("torchvision.transforms.v2")
 
 BARE = "bare loop"  # over a module
 AUGMENTED = "bare loop, torchvision's crops"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision import models
 
 from benchmarks.conditions import chosen, teachers
 from benchmarks.conditions.chosen import PUBLISHED, Published
 from benchmarks.reading import statedicts
+from benchmarks.reading.late import Late
 from search.distillation import normalisation, students
 from search.distillation.data import Data
 from search.distillation.loop import accuracy
@@ -21,6 +21,8 @@ from search.distillation.models import Model, Network, Precision
 from search.distillation.modules import Net
 from search.distillation.normalisation import Normalisation
 from search.distillation.students import Student
+
+models = Late("torchvision.models")
 
 
 @dataclass(frozen=True)

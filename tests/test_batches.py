@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from http.client import IncompleteRead
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
+from torchvision import datasets
 
 from benchmarks.conditions.batches import DATASETS, Dataset, find_dataset, named_dataset, open_source
 
@@ -96,6 +98,15 @@ def test_sources_that_do_not_go_with_the_data_set_are_refused(tmp_path: Path) ->
         find_dataset("cifar11")
     with pytest.raises(ValueError, match=r"--data-dir.*--download"):
         open_source("cifar10", "cifar10", data_dir=str(tmp_path))
+
+
+def test_a_download_of_images_that_breaks_off_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise IncompleteRead(b"half", 4)
+
+    monkeypatch.setattr(datasets, "CIFAR10", broken)
+    with pytest.raises(ValueError, match=r"--batch cifar10: not found in .*IncompleteRead.*; download failed"):
+        open_source("cifar10", "cifar10", data_dir=str(tmp_path), download=True)
 
 
 @pytest.mark.parametrize("size", [-1, 0, 1, 41])

@@ -31,6 +31,7 @@ from search.distillation.modules import Net
 from search.distillation.objective import Objective, check_fit
 from search.distillation.pairing import Named, matched
 from search.distillation.recipes import RECIPES, Recipe, optimizer_of
+from search.distillation.sight import Sight
 from tests.cases import TRAIN_QUICKLY as QUICK
 from tests.cases import killed_at, small_data, small_model
 from tests.test_training import UNTIMED, double
@@ -144,6 +145,29 @@ def test_in_training_it_runs_as_it_is_and_its_maps_are_those_of_that_run() -> No
     (gradient,) = torch.autograd.grad(shown.stages[0].square().sum(), module.vit.conv_proj.weight)  # type: ignore[union-attr, arg-type]
     assert gradient.abs().sum() > 0
     assert_close(student.look(noise).logits, module.eval()(noise))
+
+
+@pytest.mark.parametrize(
+    "make", [Vit, cnn, lambda: models.squeezenet1_1(num_classes=3)], ids=["vit", "cnn", "squeezenet"]
+)
+def test_asking_submodules_shows_what_watching_every_call_does(
+    make: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step of training both ways, dropout included: all that is shown, and the gradients, to the last bit."""
+    side = 8 if make in (Vit, cnn) else 32
+    noise, ends = torch.randn(4, 3, side, side), []
+    for asks in (True, False):
+        module = seeded(make)
+        student = Net(module, noise)
+        assert student.sight(training=True).asks
+        monkeypatch.setattr(Sight, "asks", asks)
+        shown: Seen = seeded(lambda: student.look(noise, training=True, stages=True))  # type: ignore[arg-type, assignment, return-value, misc] # noqa: B023
+        sum(one.square().sum() for one in (*shown.stages, *shown[1:4])).backward()
+        gradients = [one.grad for one in module.parameters()]
+        ends.append([*shown.stages, *shown[1:], *gradients])
+        assert not any(one._forward_hooks or one._forward_pre_hooks for one in module.modules())
+        monkeypatch.undo()
+    assert all(torch.equal(*pair) for pair in zip(*ends, strict=True))
 
 
 def test_a_map_that_is_written_over_is_shown_as_it_was() -> None:

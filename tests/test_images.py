@@ -37,6 +37,13 @@ def test_digits_are_real_images_of_ten_classes_in_two_halves() -> None:
     assert data.digest == opened("digits").digest
 
 
+def test_channels_come_last_in_the_memory_of_cropped_batches() -> None:
+    """Convolutions round by it: results of before are to be had again."""
+    data, last = small_data(), torch.channels_last
+    assert next(data.epoch(4, 0, 0)).images.is_contiguous(memory_format=last)
+    assert not next(data.epoch(4, 0, 0, lambda images, *_: images)).images.is_contiguous(memory_format=last)
+
+
 def test_a_crop_by_hand() -> None:
     """8x8 has a border of one black pixel: shift (1, 1) is the image itself, (0, 2) looks up and to the right."""
     image = torch.arange(1, 65, dtype=torch.uint8).reshape(1, 1, 8, 8).expand(3, 3, 8, 8)

@@ -204,11 +204,7 @@ def cifar(
     try:
         images = kind(root, train=train, download=download)
     except (HTTPException, OSError, RuntimeError) as error:
-        hint = (
-            "download failed, the same command begins anew"
-            if download
-            else "give its folder by --data-dir, or add --download"
-        )
+        hint = "download failed" if download else "give its folder by --data-dir, or add --download"
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{option} {name}: not found in {root} ({reason}); {hint}") from None
     return images.data.transpose(0, 3, 1, 2), np.asarray(images.targets)

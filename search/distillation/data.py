@@ -156,7 +156,7 @@ def crop(images: Tensor, shift: Tensor, mirrored: Tensor) -> Tensor:
     columns = torch.where(mirrored[:, None], place.flip(0), place) + shift[:, 1:]
     rows = (place + shift[:, :1]) * (side + 2 * border)
     pixels = (rows[:, :, None] + columns[:, None, :]).flatten(1)[:, None]
-    return padded.gather(2, pixels.expand(-1, images.shape[1], -1)).unflatten(2, (side, side))
+    return padded.gather(2, pixels.expand(-1, images.shape[1], -1)).view_as(images)
 
 
 def channels(images: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,56 +21,8 @@ from proxies.probing.module import LOOKED_AT, Module
 from proxies.probing.network import Layout
 from proxies.probing.planning import axes
 from proxies.probing.structure import Named, find
-from proxies.probing.watching import Function, Watch
 from search.distillation.models import TYPES, Precision, Seen
-
-Axes = tuple[int, int, bool] | None  # of a Layout; None for a map [N, C, H, W]
-
-
-class Sight(NamedTuple):
-    """Which calls of a run give what is shown: of the stages and the last map with their axes, and the head's.
-
-    `copied`: what is written over later in the run, and so has to be kept as it was.
-    """
-
-    stages: list[tuple[int, Axes]]
-    features: tuple[int, Axes] | None
-    head: int
-    copied: frozenset[int] = frozenset()
-
-    @property
-    def wanted(self) -> set[int]:
-        """The numbers of the calls whose results are shown."""
-        return {number for number, _ in [*self.stages, *([self.features] if self.features else [])]}
-
-
-class Eye(Watch):
-    """Keeps what some calls of a run give, and what the head gets; changes nothing."""
-
-    def __init__(self, sight: Sight, *, stages: bool = True) -> None:
-        super().__init__(rewrite=False)
-        self.sight = sight
-        features = {sight.features[0]} if sight.features else set()
-        self.wanted = sight.wanted if stages else features
-        self.held: dict[int, Tensor] = {}
-        self.versions: dict[int, int] = {}
-        self.head_input: Tensor | None = None
-
-    def seen(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
-        """Keep what is wanted."""
-        if not (isinstance(out, Tensor) and out.is_floating_point()):
-            return out
-        if self.number == self.sight.head:
-            self.head_input = args[0]
-        if self.number in self.wanted:
-            self.held[self.number] = out.clone() if self.number in self.sight.copied else out
-            self.versions[self.number] = out._version
-        return out
-
-    @property
-    def written_over(self) -> frozenset[int]:
-        """The calls of which something kept was written over since."""
-        return frozenset(number for number, out in self.held.items() if out._version != self.versions[number])
+from search.distillation.sight import Asked, Axes, Eye, Sight, names_of
 
 
 class Net:
@@ -158,29 +110,29 @@ class Net:
                 nothing = logits.new_zeros(len(logits), 0)
                 shown = Seen([], nothing[..., None, None], nothing, logits, nothing[:0])
             else:
-                eye = Eye(sight, stages=stages)
-                with eye:
+                asked = training and sight.asks
+                with Asked(sight, self.module, stages=stages) if asked else Eye(sight, stages=stages) as kept:
                     given = self.module(images)
-                shown = self._shown(eye, logits_of(given, images), stages=stages)
+                shown = self._shown(kept, logits_of(given, images), stages=stages)
         if not mixed:
             return shown
         maps_, (features, pooled, logits, head) = [one.float() for one in shown.stages], (p.float() for p in shown[1:])
         return Seen(maps_, features, pooled, logits, head)
 
-    def _shown(self, eye: Eye, logits: Tensor, *, stages: bool) -> Seen:
+    def _shown(self, kept: Eye | Asked, logits: Tensor, *, stages: bool) -> Seen:
         """What a run showed, tokens as maps on their grid."""
 
         def arranged(number: int, place: Axes) -> Tensor:
-            out = eye.held[number]
+            out = kept.held[number]
             return out if place is None else Layout(*place, len(logits), grid=True).map(out)[0]
 
-        maps = [arranged(*one) for one in eye.sight.stages] if stages else []
+        maps = [arranged(*one) for one in kept.sight.stages] if stages else []
         features = logits.new_zeros(len(logits), 0, 1, 1)
-        if eye.sight.features is not None:
-            features = arranged(*eye.sight.features)
+        if kept.sight.features is not None:
+            features = arranged(*kept.sight.features)
         pooled = features.mean((-2, -1))
-        if eye.head_input is not None and eye.head_input.ndim == 2:
-            pooled = eye.head_input
+        if kept.head_input is not None and kept.head_input.ndim == 2:
+            pooled = kept.head_input
         head = logits.new_zeros(0, 0)
         if self.probed.average_head:  # by which class activation maps have their closed form
             head = self.module.get_parameter(self.probed.head.role)
@@ -235,7 +187,7 @@ class Net:
             with torch.no_grad(), Eye(sight) as eye:
                 self.module(example)
         self.module.train(kept)
-        return sight._replace(copied=eye.written_over)
+        return sight._replace(copied=eye.written_over, names=names_of(record, self.module))
 
 
 def logits_of(given: Any, images: Tensor) -> Tensor:

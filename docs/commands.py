@@ -62,6 +62,7 @@ NOT_RUN = {
     "runs/nb201-16": "hours of training; tests/test_distill.py goes through a list of three trainings",
     "speed.py --gpu": "minutes, most of them start-up; tests/test_gpu.py walks through all steps",
     "make gpu": "needs a GPU",
+    "nets.py:NETWORKS:autoformer": "a network for 32x32 alone; tests/test_distil_modules.py has a transformer",
     "--data FOLDER": "needs pictures, and published weights; tests/test_streaming.py and test_chain.py have small ones",
     "-m pip download": "a download",
     "pip install": "installs",

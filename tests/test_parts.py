@@ -63,7 +63,15 @@ def kept(module: nn.Module, images: Tensor) -> int:
 
 @pytest.mark.parametrize(
     ("images", "each", "sizes"),
-    [(8, 1, [8]), (8, 50, [2, 2, 2, 2]), (7, 25, [3, 4]), (3, 1000, [1, 1, 1]), (64, 0, [64]), (0, 9, [0])],
+    [
+        (8, 1, [8]),
+        (8, 50, [2, 2, 2, 2]),
+        (7, 25, [3, 4]),
+        (5, 40, [1, 2, 2]),
+        (3, 1000, [1, 1, 1]),
+        (64, 0, [64]),
+        (0, 9, [0]),
+    ],
 )
 def test_pieces_keep_no_more_than_is_said(
     images: int, each: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch

@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ from benchmarks.spaces import find as find_space
 from benchmarks.spaces.modules import Listed, Made
 from benchmarks.spaces.space import Choices, Space
 from benchmarks.spaces.stack import Stack
-from benchmarks.spaces.zoo import Torchvision
+from benchmarks.spaces.zoo import Torchvision, names
 from proxies.probing.network import Network, Weights
 from proxies.userfile import load, tell
 
@@ -38,8 +39,7 @@ class Published(Torchvision):
 
     def module(self, chosen: Choices, classes: int, resolution: int) -> nn.Module:
         """The network of this name, trained. Raises ValueError for another number of classes than its weights have."""
-        weights = models.get_model_weights(chosen[0])
-        first = next(iter(weights))
+        first = first_weights(chosen[0])
         if classes != len(first.meta["categories"]):
             raise ValueError(f"its published weights are of {len(first.meta['categories'])} classes, not of {classes}")
         network: nn.Module = models.get_model(chosen[0], weights=first, progress=False)
@@ -119,15 +119,20 @@ def _from_file(text: str) -> Chosen:
     return Chosen(Listed({name: made}, "--teacher"), name, f"{name} ({digest})", own=isinstance(made, nn.Module))
 
 
+def first_weights(name: str) -> Any:
+    """What torchvision says of the first weights that it publishes of a network: url, transforms, meta."""
+    return next(iter(models.get_model_weights(name)))
+
+
 def file_of(name: str) -> Path:
-    """Where the first weights lie that torchvision publishes of a network, once they were fetched."""
-    url: str = next(iter(models.get_model_weights(name))).url
+    """Where these lie, once they were fetched."""
+    url: str = first_weights(name).url
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
 
 
 def inputs_of(name: str) -> Normalisation:
-    """What the images go through for which torchvision's first weights of a network were trained."""
-    seen = next(iter(models.get_model_weights(name))).transforms()
+    """What the images go through for which these were trained."""
+    seen = first_weights(name).transforms()
     return Normalisation(tuple(seen.mean), tuple(seen.std))
 
 
@@ -138,7 +143,7 @@ def inputs(teacher: str, weights: Path) -> Normalisation | None:
     the file beside them holds none.
     """
     kind, _, name = teacher.partition(":")
-    if kind == PUBLISHED and name in models.list_models() and weights == file_of(name):
+    if kind == PUBLISHED and name in names() and weights == file_of(name):
         return inputs_of(name)
     return normalisation.read(normalisation.beside(weights))
 
@@ -151,7 +156,7 @@ def published(chosen: Chosen | None, *, download: bool) -> tuple[Chosen, Path]:
     """
     if chosen is None or not isinstance(chosen.space, Torchvision):
         raise ValueError(f"--teacher-weights {PUBLISHED}: published weights are for --teacher torchvision:NAME")
-    url, path = next(iter(models.get_model_weights(chosen.arch))).url, file_of(chosen.arch)
+    url, path = first_weights(chosen.arch).url, file_of(chosen.arch)
     begins = path.stem.rpartition("-")[2]
     if not path.exists():
         if not download:

@@ -105,17 +105,17 @@ class Module:
         return self._head
 
     def keeps(self, needs: frozenset[str]) -> int:
-        """Bytes a pass holds for each image: all that is made where there is a graph; else what is tapped, and more.
+        """Bytes a pass holds for each image, in float32: all that is made where there is a graph; else what is tapped.
 
-        From what was seen when the module was looked at. What no function shows (a softmax inside attention) is not
-        counted, and most of what is counted is kept.
+        To the latter comes what is being worked on. Read off the look at the module: what no function shows (a softmax
+        inside attention) is not counted, and most of what is counted is kept.
         """
         if "graph" in needs:
             held = sum(self._sizes.values())
         else:
             tapped = {number for number, taps in self._plan.taps.items() if any(one.kind in needs for one in taps)}
             held = sum(self._sizes.get(number, 0) for number in tapped) + 3 * max(self._sizes.values(), default=0)
-        return held // LOOKED_AT
+        return held * 4 // (LOOKED_AT * self._dtype.itemsize)
 
     def apart(self, weights: Weights) -> bool:
         """Whether no batch statistics are in the way, and an image alone gives what it gives beside others."""

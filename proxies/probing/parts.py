@@ -21,7 +21,8 @@ def pieces(images: int, kept: int) -> list[slice]:
 
     An image that keeps more is a piece of its own.
     """
-    count = min(images, -(-images * kept // LARGEST)) or 1
+    each = max(1, LARGEST // max(kept, 1))
+    count = -(-images // each) or 1
     ends = [images * number // count for number in range(count + 1)]
     return [slice(*pair) for pair in pairwise(ends)]
 

@@ -122,9 +122,12 @@ class Passes(Quantities):
     @cached_property
     def _pieces(self) -> list[slice]:
         """The pieces that the batch is run in, by a pass with a graph: several where it is large and they are apart."""
-        kept = self.network.keeps(NEEDS["gradients"]) * self._images.element_size() // 4
-        found = pieces(len(self._images), kept)
+        found = pieces(len(self._images), self._keeps(NEEDS["gradients"]))
         return found if len(found) > 1 and self.network.apart(self.weights) else [slice(None)]
+
+    def _keeps(self, needs: frozenset[str]) -> int:
+        """Bytes that a pass holds for each image."""
+        return self.network.keeps(needs) * self._images.element_size() // 4
 
     def _in_pieces(self, name: str) -> bool:
         return name in JOINED and len(self._pieces) > 1
@@ -137,7 +140,6 @@ class Passes(Quantities):
         for piece in self._pieces:
             images, labels = self._images[piece], self._labels[piece]
             part = type(self)(self.network, self.weights, images, labels, noise=self._noise, plan=frozenset({name}))
-            part._pieces = [slice(None)]
             self._own(part)
             values.append(getattr(part, name))
             shares.append(len(images) / len(self._images))
@@ -161,8 +163,11 @@ class Passes(Quantities):
 
     def _run(self, needs: frozenset[str], *, times: int = 1) -> Forward:
         """The pass; `times`: of what it holds, what is done on its graph holds so much in all."""
-        kept = times * self.network.keeps(needs) * len(self._images) * self._images.element_size() // 4
-        check_room(kept, f"a pass over {len(self._images)} images", self._images.device)
+        check_room(
+            times * len(self._images) * self._keeps(needs),
+            f"a pass over {len(self._images)} images",
+            self._images.device,
+        )
         taps = Taps(*(needs - {"graph", "images"}))
         graph = "graph" in needs
         with torch.set_grad_enabled(graph):

@@ -181,11 +181,11 @@ class Probe(OwnPasses):
         In closed form for a linear head on the average of the features, whose Grad-CAM is that of Zhou et al. up to a
         factor; for any other the maps weighted by `class_gradients`. Raises Undefined where the classifier is all 0.
         """
-        if self.network.average_head and not self.head_weight.any():
-            raise Undefined(
-                "its classifier's weights are all 0, as some constructors leave them; init= draws them anew"
-            )
         if self.network.average_head:
+            if not self.head_weight.any():
+                raise Undefined(
+                    "its classifier's weights are all 0, as some constructors leave them; init= draws them anew"
+                )
             return similarity.class_activation_maps(self.features, self.head_weight)
         features = self.features.unsqueeze(2)  # each image with weights of its own
         return similarity.class_activation_maps(features, self.class_gradients).squeeze(2)

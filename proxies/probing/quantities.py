@@ -43,9 +43,8 @@ class Quantities:
     def __init__(self, meter: Meter, plan: frozenset[str] = frozenset()) -> None:
         self.plan = plan
         self._meter = meter
-        self._owner = (
-            object()
-        )  # no more than a name: a probe in its own accounts would stay in memory with all its passes
+        # no more than a name: a probe that stands in its own accounts stays in memory, with all its passes
+        self._owner = object()
         self._asked: set[str] = set()
         self._parts: dict[str, Quantities] = {}
         self._values: dict[Hashable, tuple[Any, Account]] = {}

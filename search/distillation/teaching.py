@@ -13,7 +13,6 @@ from torch import Tensor
 from benchmarks.conditions import chosen, teachers
 from benchmarks.conditions.chosen import PUBLISHED, Published
 from benchmarks.reading import statedicts
-from benchmarks.reading.late import Late
 from search.distillation import normalisation, students
 from search.distillation.data import Data
 from search.distillation.loop import accuracy
@@ -21,8 +20,6 @@ from search.distillation.models import Model, Network, Precision
 from search.distillation.modules import Net
 from search.distillation.normalisation import Normalisation
 from search.distillation.students import Student
-
-models = Late("torchvision.models")
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ def begin(model: Model | Net, student: Student, start: Start, data: Data) -> Non
 
 def categories(name: str) -> int:
     """Of how many classes the weights are that torchvision publishes of a network."""
-    return len(next(iter(models.get_model_weights(name))).meta["categories"])
+    return len(chosen.first_weights(name).meta["categories"])
 
 
 def other_classes(path: Path, own: Mapping[str, Tensor]) -> int:

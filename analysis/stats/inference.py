@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from analysis.stats.influence import Array, centred_ranks, contributions, untied_ranks
+from analysis.stats.influence import Array, Ranked, centred_ranks, contributions, untied_ranks
 
 CONFIDENCE = 0.95
 ANGLES = 2_001  # at which an ellipse is looked at
@@ -54,6 +54,11 @@ class Sample:
     noise: float | None = None
     random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     retrainings: int = RETRAININGS
+
+    @cached_property
+    def ranked(self) -> Ranked:
+        """The accuracies by rank, for all that is held against them."""
+        return Ranked(self.truth)
 
     @cached_property
     def expected(self) -> Array:
@@ -99,7 +104,7 @@ class Measured:
 
 def measured(ranked: Array, sample: Sample, given: Sequence[Array] = ()) -> Measured:
     """Correlation of scores [S, n], failed ones -inf, with the truth; the ranks of the variables `given` held fixed."""
-    found = contributions(ranked, sample.truth, given)
+    found = contributions(ranked, sample.ranked, given)
     return Measured(found.value, found.influence, over_trainings(ranked, sample, given))
 
 

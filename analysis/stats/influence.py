@@ -70,14 +70,15 @@ def untied_ranks(values: Array) -> Array:
     return np.asarray(np.argsort(np.argsort(values, axis=-1), axis=-1) - (values.shape[-1] - 1) / 2)
 
 
-def contributions(x: Array, y: Array, given: Sequence[Array] = ()) -> Contributions:
+def contributions(x: Array, y: Array | Ranked, given: Sequence[Array] = ()) -> Contributions:
     """Spearman's rho of x and y, the ranks of other variables held fixed, and the influences on it; all are [..., n].
 
     rho is the Pearson correlation of what is left of the ranks after a regression on the others' ranks (for one other
     the usual formula of three rhos). NaN where x or y is constant, or determined by the others. Ranks come from the
     candidates themselves, so a candidate counts twice: by its own ranks, and by the places that it moves the others up.
+    A y that many x are held against can be ranked once before.
     """
-    variables = [Ranked(values) for values in (x, y, *given)]
+    variables = [one if isinstance(one, Ranked) else Ranked(one) for one in (x, y, *given)]
     ranks = np.stack(np.broadcast_arrays(*(one.ranks for one in variables)), axis=-2)
     slopes = left_of(ranks)
     left = slopes @ ranks

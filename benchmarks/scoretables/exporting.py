@@ -17,13 +17,13 @@ from analysis.rows.tables import UNDEFINED
 from benchmarks import spaces
 from benchmarks.conditions.batches import open_source
 from benchmarks.scoretables import archive
-from benchmarks.scoretables.table import MADE, Column, Filling, Made, ScoreTable, condensed, indexed
+from benchmarks.scoretables.table import MADE, OK, Column, Filling, Made, ScoreTable, condensed, indexed
 from benchmarks.scoring.store import STATUSES, Score, Store
 from benchmarks.spaces import Space
 from proxies import registered
 
 UNKNOWN = "unknown"  # the code of runs that did not say it
-AT_ONCE = 100_000  # rows
+AT_ONCE = 1_000  # rows; many more at once are slower: they leave the processor's cache
 
 
 @dataclass
@@ -144,53 +144,73 @@ def _which(found: Sequence[Group], where: Mapping[str, str]) -> str:
     return f"holds scores under {len(found)} conditions; choose by --where {'; '.join(told)}"
 
 
+class Places:
+    """Where candidates stand, in the order in which they come: mostly the same ones, for each proxy and seed."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, int] = {}
+        self._before: dict[int, tuple[tuple[str, ...], np.ndarray]] = {}
+
+    def at(self, number: int, archs: tuple[str, ...]) -> np.ndarray:
+        """The places of so many candidates, which the part of this number of some scores has: [m]."""
+        known, found = self._before.get(number, ((), np.empty(0, dtype=np.int64)))
+        if known != archs:
+            found = np.array([self.of.setdefault(arch, len(self.of)) for arch in archs], dtype=np.int64)
+            self._before[number] = (archs, found)
+        return found
+
+
+class Part(NamedTuple):
+    """One proxy's scores under a seed, as they are filed: [m]; status and reason of those that are not just ok."""
+
+    at: np.ndarray
+    scores: np.ndarray
+    seconds: np.ndarray
+    failed: list[tuple[str, str, str]]  # arch, status, reason
+
+
 def _read(connection: sqlite3.Connection, group: Group, space: Space, keys: Sequence[str]) -> ScoreTable:
     """All scores of a group, proxy by proxy and seed by seed, as they are filed: by candidate."""
-    place: dict[str, int] = {}
-    reasons: dict[str, int] = {"": 0}
+    places = Places()
     parts = {
-        (key, seed): _part(connection, (filed, group.space, key, seed), place, reasons)
+        (key, seed): _part(connection, (filed, group.space, key, seed), places)
         for key in keys
         for seed, filed in group.ids.items()
     }
-    order = np.array([indexed(space, arch) for arch in place], dtype=np.int64)
+    order = np.array([indexed(space, arch) for arch in places.of], dtype=np.int64)
     made = Made(*(str(group.content[name]) for name in MADE))
+    reasons: dict[str, int] = {"": 0}
     columns = {}
     for key in keys:
-        filling = Filling.of((len(group.ids), len(place)))
+        filling = Filling.of((len(group.ids), len(order)))
         for number, seed in enumerate(group.ids):
-            at, values = parts.pop((key, seed))
-            filling.scores[number, at], filling.status[number, at] = values[0], values[1].astype(np.uint8)
-            filling.reason[number, at], filling.seconds[number, at] = values[2].astype(np.uint32), values[3]
+            part = parts.pop((key, seed))
+            filling.scores[number, part.at], filling.seconds[number, part.at] = part.scores, part.seconds
+            filling.status[number, part.at] = OK
+            for arch, status, reason in part.failed:
+                if status not in STATUSES:
+                    raise ValueError(f"the score of {key} for {arch!r:.80} is of the status {status!r:.20}")
+                place = places.of[arch]
+                filling.status[number, place] = STATUSES.index(status)
+                filling.reason[number, place] = reasons.setdefault(reason, len(reasons))
         columns[key] = filling.column(made)
     source = source_of(group.content, group.batches, space)
     head = (space.name, space.version, len(space), condensed(group.content), source, group.batches)
     return by_index(ScoreTable(*head, order, columns, list(reasons)))
 
 
-def _part(
-    connection: sqlite3.Connection, key: tuple[str, str, str, int], place: dict[str, int], reasons: dict[str, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """One proxy's scores under a seed: places of candidates [m], and score, status, reason, seconds [4, m]."""
-    asked = connection.execute(
-        "SELECT arch, score, status, reason, seconds FROM scores "
-        "WHERE (conditions, space, proxy, seed) = (?, ?, ?, ?) ORDER BY arch",
-        key,
-    )
-    codes = {status: number for number, status in enumerate(STATUSES)}
-    at: list[np.ndarray] = []
-    values: list[np.ndarray] = []
+def _part(connection: sqlite3.Connection, key: tuple[str, str, str, int], places: Places) -> Part:
+    """One proxy's scores under a seed. Two questions, as most scores are ok and texts are dear to fetch."""
+    filed = "FROM scores WHERE (conditions, space, proxy, seed) = (?, ?, ?, ?)"
+    asked = connection.execute(f"SELECT arch, score, seconds {filed} ORDER BY arch", key)
+    at, scores, seconds = [np.empty(0, dtype=np.int64)], [np.empty(0)], [np.empty(0)]
     while rows := asked.fetchmany(AT_ONCE):
-        archs, scores, status, why, seconds = zip(*rows, strict=True)
-        at.append(np.array([place.setdefault(arch, len(place)) for arch in archs], dtype=np.int64))
-        found = np.zeros((4, len(rows)))
-        found[0], found[3] = np.array(scores, dtype=float), seconds  # None is NaN
-        if status.count("ok") < len(rows):
-            found[1] = [codes[one] for one in status]
-        if why.count("") < len(rows):
-            found[2] = [reasons.setdefault(one, len(reasons)) for one in why]
-        values.append(found)
-    return (np.concatenate(at), np.concatenate(values, axis=1)) if at else (np.empty(0, int), np.empty((4, 0)))
+        archs, values, took = zip(*rows, strict=True)
+        at.append(places.at(len(at), archs))
+        scores.append(np.array(values, dtype=float))  # None is NaN
+        seconds.append(np.array(took, dtype=float))
+    other = connection.execute(f"SELECT arch, status, reason {filed} AND (status <> 'ok' OR reason <> '')", key)
+    return Part(np.concatenate(at), np.concatenate(scores), np.concatenate(seconds), other.fetchall())
 
 
 def source_of(content: Mapping[str, Any], batches: Mapping[int, str], space: Space) -> str:

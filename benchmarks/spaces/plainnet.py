@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import chain
+from functools import cached_property
+from itertools import chain, product
+from math import prod
+from typing import NamedTuple
 
 from benchmarks.spaces.resnet import KINDS, Plan, ResNetStack, Stage
 from benchmarks.spaces.space import Choices, Space
@@ -16,6 +19,13 @@ LASTS = (0, 512, 1024, 2048)
 DEPTHS = (1, 2, 3, 4, 5, 6)
 KERNELS = (3, 5, 7)
 NARROWINGS = (1, 2, 4)  # channels going out over those inside a block
+
+
+class Part(NamedTuple):
+    """What a part of a code says: its choices, and what they add to the candidate's index."""
+
+    chosen: Choices
+    number: int
 
 
 class S2(Space):
@@ -37,22 +47,35 @@ class S2(Space):
 
     def write(self, chosen: Choices) -> str:
         """The code of stem, (kind, depth, width, kernel, narrowing) four times, last."""
-        stages = [
-            f"{'b' if kind == 'basic' else 'n'}{depth}x{width}k{kernel}m{narrowing}"
-            for kind, depth, width, kernel, narrowing in _stages(chosen)
-        ]
-        return "-".join([str(chosen[0]), *stages, f"l{chosen[-1]}"])
+        return "-".join([str(chosen[0]), *map(_written, _stages(chosen)), f"l{chosen[-1]}"])
 
     def read(self, arch: str) -> Choices:
         """The choices of a code. Raises ValueError for what is no candidate."""
-        found = re.fullmatch(r"(\d{1,4})" + r"-([bn])(\d)x(\d{1,4})k(\d)m(\d)" * 4 + r"-l(\d{1,4})", arch)
-        kinds = {"b": "basic", "n": "bottleneck"}
-        chosen = tuple(kinds[part] if part in kinds else int(part) for part in found.groups()) if found else ()
-        if not chosen or any(choice not in options for choice, options in zip(chosen, self.choices, strict=True)):
+        return tuple(chain.from_iterable(part.chosen for part in self._found(arch)))
+
+    def index(self, arch: str) -> int:
+        """The index of a candidate, part by part of its code: a table of a million is read by it."""
+        return sum(part.number for part in self._found(arch))
+
+    def _found(self, arch: str) -> list[Part]:
+        texts = arch.split("-")
+        found = [known[text] for known, text in zip(self._parts, texts, strict=False) if text in known]
+        if not len(found) == len(texts) == len(self._parts):
             raise ValueError(
                 f"{arch[:80]!r} is no candidate of s2: write STEM-STAGE-STAGE-STAGE-STAGE-lLAST, such as {self.arch(0)}"
             )
-        return chosen
+        return found
+
+    @cached_property
+    def _parts(self) -> list[dict[str, Part]]:
+        """What the stem, each stage and the end of a code can be, by their texts."""
+        stages = _stages(self.choices)
+        texts = [lambda chosen: str(*chosen), *[_written] * len(stages), lambda chosen: f"l{chosen[0]}"]
+        parts, after = [], len(self)
+        for text, options in zip(texts, [self.choices[:1], *stages, self.choices[-1:]], strict=True):
+            after //= prod(map(len, options))
+            parts.append({text(chosen): Part(chosen, place * after) for place, chosen in enumerate(product(*options))})
+        return parts
 
     def shape(self, arch: str) -> str:
         """All but the depths: candidates of one shape differ in depth alone."""
@@ -72,4 +95,9 @@ class S2(Space):
 
 def _stages(chosen: Choices) -> list[Choices]:
     """Kind, depth, width, kernel and narrowing of each stage."""
-    return [chosen[start : start + 5] for start in range(1, len(chosen) - 1, 5)]
+    return [tuple(chosen[start : start + 5]) for start in range(1, len(chosen) - 1, 5)]
+
+
+def _written(stage: Choices) -> str:
+    kind, depth, width, kernel, narrowing = stage
+    return f"{'b' if kind == 'basic' else 'n'}{depth}x{width}k{kernel}m{narrowing}"

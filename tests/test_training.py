@@ -18,7 +18,7 @@ from benchmarks.timing.plain import PlainCellNetwork, PlainResNet, plain_state, 
 from proxies.probing.network import NormState, Weights
 from search.distillation import checkpoint, methods
 from search.distillation.data import Batch
-from search.distillation.loop import WEIGHTS, Outcome, Stepper, Watch, accuracy, train
+from search.distillation.loop import WEIGHTS, Outcome, Stepper, Watch, accuracy, check_settings, train
 from search.distillation.models import Model, Precision, Seen
 from search.distillation.objective import Objective
 from search.distillation.pace import StackStepper
@@ -201,6 +201,27 @@ def test_a_folder_with_another_run_is_refused(tmp_path: Path) -> None:
     objective = Objective(methods.parse("ce"), student, None, data, 0)
     with pytest.raises(ValueError, match="holds a run with epochs 3, not epochs 5; give another --out"):
         train(student, objective, data, RECIPE, tmp_path, {"epochs": 5}, Watch())
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "said"),
+    [
+        ({"mixup": "0.8"}, {}, "holds a run with mixup 0.8, not mixup as usual"),
+        ({}, {"mixup": "0.8"}, "holds a run with mixup as usual, not mixup 0.8"),
+        (
+            {"stages": "1=1", "teacher": None},
+            {"teacher": "t"},
+            "with teacher None, stages 1=1, not teacher t, stages as",
+        ),
+    ],
+)
+def test_a_setting_that_one_run_alone_names_tells_it_from_the_other(
+    there: dict[str, object], here: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    """Unusual settings stand in a run's record only where they are unusual: without them it is another run."""
+    with pytest.raises(ValueError, match=said):
+        check_settings({**SETTINGS, **there}, {**SETTINGS, **here}, tmp_path)
+    check_settings({**SETTINGS, **there}, {**SETTINGS, **there}, tmp_path)
 
 
 def test_a_run_whose_loss_is_not_finite_ends_and_has_no_accuracy(tmp_path: Path) -> None:

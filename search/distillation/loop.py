@@ -265,10 +265,13 @@ def resume(
 
 
 def check_settings(there: Mapping[str, object], here: Mapping[str, object], folder: Path) -> None:
-    """Raises ValueError where a folder's run is not the one that is asked for, saying what differs."""
-    differing = [key for key in here if there.get(key) != here[key]]
+    """Raises ValueError where a folder's run is not the one that is asked for, saying what differs.
+
+    A setting that either side has no word of is as usual there.
+    """
+    differing = [key for key in {**here, **there} if there.get(key) != here.get(key)]
     if differing:
-        was, now = (", ".join(f"{key} {values.get(key)}" for key in differing) for values in (there, here))
+        was, now = (", ".join(f"{key} {values.get(key, 'as usual')}" for key in differing) for values in (there, here))
         raise ValueError(f"{folder} holds a run with {was}, not {now}; give another --out, or delete it")
 
 

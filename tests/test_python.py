@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import diswot_bench as db
-from benchmarks import rank
+from benchmarks import rank, spaces, truth
 from benchmarks.conditions import batches
 from tests.cases import MIXED
 
@@ -217,8 +217,13 @@ def test_networks_of_ones_own_are_ranked_by_a_file(tmp_path: Path) -> None:
     [
         ([71, 69], "accuracy: a list; percents by name"),
         ({"a": 0.7, "b": 0.8}, "are these fractions"),
-        ({"a": 171, "b": 80}, "that of a is 171, no number of percent"),
-        ({"a": "71%", "b": 80}, "that of a is '71%', no number"),
+        ({"a": 171, "b": 80}, "accuracy of a: 171 is no number of percent, 0 to 100"),
+        ({"a": "71%", "b": 80}, "accuracy of a: '71%' is no number of percent"),
+        ({"a": 71.0, "b": float("nan")}, "accuracy of b: nan is no number of percent"),
+        ({"a": float("inf"), "b": 80}, "accuracy of a: inf is no number of percent"),
+        (pd.Series({"a": -np.inf, "b": 80.0}), "accuracy of a: -inf is no number of percent"),
+        ({"a": 10**400, "b": 80}, "is no number of percent"),
+        ({"a": None, "b": 80}, "accuracy of a: None is no number of percent"),
     ],
 )
 def test_accuracies_that_are_none_are_refused(accuracy: object, says: str) -> None:
@@ -226,6 +231,17 @@ def test_accuracies_that_are_none_are_refused(accuracy: object, says: str) -> No
     scores = pd.DataFrame(rows, columns=["space", "arch", "proxy", "seed", "score", "status"])
     with pytest.raises(ValueError, match=re.escape(says)):
         db.rank(scores, accuracy)
+
+
+def test_small_gains_of_a_table_are_no_fractions_and_who_is_not_scored_needs_no_accuracy() -> None:
+    gains = truth.load("published", spaces.find("s0"), "cifar100", "gain").accuracy
+    few = sorted(gains, key=gains.__getitem__)[:3]
+    assert max(gains[arch] for arch in few) <= 1
+    rows = [("s0", arch, "mine", 0, float(place), "ok") for place, arch in enumerate(few)]
+    scores = pd.DataFrame(rows, columns=["space", "arch", "proxy", "seed", "score", "status"])
+    assert db.rank(scores, truth="published", dataset="cifar100", target="gain")["spearman"].item() == 1.0
+    known = pd.Series({**dict(zip(few, (70.0, 71.0, 72.0), strict=True)), "777": np.nan})
+    assert db.rank(scores, known)["spearman"].item() == 1.0
 
 
 @pytest.mark.parametrize(

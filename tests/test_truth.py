@@ -223,6 +223,8 @@ def test_a_users_table(tmp_path: Path, text: str, target: str) -> None:
         ("index,accuracy\n0,good\n", "line 2, column accuracy: 'good' is no number"),
         ("index,accuracy\n0,\n", "'' is no number"),
         ("index,accuracy\n0,nan\n", "'nan' is no number"),
+        ("index,accuracy\n0,inf\n", "line 2, column accuracy: 'inf' is no number of percent, 0 to 100"),
+        ("index,accuracy\n0,-Infinity\n", "'-Infinity' is no number of percent"),
         ("index,accuracy\n0,1,2\n", "3 fields under 2 columns"),
         ("index,accuracy\n0\n", "1 fields under 2"),
         ('index,accuracy\n"0,1\n', "no CSV table"),

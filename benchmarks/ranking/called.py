@@ -15,6 +15,7 @@ from benchmarks import spaces, truth
 from benchmarks.conditions.drawing import generator
 from benchmarks.spaces.modules import Listed
 from benchmarks.truth import Truth
+from benchmarks.truth.accuracies import percent, refuse_fractions
 
 COLUMNS = {  # of what the statistics say: what people read above it
     "spearman": "spearman",
@@ -91,7 +92,7 @@ def accuracies(
     dataset: str,
     target: str,
 ) -> Truth:
-    """The accuracies that were given, or those of a table. Raises ValueError where there are none."""
+    """The accuracies of `archs` that were given, or those of a table. Raises ValueError where there are none."""
     if accuracy is None:
         if len(names) != 1:
             raise ValueError("scores are of several spaces: give their accuracies by arch")
@@ -104,33 +105,21 @@ def accuracies(
         raise ValueError(f"accuracy: a {type(accuracy).__name__}; percents by name are expected: a dict or a Series")
     if isinstance(accuracy, pd.Series) and not accuracy.index.is_unique:
         raise ValueError(f"accuracy: {accuracy.index[accuracy.index.duplicated()][0]} stands there twice")
-    return Truth({str(arch): _percent(arch, value) for arch, value in accuracy.items()}, "given")
-
-
-def _percent(arch: object, value: object) -> float:
-    """An accuracy. Raises ValueError for what is no number of percent."""
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise ValueError(f"accuracy: that of {arch} is {value!r}, no number") from None
-    if not 0 <= number <= 100 and np.isfinite(number):
-        raise ValueError(f"accuracy: that of {arch} is {value!r}, no number of percent, 0 to 100")
-    return number
+    wanted = set(archs)
+    found = {
+        str(arch): percent(value, f"accuracy of {arch}") for arch, value in accuracy.items() if str(arch) in wanted
+    }
+    if found:
+        refuse_fractions(found.values(), "accuracy", "it")
+    return Truth(found, "given")
 
 
 def _values(archs: list[str], accuracy: Mapping[str, float]) -> np.ndarray:
-    """Each candidate's accuracy [n]. Raises ValueError where one is missing or no number."""
+    """Each candidate's accuracy [n]. Raises ValueError where one is missing."""
     missing = [arch for arch in archs if arch not in accuracy]
     if missing:
         raise ValueError(f"accuracy: none of {missing[0]} ({len(missing)} such candidates)")
-    values = np.array([accuracy[arch] for arch in archs], dtype=float)
-    if not np.isfinite(values).all():
-        raise ValueError(f"accuracy: that of {archs[int(np.isfinite(values).argmin())]} is no number")
-    if len(values) > 1 and values.max() <= 1:
-        raise ValueError(
-            "accuracy: none is above 1: are these fractions? They are read in percent: multiply them by 100"
-        )
-    return values
+    return np.array([accuracy[arch] for arch in archs], dtype=float)
 
 
 def _ranked(own: pd.DataFrame, sample: Sample, archs: list[str], sizes: list[np.ndarray]) -> dict[str, object]:

@@ -1,7 +1,12 @@
-"""What a table of accuracies is: a Truth, its targets, and how noisy trainings are said. Not where one comes from."""
+"""What a table of accuracies is: a Truth, its targets, percents, and how noisy trainings are said.
+
+Not where one comes from.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -49,3 +54,25 @@ class Truth:
 def between_seeds(reached: float) -> str:
     """The noise of training as a sentence, by the Spearman that one seed's accuracy reaches of another's."""
     return f"inside the top tenth one training seed's accuracy reaches {reached:.2f} of another's"
+
+
+def percent(value: object, where: str) -> float:
+    """An accuracy out of what a user gave: a number, or a text that is one.
+
+    Raises ValueError, beginning with where it stands, for what is no number of percent, NaN and infinities among it.
+    """
+    plain = not isinstance(value, str) or (value.isascii() and "_" not in value)  # float() reads more than people write
+    try:
+        number = float(value) if plain else math.nan  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not 0 <= number <= 100:
+        raise ValueError(f"{where}: {value!r} is no number of percent, 0 to 100")
+    return number
+
+
+def refuse_fractions(percents: Iterable[float], where: str, inside: str) -> None:
+    """Raises ValueError, saying where and inside what they stand, where no accuracy is above 1."""
+    if all(value <= 1 for value in percents):
+        what = f"no accuracy above 1 in {inside}: are these fractions?"
+        raise ValueError(f"{where}: {what} Accuracies are read in percent: multiply them by 100")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import math
-from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.reading.limits import check_size, shown
 from benchmarks.spaces import Space
-from benchmarks.truth.accuracies import Truth
+from benchmarks.truth.accuracies import Truth, percent, refuse_fractions
 
 
 def from_csv(path: Path, space: Space, target: str) -> Truth:
@@ -43,8 +41,9 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
             raise ValueError(f"--truth {path}, line {line}: {entry[str(key)]!r} stands there twice")
         if {"arch", "index"} <= set(columns) and entry["index"] != str(space.index(arch)):
             raise ValueError(f"--truth {path}, line {line}: arch and index name different candidates")
-        found[arch] = {v: _number(entry[v], f"--truth {path}, line {line}, column {v}") for v in values}
-    _refuse_fractions(path, found)
+        found[arch] = {v: percent(entry[v], f"--truth {path}, line {line}, column {v}") for v in values}
+    every = (value for row in found.values() for value in row.values())
+    refuse_fractions(every, f"--truth {path}", " and ".join(values))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     name = shown(path.name)
     source = f"{name} (column {values[0]}, sha256 {digest})"
@@ -54,14 +53,6 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
         gain = {arch: round(row["distilled"] - row["vanilla"], digits) for arch, row in found.items()}
         return Truth(gain, f"{name} (distilled - vanilla, sha256 {digest})", vanilla)
     return Truth({arch: row[values[0]] for arch, row in found.items()}, source, vanilla)
-
-
-def _refuse_fractions(path: Path, found: Mapping[str, Mapping[str, float]]) -> None:
-    """Raises ValueError where no accuracy is above 1."""
-    if all(value <= 1 for row in found.values() for value in row.values()):
-        columns = " and ".join(next(iter(found.values())))
-        what = f"no accuracy above 1 in {columns}: are these fractions?"
-        raise ValueError(f"--truth {path}: {what} Accuracies are read in percent: multiply them by 100")
 
 
 def _csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -83,13 +74,3 @@ def _digits(text: str) -> int:
     point, _, exponent = text.lower().partition("e")
     shift = int(exponent) if exponent.lstrip("+-").isdecimal() else 0
     return max(len(point.partition(".")[2]) - shift, 0)
-
-
-def _number(text: str, where: str) -> float:
-    try:
-        number = float(text) if text.isascii() and "_" not in text else math.nan
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= 100:
-        raise ValueError(f"{where}: {text!r} is no number of percent, 0 to 100")
-    return number

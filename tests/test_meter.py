@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from proxies.probing import meter
 from proxies.probing.meter import Account, Meter, cost_alone
@@ -78,3 +79,13 @@ def test_time_is_booked_although_a_quantity_fails(clock: Clock) -> None:
 
     _, account = owner.meter.measure(owner, outer)
     assert cost_alone(account) == 1
+
+
+@pytest.mark.parametrize(("device", "waits"), [(torch.device("cuda:1"), 2), (torch.device("cpu"), 0), (None, 0)])
+def test_a_reading_waits_for_the_device_that_works(
+    device: torch.device | None, waits: int, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    Meter(device).measure(object(), lambda: None)
+    assert waited == [device] * waits

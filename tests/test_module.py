@@ -676,3 +676,23 @@ def test_what_is_overwritten_in_place_is_seen_as_it_was() -> None:
     wanted = expected(module, images, labels)
     for proxy in select("fisher,naswot,grasp"):
         assert probe.score(proxy)[0].item() == pytest.approx(wanted[proxy.name], rel=1e-9), proxy.name
+
+
+def test_what_is_called_by_its_name_is_seen_as_what_is_called_by_its_place() -> None:
+    class Named(Small):
+        def forward(self, x: Tensor) -> Any:
+            x = F.conv2d(input=x, weight=self.conv.weight, bias=self.conv.bias, padding=1)
+            x = F.batch_norm(input=x, running_mean=None, running_var=None, training=True)
+            x = F.hardsigmoid(input=F.relu(input=x)).mean((2, 3))
+            return F.linear(input=x, weight=self.fc.weight, bias=self.fc.bias)
+
+    class Placed(Named):
+        def forward(self, x: Tensor) -> Any:
+            x = F.batch_norm(F.conv2d(x, self.conv.weight, self.conv.bias, padding=1), None, None, training=True)
+            return F.linear(F.hardsigmoid(F.relu(x)).mean((2, 3)), self.fc.weight, self.fc.bias)
+
+    images, labels = batch()
+    named, placed = (probed(built(kind), images, labels) for kind in (Named, Placed))
+    assert torch.equal(named.features, placed.features)
+    for proxy in select("naswot,fisher,synflow,zen,grasp,ntk_trace_released"):
+        assert torch.equal(named.score(proxy)[0], placed.score(proxy)[0]), proxy.name

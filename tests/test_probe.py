@@ -128,6 +128,13 @@ def test_size_counts_what_each_candidate_has(probe: Probe) -> None:
     assert found.dtype == torch.float64
 
 
+def test_sums_over_layers_are_where_the_images_are(probe: Probe) -> None:
+    """So that a proxy can add sizes to what it measured, on a GPU too; `meta` stands for one."""
+    elsewhere = Probe(probe.network, probe.weights, *(part.to("meta") for part in batch(N)))
+    assert elsewhere.size(lambda layer: 1).device == elsewhere.total([], lambda item: item.weight).device
+    assert elsewhere.size(lambda layer: 1).device.type == "meta"
+
+
 def test_what_is_asked_for_is_remembered(probe: Probe) -> None:
     fresh_one = fresh()
     assert fresh_one.asked == set()

@@ -56,7 +56,7 @@ class Made(Module):
 
 def forked(make: Callable[[], T], seed: int) -> T:
     """What is made under a seed of its own, such as a module; the random state of torch is as before."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(range(torch.cuda.device_count())):  # all: torch.manual_seed seeds all
         torch.manual_seed(seed)
         return make()
 

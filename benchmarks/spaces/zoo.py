@@ -88,7 +88,7 @@ class _WithoutNumbers(TorchFunctionMode):
 @cache
 def counted(name: str, classes: int, resolution: int) -> Size:
     """The size of a network, by PyTorch's own flop counter on tensors without numbers."""
-    with torch.random.fork_rng(), _WithoutNumbers():
+    with torch.random.fork_rng([]), _WithoutNumbers():
         network = built(name, classes, resolution)
     network = network.to("meta").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -116,7 +116,7 @@ class Recorder(Watch):
                 self.record.turns[self.number] = _turns(rows.flatten(0, -3), self._images)
         for one in _tensors((out,)):
             self._depends[id(one)] = depends
-            if one is not out:
+            if one is not out or not one.is_floating_point():  # nor that of a tensor that was there before it
                 self._numbers[id(one)] = UNKNOWN
         return out
 

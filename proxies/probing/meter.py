@@ -27,10 +27,10 @@ class Account:
 
 
 class Meter:
-    """The clock of one run. `cuda` waits for the device before each reading."""
+    """The clock of one run. Where the `device` is a GPU, a reading waits until it has done what it was told."""
 
-    def __init__(self, *, cuda: bool = False) -> None:
-        self.cuda = cuda
+    def __init__(self, device: torch.device | None = None) -> None:
+        self._device = device
         self._open: list[Account] = []
 
     def measure(self, owner: object, compute: Callable[[], T]) -> tuple[T, Account]:
@@ -54,8 +54,8 @@ class Meter:
             self._open[-1].below.add(account)
 
     def _now(self) -> float:
-        if self.cuda:
-            torch.cuda.synchronize()
+        if self._device is not None and self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
         return perf_counter()
 
 

@@ -100,7 +100,7 @@ class Passes(Quantities):
         noise: Noise | None = None,
         plan: frozenset[str] = frozenset(),
     ) -> None:
-        super().__init__(meter or Meter(cuda=images.is_cuda), plan)
+        super().__init__(meter or Meter(images.device), plan)
         self.network = network
         self.weights = weights
         self._images = images

@@ -243,7 +243,7 @@ class Probe(OwnPasses):
             value = measure(layer)
             for member in layer.members:
                 total[member] += value
-        return torch.tensor(total, dtype=torch.float64)
+        return torch.tensor(total, dtype=torch.float64, device=self._images.device)
 
     # -- accounts ----------------------------------------------------------------------------------------------------
 

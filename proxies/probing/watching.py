@@ -85,6 +85,8 @@ class Watch(TorchFunctionMode):
     ) -> Any:
         """Do what is asked for, or its like; PyTorch calls this with the mode off."""
         kwargs = dict(kwargs or {})
+        if not args and function in KIND and "input" in kwargs:  # by its name: all that looks reads it by its place
+            args = (kwargs.pop("input"),)
         if function is F.multi_head_attention_forward:
             with self:
                 return _ATTENTION(*args, **kwargs)
@@ -99,7 +101,7 @@ class Watch(TorchFunctionMode):
         if function is F.batch_norm:
             return self.batch_norm(*args, **kwargs)
         if function is F.hardsigmoid:  # which can't be differentiated twice
-            return F.relu6(args[0] + 3) / 6
+            return F.relu6(argument(args, kwargs, 0, "input") + 3) / 6
         if function is F.scaled_dot_product_attention and self.twice:
             with sdpa_kernel([SDPBackend.MATH]):
                 return function(*args, **kwargs)

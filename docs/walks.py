@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pandas as pd
 import torch
 
 from analysis.rows.tables import write_csv
+from benchmarks.reading import statedicts
 
 OUT = Path(__file__).resolve().parent / "distillation"
 FIGURES = Path(__file__).resolve().parent / "figures.py"
@@ -88,12 +88,8 @@ def teachers_of(file: Path) -> Iterator[dict[str, object]]:
 
 
 def digest(path: Path) -> str:
-    """Of the tensors in a file of weights, by name; the file itself holds more."""
-    summary = hashlib.sha256()
-    for name, value in sorted(torch.load(path, map_location="cpu", weights_only=True).items()):
-        summary.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        summary.update(value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return summary.hexdigest()
+    """Of the tensors in a file of weights; the file itself holds more."""
+    return statedicts.digest(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ The teachers that have a name of their own, and reading trained weights into sta
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -19,6 +18,7 @@ from benchmarks.conditions.drawing import Drawing
 from benchmarks.conditions.normalisation import Normalisation
 from benchmarks.reading import statedicts
 from benchmarks.reading.late import Late
+from benchmarks.reading.limits import file_digest
 from benchmarks.reading.naming import meant
 from benchmarks.spaces import SPACES
 from benchmarks.spaces import find as find_space
@@ -162,9 +162,8 @@ def published(chosen: Chosen | None, *, download: bool) -> tuple[Chosen, Path]:
         if not download:
             raise ValueError(f"--teacher-weights {PUBLISHED}: not found in {path.parent}; add --download to fetch them")
         _download(url, path, begins)
-    with path.open("rb") as file:
-        if not hashlib.file_digest(file, "sha256").hexdigest().startswith(begins):
-            raise ValueError(f"--teacher-weights {PUBLISHED}: {path} is damaged (its checksum differs); delete it")
+    if not file_digest(path).startswith(begins):
+        raise ValueError(f"--teacher-weights {PUBLISHED}: {path} is damaged (its checksum differs); delete it")
     return Chosen(Published(), chosen.arch, chosen.name), path
 
 

@@ -6,7 +6,6 @@ weights bring running statistics, and those are used.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from benchmarks.conditions.drawing import Drawing
 from benchmarks.reading import statedicts
+from benchmarks.reading.limits import file_digest
 from benchmarks.reading.naming import meant
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.resnet import IMAGENET, ResNetStack
@@ -56,7 +56,7 @@ def build(name: str, dataset: str, classes: int, resolution: int) -> Stack:
 def digest(path: Path) -> str:
     """sha256 of a weights file. Raises ValueError where it can't be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_digest(path)
     except OSError as error:
         raise ValueError(f"teacher weights {path}: {error.strerror or error}") from None
 
@@ -93,40 +93,25 @@ def load(stack: Stack, path: Path, device: torch.device) -> Weights:
 
     Loaded as tensors only, in any layout that benchmarks/reading/statedicts.py knows: nothing in the file is run.
     """
-    state = statedicts.read(path, device, f"teacher weights {path}")
+    where = f"teacher weights {path}"
+    state = statedicts.read(path, device, where)
     kernels: dict[Layer, Tensor] = {}
     norms: dict[Layer, NormState] = {}
     for layer in stack.layers:
         name = stack.state_key(layer.role)
         if layer.is_norm:
-            norms[layer] = NormState(*(_entry(state, f"{name}.{part}", layer.shape, path) for part in NORM_PARTS))
+            norms[layer] = NormState(*(_entry(state, f"{name}.{part}", layer.shape, where) for part in NORM_PARTS))
         else:
             note = " (classes x channels)" if layer is stack.head else ""
-            kernels[layer] = _entry(state, f"{name}.weight", layer.shape, path, note)
-    bias = _entry(state, f"{stack.state_key(stack.head.role)}.bias", stack.head.shape[:1], path)
+            kernels[layer] = _entry(state, f"{name}.weight", layer.shape, where, note)
+    bias = _entry(state, f"{stack.state_key(stack.head.role)}.bias", stack.head.shape[:1], where)
     places = known(stack)
     surplus = [key for key in state if key not in places and not key.endswith("num_batches_tracked")]
     if surplus:
-        raise ValueError(
-            f"teacher weights {path}: {surplus[0]} has no place in this teacher ({len(surplus)} such entries)"
-        )
+        raise ValueError(f"{where}: {surplus[0]} has no place in this teacher ({len(surplus)} such entries)")
     return Weights(kernels, bias, norms)
 
 
-def _entry(state: dict[str, object], key: str, shape: tuple[int, ...], path: Path, note: str = "") -> Tensor:
-    """One tensor of the state dict as that of a stack of one, [1, *shape] in float32; `note`: what makes its shape.
-
-    Raises ValueError where there is none that fits.
-    """
-    value = state.get(key)
-    if not isinstance(value, Tensor):
-        begins = ", ".join(list(state)[:3])
-        raise ValueError(f"teacher weights {path}: no tensor called {key!r}; the file begins with {begins}")
-    if tuple(value.shape) != shape:
-        raise ValueError(f"teacher weights {path}: {key} has shape {tuple(value.shape)}, {shape} is expected{note}")
-    if not value.is_floating_point() or value.layout is not torch.strided or value.is_meta:
-        raise ValueError(f"teacher weights {path}: {key} is no plain tensor of real numbers ({value.dtype})")
-    value = value.detach().float()
-    if not value.isfinite().all() or (key.endswith("running_var") and (value < 0).any()):
-        raise ValueError(f"teacher weights {path}: {key} holds NaN, infinities or negative variances")
-    return value.unsqueeze(0)
+def _entry(state: dict[str, object], key: str, shape: tuple[int, ...], where: str, note: str = "") -> Tensor:
+    """One tensor of the state dict as that of a stack of one, [1, *shape] in float32."""
+    return statedicts.entry(state, key, shape, where, note=note).detach().float().unsqueeze(0)

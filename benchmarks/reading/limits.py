@@ -1,10 +1,11 @@
-"""What comes from outside: how large a file may be, which is known before it is read, and how a text of it is printed.
+"""What comes from outside: how large a file may be, which is known before it is read, its digest, how it is printed.
 
-Light: it imports nothing.
+Light: it imports nothing of the project.
 """
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from pathlib import Path
 
@@ -32,6 +33,12 @@ def check_size(path: Path, kind: str) -> None:
         raise ValueError("not a regular file")
     if found.st_size > LARGEST[kind]:
         raise ValueError(f"{found.st_size / MEBIBYTE:,.0f} MiB; {LARGEST[kind] // MEBIBYTE:,} are the most")
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file of any size. OSError where there is none."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def shown(text: str) -> str:

@@ -78,6 +78,7 @@ ADMITTED: dict[str, Callable[..., Any]] = {
     "numpy.core.multiarray.scalar": numpy_scalar,
     "numpy._core.multiarray.scalar": numpy_scalar,
 }
+OF_NUMPY: list[Any] = [(one, name) for name, one in ADMITTED.items() if name.startswith("numpy")]  # as torch has them
 PLAIN = {  # what pickles of plain data are made of
     "PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2", "LONG",
     "LONG1", "FLOAT", "BINFLOAT", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "EMPTY_LIST", "EMPTY_TUPLE", "EMPTY_DICT",
@@ -202,9 +203,8 @@ def load_torch(path: Path, advance: Callable[[int], None] = lambda _: None, *, t
     `advance` is told from time to time how many bytes are read; of today's format nothing before the end, since torch
     reads the whole pickle first.
     """
-    admitted: list[Any] = [(stand_in, name) for name, stand_in in ADMITTED.items() if name.startswith("numpy")]
     try:
-        with torch.serialization.safe_globals(admitted):
+        with torch.serialization.safe_globals(OF_NUMPY):
             if is_zip(path):
                 content: object = torch.load(path, map_location="cpu", weights_only=not trust)
                 advance(path.stat().st_size)

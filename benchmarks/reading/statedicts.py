@@ -7,7 +7,9 @@ which these keep their options, is skipped; any other object is refused by name.
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.reading.limits import check_size
-from benchmarks.reading.pickles import ADMITTED, MALFORMED, scan_torch, short
+from benchmarks.reading.pickles import MALFORMED, OF_NUMPY, scan_torch, short
 
 WRAPPERS = ("state_dict", "model")
 DISTILLED = "module.student."  # mdistiller's prefix of the student, whose keys alone count where there are such
@@ -56,27 +58,53 @@ def into(module: nn.Module, path: Path, *, head: bool = True) -> None:
     own = module.state_dict()
     state = read(path, next(iter(own.values()), torch.empty(0)).device, where)
     for name, value in () if head else own.items():
-        if isinstance(given := state.get(name), Tensor) and given.ndim and given.shape[1:] == value.shape[1:]:
+        given = state.get(name)
+        if isinstance(given, Tensor) and given.ndim and value.ndim and given.shape[1:] == value.shape[1:]:
             state[name] = given if len(given) == len(value) else value
     for name, value in own.items():
-        given = state.get(name)
-        if not isinstance(given, Tensor):
-            if name.endswith("num_batches_tracked"):
-                state[name] = value
-                continue
-            raise ValueError(f"{where}: no tensor called {name!r}; the file begins with {', '.join(list(state)[:3])}")
-        if given.shape != value.shape:
-            raise ValueError(f"{where}: {name} has shape {tuple(given.shape)}, {tuple(value.shape)} is expected")
-        if given.is_floating_point() != value.is_floating_point() or not given.isfinite().all():
-            raise ValueError(f"{where}: {name} holds NaN or infinities, or is no plain tensor of {value.dtype}")
+        if name.endswith("num_batches_tracked"):
+            state.setdefault(name, value)
+        entry(state, name, tuple(value.shape), where, real=value.is_floating_point())
     if surplus := [name for name in state if name not in own]:
         raise ValueError(f"{where}: {surplus[0]} has no place in this teacher ({len(surplus)} such entries)")
     module.load_state_dict(state)
 
 
+def entry(
+    state: Mapping[str, object], name: str, shape: tuple[int, ...], where: str, *, real: bool = True, note: str = ""
+) -> Tensor:
+    """The tensor of a state dict that has this name and shape, of `real` or of whole numbers.
+
+    `where` begins every error, `note` says what makes the shape. Raises ValueError where there is none, or where it
+    holds NaN, infinities (also as float32) or negative variances.
+    """
+    value = state.get(name)
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{where}: no tensor called {name!r}; the file begins with {', '.join(list(state)[:3])}")
+    if tuple(value.shape) != shape:
+        raise ValueError(f"{where}: {name} has shape {tuple(value.shape)}, {shape} is expected{note}")
+    if value.is_floating_point() is not real or value.layout is not torch.strided or value.is_meta:
+        numbers = "real" if real else "whole"
+        raise ValueError(f"{where}: {name} is no plain tensor of {numbers} numbers ({value.dtype})")
+    if real:
+        small = value.detach().float()
+        if not small.isfinite().all() or (name.endswith("running_var") and (small < 0).any()):
+            raise ValueError(f"{where}: {name} holds NaN, infinities or negative variances")
+    return value
+
+
+def digest(state: Mapping[str, object]) -> str:
+    """sha256 over names, shapes and bytes of the tensors in a state dict, in its order, and of nothing else in it."""
+    summary = hashlib.sha256()
+    for name, value in state.items():
+        if isinstance(value, Tensor):
+            summary.update(f"{name}{tuple(value.shape)}".encode())
+            summary.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return summary.hexdigest()
+
+
 def _load(path: Path, device: torch.device, where: str) -> object:
-    admitted: list[Any] = [(stand_in, name) for name, stand_in in ADMITTED.items() if name.startswith("numpy")]
-    admitted += [(Skipped, name) for name in SKIPPED]
+    admitted = [*OF_NUMPY, *((Skipped, name) for name in SKIPPED)]
     try:
         check_size(path, "weights")
         scan_torch(path, weights=True)

@@ -79,17 +79,27 @@ class ModuleSpace(Space):
     def network(self, archs: Sequence[str], classes: int, images: Tensor) -> Made:
         """A candidate as a stack of one. Raises ValueError, naming it, where it can't be built or scored."""
         (arch,) = archs
-        found = {"features": self.features, "head": self.head, "stages": self.stages, "blocks": self.blocks}
 
         def make() -> nn.Module:
             return self.module(self.read(arch), classes, images.shape[-1])
 
         made = self.made(arch, classes, images.shape[-1], 0)
+        return self._behind(arch, made.to(images.device), images, make, classes)
+
+    def _behind(
+        self, arch: str, module: nn.Module, images: Tensor, make: Callable[[], nn.Module] | None, classes: int
+    ) -> Made:
+        """A candidate's module behind the contract. Raises ValueError, naming it, where it can't be scored."""
+        found = {"features": self.features, "head": self.head, "stages": self.stages, "blocks": self.blocks}
         try:
-            network = Made(made.to(images.device), images, make, **found)
+            network = Made(module, images, make, **found)
         except ValueError as error:
             raise ValueError(f"{self.name} {arch}: {error}") from None
-        self._check_classes(arch, network, classes, images)
+        if "head" not in network.lacks and network.head.shape[0] != classes:
+            raise ValueError(
+                f"{self.name} {arch}: gives {network.head.shape[0]} classes, and there are {classes}; "
+                "dataset='NAME:CLASSESxRESOLUTION' says how many"
+            )
         return network
 
     def made(self, arch: str, classes: int, resolution: int, seed: int) -> nn.Module:
@@ -108,13 +118,6 @@ class ModuleSpace(Space):
         where = f"{last.filename}, line {last.lineno}"
         said = " ".join(str(error).split()) or "no message"
         raise ValueError(f"{self.name} {arch}: can't be built ({type(error).__name__}: {said}; {where})") from error
-
-    def _check_classes(self, arch: str, network: Made, classes: int, images: Tensor) -> None:
-        if "head" not in network.lacks and network.head.shape[0] != classes:
-            raise ValueError(
-                f"{self.name} {arch}: gives {network.head.shape[0]} classes, and there are {classes}; "
-                "dataset='NAME:CLASSESxRESOLUTION' says how many"
-            )
 
     def shape(self, arch: str) -> str:
         """Modules are run one at a time."""
@@ -172,10 +175,4 @@ class Listed(ModuleSpace):
         found = self.networks[name]
         if not isinstance(found, nn.Module):
             return super().network(archs, classes, images)
-        named = {"features": self.features, "head": self.head, "stages": self.stages, "blocks": self.blocks}
-        try:
-            network = Made(found, images, None, **named)
-        except ValueError as error:
-            raise ValueError(f"{self.name} {arch}: {error}") from None
-        self._check_classes(arch, network, classes, images)
-        return network
+        return self._behind(arch, found, images, None, classes)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
@@ -18,6 +17,7 @@ import pandas as pd
 
 from analysis.stats import ranking
 from benchmarks.output.naming import said
+from benchmarks.reading.limits import file_digest
 from benchmarks.spaces.nasbench201 import NasBench201
 
 NOTE = "nasbench201.json"  # names the table that is installed, and says where it came from
@@ -61,12 +61,6 @@ class Column:
 def tables(folder: Path) -> list[Path]:
     """Every imported table in a folder."""
     return [path for path in folder.glob("nasbench201-*.csv") if re.fullmatch(r"nasbench201-[0-9a-f]{12}", path.stem)]
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file of any size."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def installed(folder: Path) -> Installed:

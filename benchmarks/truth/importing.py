@@ -21,9 +21,9 @@ from nas_201_api.api_utils import ArchResults, ResultsCount
 from analysis.rows.tables import write_csv
 from benchmarks.output.record import write_json
 from benchmarks.reading import pickles
-from benchmarks.reading.limits import check_size, shown
+from benchmarks.reading.limits import check_size, file_digest, shown
 from benchmarks.spaces.nasbench201 import NasBench201
-from benchmarks.truth.imported import NOTE, SPLITS, TRAINED_ON, Installed, file_digest, tables
+from benchmarks.truth.imported import NOTE, SPLITS, TRAINED_ON, Installed, tables
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 import pooch
 
 from benchmarks.output.naming import said
+from benchmarks.reading.limits import file_digest
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.truth.accuracies import (
     CELLS_OF_A_FUNCTION,
@@ -50,7 +50,7 @@ def read(dataset: str) -> Truth:
     path = path_of(dataset)
     if not path.is_file():
         raise ValueError(f"the official table of {dataset} is not here yet; {how_to_fetch(dataset)}")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256[dataset]:
+    if file_digest(path) != SHA256[dataset]:
         raise ValueError(f"{path}: not the table that was fetched (its checksum differs); delete it and fetch again")
     accuracy = pd.read_csv(path, index_col="index")["accuracy"]
     space = NasBench201()

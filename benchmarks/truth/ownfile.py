@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from pathlib import Path
 
-from benchmarks.reading.limits import check_size, shown
+from benchmarks.reading.limits import check_size, file_digest, shown
 from benchmarks.spaces import Space
 from benchmarks.truth.accuracies import Truth, percent, refuse_fractions
 
@@ -44,7 +43,7 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
         found[arch] = {v: percent(entry[v], f"--truth {path}, line {line}, column {v}") for v in values}
     every = (value for row in found.values() for value in row.values())
     refuse_fractions(every, f"--truth {path}", " and ".join(values))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    digest = file_digest(path)[:12]
     name = shown(path.name)
     source = f"{name} (column {values[0]}, sha256 {digest})"
     vanilla = {arch: row["vanilla"] for arch, row in found.items() if target != "vanilla" and "vanilla" in row}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from itertools import combinations_with_replacement
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,8 +17,8 @@ from benchmarks.spaces import Space
 from benchmarks.spaces.autoformer import AutoFormer
 from benchmarks.spaces.pit import PiT
 from benchmarks.truth.accuracies import Truth
+from benchmarks.truth.embedded import RESULTS
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
 NOTE = RESULTS / "vitbench.json"
 SPACES: dict[str, type[Space]] = {kind.name: kind for kind in (AutoFormer, PiT)}
 DATASETS = ("cifar100", "flowers", "chaoyang")

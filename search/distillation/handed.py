@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from benchmarks.reading import statedicts
 from benchmarks.spaces.modules import Listed, forked
 from search.distillation import normalisation, objective, pairing, students, teaching
 from search.distillation.augmenting import drawn_seed
@@ -24,6 +24,7 @@ from search.distillation.runs import Conditions, Run
 from search.distillation.students import Student
 from search.distillation.teaching import Start, Teacher
 
+DIGITS = 8  # of the digest in a module's name
 Given = nn.Module | Callable[[], nn.Module] | str
 
 
@@ -43,18 +44,8 @@ def named(network: Given, role: str) -> Student:
         raise ValueError(f"{role}: a {type(network).__name__}; a module, its constructor or a name is expected")
     name = getattr(network, "__name__", type(network).__name__)
     if isinstance(network, nn.Module):
-        name = f"{name}-{digest(network)}"
+        name = f"{name}-{statedicts.digest(network.state_dict())[:DIGITS]}"
     return Student(Listed({name: network}, "given"), name)
-
-
-def digest(module: nn.Module) -> str:
-    """The first digits of a sha256 over all that is in a module's state."""
-    summary = hashlib.sha256()
-    for name, value in module.state_dict().items():
-        if isinstance(value, torch.Tensor):
-            summary.update(f"{name}{tuple(value.shape)}".encode())
-            summary.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return summary.hexdigest()[:8]
 
 
 def several(assistant: Given | Sequence[Given]) -> list[Given]:
@@ -114,7 +105,7 @@ def ready(given: Tutor, conditions: Conditions) -> Conditions:
     model = student.network(data.name, data.classes, size, device=data.device, precision=precision, stages=own)
     wanted = start.normalisation or data.normalisation
     model.retouch, model.resolution = normalisation.retouch(data.normalisation, wanted, data.device), start.resolution
-    right, known = accuracy(model, data, data.test), student.arch[-8:]
+    right, known = accuracy(model, data, data.test), student.arch[-DIGITS:]
     return replace(conditions, teacher=Teacher(student.name, model, right, known, wanted, start.resolution))
 
 

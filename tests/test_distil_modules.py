@@ -369,6 +369,7 @@ def test_the_command_trains_any_network(capsys: pytest.CaptureFixture[str]) -> N
         (["--method", "at", "--stages", "1=9"], "--stages: the teacher shows 3 stages, and no number 9"),
         (["--method", "at", "--stages", "layer1=1"], "its stages are numbers"),
         (["--mixup", "-1"], "--mixup -1.0: at least 0, less than 100"),
+        (["--erasing", "1.1"], "--erasing 1.1: a probability, 0 to 1"),
         (["--accumulate", "9"], "--batch-size 6: 1 processes need two images each in 9 parts"),
         (["--teacher-resolution", "2"], "--teacher-resolution 2: 4 is the least"),
     ],
@@ -393,6 +394,9 @@ def test_weights_that_do_not_fit_a_module_are_named(tmp_path: Path) -> None:
         "0.weight has shape": {**state, "0.weight": torch.zeros(1)},
         "extra has no place": {**state, "extra": torch.zeros(1)},
         "6.bias holds NaN": {**state, "6.bias": torch.full((3,), torch.nan)},
+        "6.bias holds NaN, infinities": {**state, "6.bias": torch.full((3,), 1e300, dtype=torch.float64)},
+        "0.weight is no plain tensor of real": {**state, "0.weight": state["0.weight"].to_sparse()},
+        "0.bias is no plain tensor of real": {**state, "0.bias": state["0.bias"].int()},
     }
     for said, content in wrong.items():
         torch.save(content, path)
@@ -519,6 +523,14 @@ def test_from_python_a_trained_module_and_its_history_come_back(tmp_path: Path) 
         ({"data": ((torch.zeros(2, 3, 8, 8), [0, 1]),) * 2}, "training images are float32"),
         ({"data": ((np.zeros((2, 3, 8, 8), np.uint8), [0.5, 1]),) * 2}, "training labels are float64"),
         ({"method": "dkd", "mixup": 0.2}, "dkd reads each image's own label"),
+        ({"batch_size": 0}, "batch_size=0: 2 is the least, 100000 the most"),
+        ({"learning_rate": "0.1"}, "learning_rate='0.1': at least 0, less than 100"),
+        ({"momentum": float("nan")}, "momentum=nan: at least 0, less than 1"),
+        ({"optimizer": "adam"}, "optimizer='adam': there are sgd, adamw"),
+        ({"erasing": 1.5}, "erasing=1.5: a probability, 0 to 1"),
+        ({"accumulate": 99}, "accumulate=99: two images a part are needed"),
+        ({"precision": "fp8"}, "precision='fp8': there are float32, bf16, fp16"),
+        ({"stream": True}, "stream=True: there are auto, yes, no"),
     ],
 )
 def test_from_python_bad_input_is_a_line(change: dict[str, object], said: str) -> None:

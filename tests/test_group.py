@@ -16,6 +16,7 @@ from PIL import Image
 from torch.testing import assert_close
 
 from search import distill
+from search.distillation.group import Launched
 from search.distillation.loop import Stepper, part
 from tests.cases import small_data
 
@@ -102,3 +103,8 @@ def test_launched_processes_need_accelerate(
     monkeypatch.setitem(sys.modules, "accelerate", None)
     assert distill.main([*ARGUMENTS, "--out", "two"]) == 2
     assert "that takes Accelerate" in capsys.readouterr().err
+
+
+def test_a_network_without_batch_normalisation_has_nothing_to_average() -> None:
+    """As a transformer, whose processes share gradients alone; it ended with torch.cat() of no tensors."""
+    Launched.average(object.__new__(Launched), [])

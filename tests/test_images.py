@@ -13,6 +13,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch.testing import assert_close
 
+from benchmarks.conditions import batches
+from search.distillation import images as reading
 from search.distillation.data import Data, crop
 from search.distillation.images import load
 from tests.cases import small_data
@@ -181,3 +183,18 @@ def test_data_that_are_not_there_are_one_clear_line(tmp_path: Path, name: str) -
 def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it takes train/ and val/"):
         opened(tmp_path)
+
+
+def test_images_that_are_scaled_and_counted_some_at_a_time_are_those_of_all_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (11, 3, 8, 8), dtype=np.uint8)
+    half = pixels, np.arange(11) % 2
+    whole = reading.given(half, half, torch.device("cpu"), 12)
+    monkeypatch.setattr(reading, "AT_ONCE", 4)
+    monkeypatch.setattr(batches, "COUNTED", 3)
+    parts = reading.given(half, half, torch.device("cpu"), 12)
+    assert torch.equal(parts.train.images, whole.train.images)
+    assert torch.equal(parts.mean, whole.mean)
+    assert torch.equal(parts.deviation, whole.deviation)
+    assert_close(whole.mean.flatten(), whole.train.images.double().mean((0, 2, 3)).float())

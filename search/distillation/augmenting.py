@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from benchmarks.conditions.drawing import generator
 from benchmarks.reading.late import Late
@@ -37,7 +36,7 @@ def augmented(batch: Batch, recipe: Recipe, classes: int) -> Batch:
 
 
 def _augmented(batch: Batch, recipe: Recipe, classes: int) -> Batch:
-    images, targets = batch.images, one_hot(batch.labels, classes).to(batch.images.dtype)
+    images = batch.images
     if recipe.erasing:
         erase = v2.RandomErasing(recipe.erasing, value="random")
         images = torch.stack([erase(image) for image in images])

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pandas as pd
 from torch import nn
@@ -15,11 +15,12 @@ from torch import nn
 from benchmarks.output.terminal import Advance
 from benchmarks.output.terminal import progress as shown_progress
 from benchmarks.scoring import jobs
-from search.distillation import chain, exporting, handed, images, normalisation, runs
+from benchmarks.scoring.called import check_choice
+from search.distillation import chain, exporting, handed, images, normalisation, recipes, runs
 from search.distillation import methods as registered
 from search.distillation.chain import TEACHER
 from search.distillation.handed import Given, Tutor
-from search.distillation.images import Reading
+from search.distillation.images import Reading, Stream
 from search.distillation.loop import WEIGHTS, Epoch, Watch
 from search.distillation.models import Precision
 from search.distillation.recipes import RECIPES, Recipe
@@ -60,7 +61,7 @@ def distill(
     precision: Precision = "float32",
     device: str = "auto",
     data_dir: str | None = None,
-    stream: Literal["auto", "yes", "no"] = "auto",
+    stream: Stream = "auto",
     skip_corrupt: bool = False,
     out: str | Path | None = None,
     progress: bool = True,
@@ -83,6 +84,8 @@ def distill(
         raise ValueError(f"epochs={epochs}: at least 1")
     chosen = recipe_of(recipe, given, epochs, seed)
     registered.parse(method)
+    check_choice("precision", precision, get_args(Precision))
+    check_choice("stream", stream, get_args(Stream))
     where = jobs.find_device(device)
     if isinstance(data, str):
         reading = Reading(stream, skip_corrupt)
@@ -90,6 +93,10 @@ def distill(
     else:
         found = images.given(*halves_of(data), where, resolution)
     chosen = replace(chosen, batch_size=min(chosen.batch_size, len(found.train.labels)))
+    if chosen.batch_size < 2 * chosen.accumulate:
+        raise ValueError(
+            f"accumulate={chosen.accumulate}: two images a part are needed, of {chosen.batch_size} a batch"
+        )
     assistants = handed.several(assistant)
     handed.check_apart([teacher, *assistants, student])
     run = Run(handed.named(student, "student"), method, seed)
@@ -161,11 +168,12 @@ def performed(run: Run, conditions: Conditions, advance: Advance | None) -> Row:
 
 
 def recipe_of(name: str, given: dict[str, Any], epochs: int | None, seed: int) -> Recipe:
-    """A recipe by name, with some of its options in place. Raises ValueError for a name of none."""
+    """A recipe by name, with some of its options in place. Raises ValueError for what it has not, or may not be."""
     if name not in RECIPES:
         raise ValueError(f"recipe={name!r}: there are {', '.join(RECIPES)}")
     known = {field.name for field in fields(Recipe)} - {"epochs", "seed", "length", "milestones"}
     if unknown := [option for option in given if option not in known]:
         raise ValueError(f"no option is called {unknown[0]!r}; of a recipe there are: {', '.join(sorted(known))}")
+    recipes.check(given, "{}=".format)
     changed = replace(RECIPES[name], **given, seed=seed)
     return changed if epochs is None else replace(changed, epochs=epochs)

@@ -65,6 +65,8 @@ class Launched(Group):
         self._reduce(tensors, "mean")
 
     def _reduce(self, tensors: Sequence[Tensor], how: str) -> None:
+        if not tensors:  # a network without batch normalisation has no statistics
+            return
         from accelerate.utils import reduce
 
         together = reduce(torch.cat([tensor.flatten() for tensor in tensors]), how)

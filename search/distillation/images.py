@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from benchmarks.conditions.batches import DATASETS, cifar, npz
@@ -21,18 +22,20 @@ from search.distillation.data import Data, Split, channels
 
 SIDES = (4, 1024)  # of images that networks are trained on
 MOST_CLASSES = 100_000
+AT_ONCE = 1024  # images that are scaled together: as floats all of them may be more than memory holds
 DIGITS_TEST = 360  # of scikit-learn's 1,797 images
 FOLDER_RESOLUTION = 224
 HELD_BYTES = 4 << 30  # of a folder's pictures, scaled: more are streamed where nothing is said
 NAMES = "digits, cifar10, cifar100, the path of a .npz file, or a folder that holds train/ and val/, a folder a class"
 
 Arrays = tuple[np.ndarray, np.ndarray]
+Stream = Literal["auto", "yes", "no"]
 
 
 class Reading(NamedTuple):
     """How a folder is read: whether streamed, whether without what can't be read, and by how many processes."""
 
-    stream: Literal["auto", "yes", "no"] = "auto"
+    stream: Stream = "auto"
     skip_corrupt: bool = False
     loaders: int | None = None
 
@@ -101,7 +104,7 @@ def given(train: tuple[Any, Any], test: tuple[Any, Any], device: torch.device, r
     """
     halves = []
     for name, (pixels, labels) in (("training", train), ("test", test)):
-        images, numbers = (np.asarray(part) for part in (pixels, labels))
+        images, numbers = (np.asarray(part.cpu() if isinstance(part, Tensor) else part) for part in (pixels, labels))
         whole = np.issubdtype(numbers.dtype, np.integer) and bool((numbers >= 0).all())
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
             raise ValueError(f"{name} images are {images.dtype} {images.shape}; uint8 (n, 3, H, H) are wanted")
@@ -152,7 +155,11 @@ def _check_sizes(name: str, classes: int, counts: tuple[int, int], side: int) ->
 def _split(images: np.ndarray, labels: np.ndarray, device: torch.device, resolution: int | None) -> Split:
     pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device)
     if resolution is not None and resolution != images.shape[-1]:
-        size = (resolution, resolution)
-        shrunk = interpolate(pixels.float(), size, mode="bilinear", antialias=True)
-        pixels = shrunk.round().clamp(0, 255).to(torch.uint8)
+        pixels = torch.cat([_scaled(some, resolution) for some in pixels.split(AT_ONCE)])
     return Split(pixels, torch.from_numpy(labels.astype(np.int64)).to(device))
+
+
+def _scaled(pixels: Tensor, side: int) -> Tensor:
+    """Images uint8 [n, 3, H, H] -> [n, 3, side, side]."""
+    shrunk = interpolate(pixels.float(), (side, side), mode="bilinear", antialias=True)
+    return shrunk.round().clamp(0, 255).to(torch.uint8)

@@ -32,7 +32,8 @@ from search.distillation.recipes import Recipe, optimizer_of
 WEIGHTS = "weights.pt"  # a state dict that --teacher-weights reads
 EVALUATED = 256  # images in a batch of an evaluation
 
-Epoch = dict[str, float]  # epoch, learning_rate, loss, train_accuracy, test_accuracy, seconds
+# epoch, learning_rate, loss, each term of it, train_accuracy, test_accuracy, test_top5, images_per_second, seconds
+Epoch = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,11 @@ def train(
             weights["lr"] = recipe.rate(epoch)
         drawn = drawn_seed(recipe.seed, "training", epoch, group.index)  # of dropout and its like
         sums = forked(partial(an_epoch, stepper, average, data, recipe, epoch), drawn)
-        trained = perf_counter() - start
         group.add([sums])
+        loss, right, images, *parts_of_loss = sums.tolist()  # waits until a GPU has done what it was told
+        trained = perf_counter() - start
         for model in [student, average] if recipe.ema else [student]:
             group.average(model.statistics())
-        loss, right, images, *parts_of_loss = sums.tolist()
         history.append(
             {
                 "epoch": epoch + 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from benchmarks.output import record
 from benchmarks.output.options import LARGEST_BATCH, LARGEST_SEED, check_range
@@ -17,6 +18,7 @@ from search.distillation import (
     normalisation,
     pairing,
     protocol,
+    recipes,
     runs,
     students,
     teaching,
@@ -30,8 +32,7 @@ from search.distillation.sweep import Plan
 from search.distillation.teaching import Start
 
 DIGITS_EPOCHS = 10  # the default run takes about two minutes on two cores
-MOST_EPOCHS, MOST_SEEDS, MOST_LOADERS = 10_000, 1000, 256
-RATES = ("learning_rate", "mixup", "cutmix", "clip")
+MOST_SEEDS, MOST_LOADERS = 1000, 256
 
 
 def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
@@ -141,11 +142,16 @@ def make_plan(options: DistillOptions) -> Plan:
 
 def recipe_of(options: DistillOptions) -> Recipe:
     """The recipe that is named, and what is given beside it."""
-    names = {field.name for field in fields(RecipeOptions)} & {field.name for field in fields(Recipe)}
-    given = {name: value for name in sorted(names) if (value := getattr(options, name)) is not None}
+    given = given_of(options)
     if options.data == "digits" and options.recipe == "cifar":
         given.setdefault("epochs", DIGITS_EPOCHS)
     return replace(RECIPES[options.recipe], **given)
+
+
+def given_of(options: DistillOptions) -> dict[str, Any]:
+    """The options of a recipe that are given beside its name."""
+    names = {field.name for field in fields(RecipeOptions)} & {field.name for field in fields(Recipe)}
+    return {name: value for name in sorted(names) if (value := getattr(options, name)) is not None}
 
 
 def check_numbers(options: DistillOptions) -> None:
@@ -153,18 +159,12 @@ def check_numbers(options: DistillOptions) -> None:
     check_range("seed", options.seed, 0, LARGEST_SEED)
     check_range("seeds", options.seeds, 1, MOST_SEEDS)
     check_range("sample", options.sample, 0, LARGEST_BATCH)
-    whole = {"batch_size": (2, LARGEST_BATCH), "epochs": (1, MOST_EPOCHS), "teacher_epochs": (1, MOST_EPOCHS)}
-    whole |= {"finetune_teacher": (1, MOST_EPOCHS)}
-    whole |= {"warmup": (0, MOST_EPOCHS), "accumulate": (1, LARGEST_BATCH), "loaders": (0, MOST_LOADERS)}
-    whole |= {"resolution": SIDES, "teacher_resolution": SIDES}
+    recipes.check(given_of(options), lambda name: f"--{name.replace('_', '-')} ")
+    whole = dict.fromkeys(("teacher_epochs", "finetune_teacher"), (1, recipes.MOST_EPOCHS))
+    whole |= {"loaders": (0, MOST_LOADERS), "resolution": SIDES, "teacher_resolution": SIDES}
     for name, (least, most) in whole.items():
         if (value := getattr(options, name)) is not None:
             check_range(name.replace("_", "-"), value, least, most)
-    shares = dict.fromkeys(("momentum", "weight_decay", "ema", "label_smoothing"), 1.0)
-    for name, limit in {**shares, "erasing": 1.000001, **dict.fromkeys(RATES, 100.0)}.items():
-        value = getattr(options, name)
-        if value is not None and not 0 <= value < limit:
-            raise ValueError(f"--{name.replace('_', '-')} {value}: at least 0, less than {limit:g}")
 
 
 def check_tracker(options: DistillOptions) -> None:

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from numbers import Integral, Real
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
 
+from benchmarks.output.options import LARGEST_BATCH
+
+MOST_EPOCHS = 10_000
 FIELD_EPOCHS = 240  # RepDistiller's schedule: the rate falls tenfold at three of them
 FIELD_MILESTONES = (150, 180, 210)
 LEAST_RATE, FIRST_RATE = 1e-5, 1e-6  # DeiT's: where its cosine ends, and where its warm-up begins
@@ -103,6 +107,38 @@ RECIPES = {
         crop="resized",
     ),
 }
+
+
+# What options of a recipe may be: whole numbers from the least to the most, numbers from 0 to below a bound, choices.
+WHOLE = {
+    "epochs": (1, MOST_EPOCHS),
+    "batch_size": (2, LARGEST_BATCH),
+    "warmup": (0, MOST_EPOCHS),
+    "accumulate": (1, LARGEST_BATCH),
+}
+BELOW = dict.fromkeys(("momentum", "weight_decay", "ema", "label_smoothing"), 1.0)
+BELOW |= dict.fromkeys(("learning_rate", "mixup", "cutmix", "clip"), 100.0)
+CHOICES = {name: get_args(kind) for name, kind in get_type_hints(Recipe).items() if get_origin(kind) is Literal}
+
+
+def check(given: Mapping[str, object], written: Callable[[str], str]) -> None:
+    """Raises ValueError for an option of a recipe that is not what it may be. `written`: its name as a user has it."""
+    for name, value in given.items():
+        number = float(value) if isinstance(value, Real) else math.nan
+        if name in WHOLE:
+            least, most = WHOLE[name]
+            fits = isinstance(value, Integral) and least <= number <= most
+            allowed = f"{least} is the least, {most} the most"
+        elif name in BELOW:
+            fits, allowed = 0 <= number < BELOW[name], f"at least 0, less than {BELOW[name]:g}"
+        elif name == "erasing":
+            fits, allowed = 0 <= number <= 1, "a probability, 0 to 1"
+        elif name in CHOICES:
+            fits, allowed = value in CHOICES[name], f"there are {', '.join(CHOICES[name])}"
+        else:
+            continue
+        if not fits:
+            raise ValueError(f"{written(name)}{value!r}: {allowed}")
 
 
 def optimizer_of(recipe: Recipe, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:

@@ -44,7 +44,7 @@ def protocol(
     del recipe["seed"]
     table = runs.truth_table(rows)
     wanted, size = len({run.student.name for run in planned}), f"{data.resolution}x{data.resolution}"
-    seeds = rows[rows["status"].eq("done")].groupby("arch")["seed"].nunique()
+    seeds = rows[rows["status"].eq("done")].groupby(["space", "arch"])["seed"].nunique()
     distilled = next((run.method for run in planned if run.distilled), "")
     summary = (
         f"{len(table)} of {wanted} students, {len(data.train.labels):,} images of {size} of {data.name}, "
@@ -54,7 +54,7 @@ def protocol(
         "summary": summary,
         "accuracy": "percent of the test images after the last epoch, mean over the seeds of a student",
         "columns": {"vanilla": runs.VANILLA, "distilled": distilled},
-        "losses": dict(zip(rows["method"], rows["loss"], strict=True)),
+        "losses": {name: " or ".join(of.unique()) for name, of in rows.groupby("method", sort=False)["loss"]},
         "images": {"name": data.name, "resolution": data.resolution, "sha256_12": data.digest},
         "training_images": len(data.train.labels),
         "test_images": len(data.test.labels),

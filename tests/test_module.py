@@ -683,7 +683,7 @@ def test_what_is_called_by_its_name_is_seen_as_what_is_called_by_its_place() -> 
         def forward(self, x: Tensor) -> Any:
             x = F.conv2d(input=x, weight=self.conv.weight, bias=self.conv.bias, padding=1)
             x = F.batch_norm(input=x, running_mean=None, running_var=None, training=True)
-            x = F.hardsigmoid(input=F.relu(input=x)).mean((2, 3))
+            x = F.hardsigmoid(torch.relu(input=x)).mean((2, 3))
             return F.linear(input=x, weight=self.fc.weight, bias=self.fc.bias)
 
     class Placed(Named):

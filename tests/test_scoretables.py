@@ -350,7 +350,7 @@ def test_where_ties_depend_on_what_was_seen_no_standing_is_known() -> None:
 @pytest.mark.parametrize("step", [0.1, 0.9 * ROUNDING])
 @pytest.mark.pictures
 def test_searches_by_a_table_are_those_of_the_command(
-    step: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Run by run, at each budget: the same winner; also where neighbours are tied in chains."""
     monkeypatch.chdir(tmp_path)
@@ -382,3 +382,6 @@ def test_searches_by_a_table_are_those_of_the_command(
     table = pd.read_csv("table/tabular.csv")
     assert table[table["fitness"] == "params (counted)"]["above_params"].eq(0).all()
     assert (tmp_path / "table" / "regret.png").stat().st_size > 5000
+    Path("large.csv").write_text("arch,accuracy\n777,90\n")  # which the limit leaves out
+    assert tabular.main([*asked, "--budgets", "10", "--truth", "large.csv"]) == 2
+    assert "--truth large.csv: has the accuracy of none of" in capsys.readouterr().err

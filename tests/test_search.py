@@ -54,6 +54,17 @@ def found(
     return history(search, strategies.find(name), ground, numbers, fitness or Known(TRUTH.accuracy), TRUTH, random)
 
 
+def test_of_a_large_space_the_candidates_that_are_held_are_looked_at_and_no_sample_of_others() -> None:
+    space = find("autoformer")
+    held = [space.arch(5), space.arch(0)]
+    least = space.count(held[1], 100, 224).params
+    ground = terrain(space, 100, 224, Limits(params=least), held)
+    assert [ground.feasible(arch) for arch in (*held, space.arch(1))] == [False, True, False]
+    assert ground.allowed is None
+    with pytest.raises(ValueError, match=r"no candidate of autoformer meets --max-params 9 .params run from 5,"):
+        terrain(space, 100, 224, Limits(params=9), held)
+
+
 @ALL
 @settings(max_examples=8, deadline=None)
 @given(budget=st.integers(8, 40), seed=st.integers(0, 99), children=st.integers(1, 3))

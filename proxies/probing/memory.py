@@ -24,7 +24,9 @@ class TooLarge(MemoryError):  # noqa: N818, a state of a score, not a fault
 def check_room(wanted: int, what: str, device: torch.device) -> None:
     """Refuse what would take more bytes than are free, before it is tried: a process that tries is killed.
 
-    Raises TooLarge, which says how many.
+    Workers look each for itself: two that look at once may find the same room, and one of them is killed after all, and
+    its task tried again. A share for each would make a score depend on how many work. Raises TooLarge, which says how
+    many bytes it would take.
     """
     if wanted > LARGE and device.type == "cpu":
         give_back()

@@ -27,7 +27,7 @@ from search.evolution.searching import Limits, Search, Terrain
 from search.evolution.strategies import Settings
 
 ORACLE, SIZE = "oracle", "params (counted)"
-MOST_EVALUATIONS, MOST_SEEDS = 10_000_000, 10_000
+MOST_EVALUATIONS, MOST_SEEDS, MOST_POPULATION = 10_000_000, 10_000, 1_000_000
 WITH_POPULATION = ("evolution", "aging", "nsga2")
 
 
@@ -67,10 +67,9 @@ def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
     sizes = limits(options)
     options = replace(options, max_params=sizes.params, max_macs=sizes.macs, max_layers=sizes.layers)
     names = named_strategies(options.strategy, space)
-    for name, least, most in (("budget", 1, MOST_EVALUATIONS), ("seeds", 1, MOST_SEEDS), ("population", 2, 10**6)):
-        check_range(name, getattr(options, name), least, most)
-    for name in ("tournament", "top", "children"):
-        check_range(name, getattr(options, name), 1, options.population)
+    check_range("budget", options.budget, 1, MOST_EVALUATIONS)
+    check_range("seeds", options.seeds, 1, MOST_SEEDS)
+    settings = settings_of(options)
     seeds = range(options.seed, options.seed + options.seeds)
     given = None if options.oracle else recalling.asked(options, space)
     draws = seeds[:1] if options.same_draw else seeds
@@ -80,7 +79,6 @@ def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
     terrain = searching.terrain(space, *dataset, sizes, held)
     if set(names) & set(WITH_POPULATION):
         check_population(options, terrain)
-    settings = Settings(options.population, options.tournament, options.top, options.children, options.against)
     job = scoring_job(options, space, (), list(chosen.values()), seeds)
     recalled = recalling.chosen(options, given, job, whole=False)
     run = Run(options, space, terrain, settings, job, truth, chosen, recalled)
@@ -104,6 +102,14 @@ def named_strategies(text: str, space: Space) -> list[str]:
     if not names:
         raise ValueError(f"--strategy names none; there are: {', '.join(strategies.STRATEGIES)}")
     return names
+
+
+def settings_of(options: SearchOptions) -> Settings:
+    """The numbers that strategies go by. Raises ValueError for one out of its range."""
+    check_range("population", options.population, 2, MOST_POPULATION)
+    for name in ("tournament", "top", "children"):
+        check_range(name, getattr(options, name), 1, options.population)
+    return Settings(options.population, options.tournament, options.top, options.children, options.against)
 
 
 def check_population(options: SearchOptions, terrain: Terrain) -> None:

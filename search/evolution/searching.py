@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -53,18 +53,21 @@ def terrain(
     Raises ValueError where no candidate is within the limits, or none of those looked at, saying how the sizes run.
     """
     size = cache(lambda arch: space.count(arch, classes, resolution))
-    there = None if among is None else set(among)
+    there = None if among is None else frozenset(among)
     feasible = cache(lambda arch: (there is None or arch in there) and limits.meets(size(arch)))
-    small = len(space) <= COUNTED
-    archs: Iterable[str] = (
-        map(space.arch, range(len(space))) if small else space.sample(LOOKED_AT, np.random.default_rng(0))
-    )
-    known = list(archs) if limits != Limits() or small else []
-    allowed = sum(map(feasible, known))
-    if known and not allowed:
-        among = "" if small else f", out of {len(known):,} looked at,"
-        raise ValueError(f"no candidate of {space.name}{among} meets {_out_of_reach(limits, list(map(size, known)))}")
-    return Terrain(space, limits, size, feasible, allowed if small else None)
+    small, limited = len(space) <= COUNTED, limits != Limits()
+    known: Collection[str] = []
+    if among is not None:
+        known = among
+    elif small:
+        known = [space.arch(index) for index in range(len(space))]
+    elif limited:
+        known = space.sample(LOOKED_AT, np.random.default_rng(0))
+    allowed = sum(map(feasible, known)) if small else None
+    if limited and not (allowed if small else any(map(feasible, known))):
+        looked = "" if small or among is not None else f", out of {len(known):,} looked at,"
+        raise ValueError(f"no candidate of {space.name}{looked} meets {_out_of_reach(limits, list(map(size, known)))}")
+    return Terrain(space, limits, size, feasible, allowed)
 
 
 def _out_of_reach(limits: Limits, sizes: list[Size]) -> str:

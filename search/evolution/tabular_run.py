@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,6 @@ from search.evolution import plan, searching
 from search.evolution.charted import RANDOM, Charted, Walker, Walks, interval_of_mean
 from search.evolution.options import TabularOptions
 from search.evolution.plan import SIZE
-from search.evolution.strategies import Settings
 
 SEARCHED = ("evolution", "aging", "local", "random")
 A_TASK = 25  # searches
@@ -60,7 +60,7 @@ class Plan:
     @property
     def optimum(self) -> float:
         """The best accuracy among the candidates that may be found."""
-        return max(self.truth.accuracy[arch] for arch in self.walker.feasible if arch in self.truth.accuracy)
+        return max(self.truth.accuracy[arch] for arch in known_archs(self))
 
 
 def search(options: TabularOptions) -> None:
@@ -76,7 +76,7 @@ def search(options: TabularOptions) -> None:
     tables.write_csv(winners(found, made), out / "winners.csv")
     tables.write_csv(curves, out / "regret.csv")
     drawn = [SIZE, *(name.strip() for name in options.curves.split(","))]
-    chance = made.optimum - float(np.mean([made.truth.accuracy[arch] for arch in known_archs(made)]))
+    chance = made.optimum - fmean(made.truth.accuracy[arch] for arch in known_archs(made))  # whatever their order
     figures.save_both(searches.regrets(curves[curves["fitness"].isin(drawn)], chance), out, "regret")
     said = {"command": sys.argv, "options": asdict(options), "truth_source": made.truth.source, "optimum": made.optimum}
     said |= {"scores": made.known.told, "seconds": time.perf_counter() - start, "searching_seconds": searched}
@@ -95,9 +95,7 @@ def prepare(options: TabularOptions) -> Plan:
     if wrong := [name for name in names if name not in SEARCHED] or ([] if names else ["''"]):
         raise ValueError(f"--strategy {wrong[0]}: by a table there are {', '.join(SEARCHED)}")
     check_range("seeds", options.seeds, 1, plan.MOST_SEEDS)
-    check_range("population", options.population, 2, 10**6)
-    for name in ("tournament", "top", "children"):
-        check_range(name, getattr(options, name), 1, options.population)
+    settings = plan.settings_of(options)
     known, chosen, left_out = table_of(options, space)
     limits = plan.limits(options)
     held = known.table.candidates(chosen, [options.draw_seed], space)
@@ -108,10 +106,13 @@ def prepare(options: TabularOptions) -> Plan:
         plan.check_population(least, replace(terrain, allowed=len(feasible)))
     scores = {one.name: scores_of(known.table, one, options.draw_seed, space) for one in chosen}
     scores[SIZE] = {arch: float(terrain.size(arch).params) for arch in feasible}
-    settings = Settings(options.population, options.tournament, options.top, options.children)
     marks = tuple(sorted({*budgets, *curve_points(max(budgets))}))
     walker = Walker(Charted(space), feasible, scores, settings, marks)
     accuracy = truth.load(options.truth, space, options.dataset, options.target)
+    if not feasible & accuracy.accuracy.keys():
+        raise ValueError(
+            f"--truth {options.truth}: has the accuracy of none of {len(feasible):,} candidates to be found"
+        )
     return Plan(options, space, walker, names, budgets, accuracy, known, left_out)
 
 
@@ -133,7 +134,7 @@ def numbers_of(text: str) -> list[int]:
     """--budgets as numbers. Raises ValueError for what is none."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdecimal() and 0 < int(part[:9]) <= 10**6 for part in parts):
-        raise ValueError(f"--budgets {text}: whole numbers from 1, separated by commas")
+        raise ValueError(f"--budgets {text}: whole numbers from 1 to 1,000,000, separated by commas")
     return sorted({int(part) for part in parts})
 
 

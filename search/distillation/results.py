@@ -54,7 +54,7 @@ def protocol(
         "summary": summary,
         "accuracy": "percent of the test images after the last epoch, mean over the seeds of a student",
         "columns": {"vanilla": runs.VANILLA, "distilled": distilled},
-        "losses": {name: " or ".join(of.unique()) for name, of in rows.groupby("method", sort=False)["loss"]},
+        "losses": {name: " or ".join(own.unique()) for name, own in rows.groupby("method", sort=False)["loss"]},
         "images": {"name": data.name, "resolution": data.resolution, "sha256_12": data.digest},
         "training_images": len(data.train.labels),
         "test_images": len(data.test.labels),

@@ -18,6 +18,9 @@ PROG = "validate.py"
 class Options(ValidateOptions):
     """Score a seeded sample of NAS-Bench-201 cells and print our Spearman correlations beside the published ones."""
 
+    whole: bool = option(
+        False, "instead, correlate over the whole space, by the score tables that come with the project"
+    )
     experiments: bool = option(False, "instead, change one thing at a time where a published value differs")
     rounding: bool = option(False, "instead, hold every proxy's float32 scores against float64, on noise")
     statistics: bool = option(False, "instead, simulate how often our intervals and tests are right; no network is run")
@@ -29,9 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(Options, PROG, arguments)
 
     def run() -> None:
-        from analysis.steps import rounding_run, validate_run
+        from analysis.steps import rounding_run, validate_run, whole_run
 
-        if options.rounding:
+        if options.whole:
+            whole_run.measure(options)
+        elif options.rounding:
             rounding_run.measure(options)
         elif options.statistics:
             validate_run.statistics(options, options.repeats)

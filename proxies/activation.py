@@ -11,7 +11,7 @@ from proxies.probing.probe import Probe
 from proxies.registry import proxy
 
 
-@proxy(source="Mellor et al. (NASWOT), ICML 2021")
+@proxy(source="Mellor et al. (NASWOT), ICML 2021", whole=True)
 def naswot(probe: Probe) -> Tensor:
     """Log-determinant of the kernel of ReLU patterns, higher better.
 
@@ -25,7 +25,7 @@ def naswot(probe: Probe) -> Tensor:
     return torch.where(sign > 0, logarithm, -torch.inf)
 
 
-@proxy(source="Chen et al. (TE-NAS), ICLR 2021; Xiong et al., ICML 2020")
+@proxy(source="Chen et al. (TE-NAS), ICLR 2021; Xiong et al., ICML 2020", whole=True)
 def regions(probe: Probe) -> Tensor:
     """Number of linear regions that the batch falls into: of different patterns over all ReLUs, 1 to N, higher better.
 
@@ -36,7 +36,7 @@ def regions(probe: Probe) -> Tensor:
     return (1 / equal.sum(-1).double()).sum(-1).round()  # each pattern adds up to 1, but for rounding
 
 
-@proxy(source="Peng et al. (SWAP), ICLR 2024")
+@proxy(source="Peng et al. (SWAP), ICLR 2024", whole=True)
 def swap(probe: Probe) -> Tensor:
     """Sample-wise activation patterns: how many different patterns over 16 images the ReLU units have, higher better.
 
@@ -52,7 +52,7 @@ def swap(probe: Probe) -> Tensor:
     return seen.sum(1).double()
 
 
-@proxy(source="Lin et al. (Zen-NAS), ICCV 2021 (article)")
+@proxy(source="Lin et al. (Zen-NAS), ICCV 2021 (article)", whole=True)
 def zen(probe: Probe) -> Tensor:
     """Zen-score, how much features move with the input, normalisation undone, higher better.
 
@@ -67,7 +67,7 @@ def zen(probe: Probe) -> Tensor:
     return change.log() + probe.total_over([(tap.members, _variance(tap).log() / 2) for tap in seen.before])
 
 
-@proxy(source="idstcv/ZenNAS (released code)")
+@proxy(source="idstcv/ZenNAS (released code)", whole=True)
 def zen_released(probe: Probe) -> Tensor:
     """Zen-score as released: L1 norm, and running variances after two updates, higher better.
 
@@ -89,7 +89,7 @@ def _variance(tap: Tap, correction: int = 0) -> Tensor:
     return tap.stacked().double().transpose(1, 2).flatten(2).var(-1, correction=correction).mean(-1)
 
 
-@proxy(source="Jiang et al. (MeCo), NeurIPS 2023")
+@proxy(source="Jiang et al. (MeCo), NeurIPS 2023", whole=True)
 def meco(probe: Probe) -> Tensor:
     """Smallest eigenvalue of the correlation of a map's channels, summed over all maps of one image, higher better.
 
@@ -105,7 +105,7 @@ def meco(probe: Probe) -> Tensor:
     )
 
 
-@proxy(source="Jiang et al. (MeCo), NeurIPS 2023, the optimised form")
+@proxy(source="Jiang et al. (MeCo), NeurIPS 2023, the optimised form", whole=True)
 def meco_opt(probe: Probe) -> Tensor:
     """MeCo over eight channels of each map, drawn at random, times C/8, higher better.
 
@@ -192,7 +192,7 @@ def _kept(signs: Tensor, back: Tensor, members: int) -> Tensor:
     return spectra.eigenvalues(product.mT @ product)[:, -1].clamp_min(0).sqrt()
 
 
-@proxy(source="Tybl & Neumann (VKDNW), CVPR 2025")
+@proxy(source="Tybl & Neumann (VKDNW), CVPR 2025", whole=True)
 def vkdnw(probe: Probe) -> Tensor:
     """Number of layers plus the entropy of the Fisher information's spectrum, higher better.
 
@@ -226,7 +226,7 @@ def vkdnw(probe: Probe) -> Tensor:
     return torch.stack(scores)
 
 
-@proxy(source="Husistein et al. (NEAR), arXiv 2408.08776, after a third-party description")
+@proxy(source="Husistein et al. (NEAR), arXiv 2408.08776, after a third-party description", whole=True)
 def near(probe: Probe) -> Tensor:
     """Sum over ReLUs of the effective ranks of what they get and what they give, higher better.
 

@@ -80,7 +80,7 @@ def fisher(probe: Probe) -> Tensor:
     return probe.total_over([(r.members, _information(r.layer, r.output * r.gradient)) for r in probe.responses])
 
 
-@proxy(source="Abdelfattah et al., ICLR 2021; SamsungLabs/zero-cost-nas, its NAS-Bench-201 network")
+@proxy(source="Abdelfattah et al., ICLR 2021; SamsungLabs/zero-cost-nas, its NAS-Bench-201 network", whole=True)
 def fisher_biased(probe: Probe) -> Tensor:
     """fisher as it was published: the convolutions of NAS-Bench-201's cells have a bias, higher better.
 

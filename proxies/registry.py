@@ -25,13 +25,15 @@ Score = Callable[[Probe], Tensor]
 class Proxy:
     """A registered proxy: `score` maps a Probe of A candidates to A scores, higher predicted better.
 
-    `version` is empty for a proxy of this project, and a digest of its file for a user's own.
+    `version` is empty for a proxy of this project, and a digest of its file for a user's own. `whole`: it may also read
+    parts of a network that are on no path from input to output, its size for one; False only where that is known.
     """
 
     name: str
     score: Score
     source: str
     version: str = ""
+    whole: bool = True
 
     @property
     def summary(self) -> str:
@@ -47,8 +49,8 @@ class Proxy:
 _registered: dict[str, Proxy] = {}
 
 
-def proxy(*, source: str) -> Callable[[Score], Score]:
-    """Register a function under its own name.
+def proxy(*, source: str, whole: bool = False) -> Callable[[Score], Score]:
+    """Register a function under its own name; `whole` as Proxy has it.
 
     Raises ValueError when the name is taken or the function has no docstring.
     """
@@ -59,7 +61,7 @@ def proxy(*, source: str) -> Callable[[Score], Score]:
             raise ValueError(f"proxy {name!r} is registered already; registered are: {_names()}")
         if not score.__doc__:
             raise ValueError(f"proxy {name!r} has no docstring: say what it measures and its direction")
-        _registered[name] = Proxy(name, score, source)
+        _registered[name] = Proxy(name, score, source, whole=whole)
         return score
 
     return register

@@ -9,7 +9,7 @@ from proxies.probing.probe import Probe
 from proxies.registry import proxy
 
 
-@proxy(source="counted")
+@proxy(source="counted", whole=True)
 def params(probe: Probe) -> Tensor:
     """Number of trainable scalars, batch-norm parameters and the head's bias included, higher better.
 
@@ -18,7 +18,7 @@ def params(probe: Probe) -> Tensor:
     return probe.size(lambda layer: layer.parameters)
 
 
-@proxy(source="counted, in the convention of the NAS-Bench-201 API's FLOPs")
+@proxy(source="counted, in the convention of the NAS-Bench-201 API's FLOPs", whole=True)
 def macs(probe: Probe) -> Tensor:
     """Multiply-accumulates of convolutions and the head for one image, plus the head's bias additions, higher better.
 
@@ -28,7 +28,7 @@ def macs(probe: Probe) -> Tensor:
     return probe.size(lambda layer: layer.macs)
 
 
-@proxy(source="counted")
+@proxy(source="counted", whole=True)
 def conv_edges(probe: Probe) -> Tensor:
     """Number of convolution layers, higher better.
 
@@ -37,7 +37,7 @@ def conv_edges(probe: Probe) -> Tensor:
     return probe.size(lambda layer: int(layer.is_conv))
 
 
-@proxy(source="Abdelfattah et al., ICLR 2021")
+@proxy(source="Abdelfattah et al., ICLR 2021", whole=True)
 def l2_norm(probe: Probe) -> Tensor:
     """Sum over layers of the Euclidean norm of the weights, higher better.
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from torch.testing import assert_close
 
+from analysis import validate
+from analysis.stats.ranking import spearman
+from analysis.steps import whole_run
 from analysis.steps.options import ValidateOptions
 from analysis.steps.validate_run import show
 from analysis.validation import experiments, variants
 from analysis.validation.experiments import EXPERIMENTS, VARIANTS, Experiment, by_cell, column, row, tensorwatch_count
 from analysis.validation.published import PUBLISHED
+from benchmarks import truth
+from benchmarks.scoretables.table import Column, Made, ScoreTable
 from benchmarks.spaces.cells import EDGES, OPERATIONS, print_cell
 from proxies import select
 from proxies.activation import regions
@@ -128,3 +135,40 @@ def test_a_table_replaces_its_own_section_alone(tmp_path: Path) -> None:
     assert text.count("# ") == 2
     assert "| a | 3 |" in text.split("# Experiments")[0]
     assert text.endswith("| a | 2 |\n\n- a note\n")
+
+
+def of_all_cells(scores: dict[str, np.ndarray]) -> ScoreTable:
+    """A table of the whole space, of scores that nobody computed."""
+    made, there = Made("none", "none", "none"), np.zeros((1, len(SPACE)), dtype=np.uint8)
+    columns = {
+        name: Column(one[None], there, there.astype(np.uint32), np.ones(1), made) for name, one in scores.items()
+    }
+    head = ("nasbench201", "", len(SPACE), {"dataset": "cifar10", "draw": "shared"}, "noise", {0: "0" * 64})
+    return ScoreTable(*head, np.arange(len(SPACE)), columns)
+
+
+def test_the_whole_space_is_read_off_its_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = truth.load("retrained", SPACE, "cifar10", "vanilla").accuracy
+    accuracy = np.array([known[SPACE.arch(index)] for index in range(len(SPACE))])
+    noisy = accuracy + np.random.default_rng(0).standard_normal(len(accuracy)) * 10
+    table = of_all_cells({"params": noisy, "snip": accuracy * 0})
+    monkeypatch.setattr(whole_run, "committed", lambda: [table])
+    assert validate.main(["--whole", "--write", str(tmp_path / "page.md")]) == 0
+    lines = [line for line in (tmp_path / "page.md").read_text().splitlines() if line]
+    expected = f"{spearman(noisy, accuracy):.3f}"
+    assert (
+        f"| params | shared | {expected} | n/a | n/a | n/a | 0.753 | 0.728 | 0.691 | {PUBLISHED[0].source} |" in lines
+    )
+    assert any(line.startswith("| snip | shared | n/a |") for line in lines), "of equal scores"
+    assert sum("data.py fetch" in line for line in lines) == 3, "accuracies that were not fetched are told of"
+    few = replace(table, index=table.index[:9], columns={})
+    monkeypatch.setattr(whole_run, "committed", lambda: [few])
+    assert validate.main(["--whole"]) == 2
+    assert "no score table of the whole" in capsys.readouterr().err
+
+
+def test_a_star_marks_what_is_far_from_the_published_figure() -> None:
+    assert whole_run.row("params", "shared", [0.7, 0.76, 0.70, 0.691])[2:6] == ["0.700", "0.760", "0.700*", "0.691"]
+    assert whole_run.row("mine", "shared", [0.7, 0.7, 0.7, 0.7])[5:] == ["0.700", "", "", "", ""]

@@ -127,6 +127,13 @@ def test_equal_functions() -> None:
     assert SPACE.function_class(first) != SPACE.function_class(third)
 
 
+def test_an_effective_cell_has_no_edge_that_nothing_depends_on() -> None:
+    assert len({SPACE.effective(arch) for arch in EVERY}) == 9_445
+    first = "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|none~0|skip_connect~1|none~2|"
+    assert SPACE.effective(first) == "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|skip_connect~1|none~2|"
+    assert SPACE.effective(SPACE.effective(first)) == SPACE.effective(first)
+
+
 def test_samples_are_nested_uniform_and_different() -> None:
     small, large = (SPACE.sample(n, np.random.default_rng(3)) for n in (50, 500))
     assert large[:50] == small

@@ -108,7 +108,7 @@ def test_what_is_registered_is_the_function_itself_under_its_name(no_trace: None
 
     before = registered()
     assert proxy(source="a test")(fresh) is fresh  # type: ignore[arg-type, comparison-overlap]
-    assert registered() == [*before, Proxy("fresh", fresh, "a test")]  # type: ignore[arg-type]
+    assert registered() == [*before, Proxy("fresh", fresh, "a test", whole=False)]  # type: ignore[arg-type]
     (found,) = select("fresh")
     assert isinstance(found, Proxy)
     assert (found.summary, found.key, found.version) == ("What it says, higher better.", "fresh", "")

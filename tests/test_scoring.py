@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.conditions.batches import Dataset, Source
+from benchmarks.conditions.drawing import Mode
 from benchmarks.scoring.jobs import Conditions, Job, code_digest, find_device
 from benchmarks.scoring.scorer import score
 from benchmarks.scoring.store import Store
 from benchmarks.scoring.worker import SeedRun
-from proxies import Proxy, select
+from proxies import Proxy, registered, select
 from proxies.probing.probe import Probe
 from tests.cases import DEAD, MIXED, SPACE
 
@@ -27,7 +29,7 @@ def job(archs: list[str] = MIXED[:4], proxies: list[Proxy] | None = None, **opti
         proxies=proxies or select("diswot,synflow,params"),
         seeds=options.pop("seeds", [0]),  # type: ignore[arg-type]
         source=Source("noise", Dataset(10, 16)),
-        conditions=Conditions("cifar10", batch_size=4, teacher="resnet20"),
+        conditions=Conditions("cifar10", 4, options.pop("draw", "shared"), teacher="resnet20"),  # type: ignore[arg-type]
         **options,  # type: ignore[arg-type]
     )
 
@@ -201,3 +203,39 @@ def test_the_devices_of_other_machines_are_theirs() -> None:
 
 def test_the_code_digest_follows_the_source() -> None:
     assert len(code_digest()) == 16
+
+
+@pytest.mark.parametrize("index", [14, 19])
+def test_cells_alike_have_the_same_scores_by_every_proxy_that_says_so(index: int, tmp_path: Path) -> None:
+    """Each scored on its own: one has convolutions on edges that lead nowhere, the other none there."""
+    proxies = [proxy for proxy in registered() if not proxy.whole]
+    arch, found = SPACE.arch(index), []
+    for number, one in enumerate((arch, SPACE.effective(arch))):
+        rows = scored(job([one], proxies), tmp_path / str(number))
+        found.append([(proxy, repr(score), status) for proxy, _, _, score, status in rows])
+    assert SPACE.effective(arch) != arch
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("draw", "whole", "seen"), [("shared", False, 3), ("shared", True, 5), ("independent", False, 5)]
+)
+def test_of_candidates_alike_one_is_scored_for_all(draw: Mode, whole: bool, seen: int, tmp_path: Path) -> None:
+    alike = [SPACE.arch(14), SPACE.effective(SPACE.arch(14)), SPACE.arch(19)]
+    counted, archs = Counted(), [*alike, *MIXED[:1], SPACE.effective(alike[2])]
+    asked = job(archs, [replace(counted.proxy, whole=whole), *select("params")], draw=draw)
+    rows = scored(asked, tmp_path)
+    assert counted.seen == seen
+    assert [arch for _, arch, *_ in rows] == archs * 2
+    sizes = [score for proxy, *_, score, _ in rows if proxy == "params"]
+    assert sizes == [SPACE.count(arch, 10, 16).params for arch in archs]
+    assert scored(asked, tmp_path) == rows
+    assert counted.seen == seen, "the store has the rows of all"
+
+
+def test_what_failed_for_one_failed_for_those_alike_and_is_tried_again(tmp_path: Path) -> None:
+    counted = Counted(error=MemoryError("little"))
+    archs = [SPACE.arch(14), SPACE.effective(SPACE.arch(14))]
+    for _ in range(2):
+        rows = scored(job(archs, [replace(counted.proxy, whole=False)]), tmp_path)
+        assert [status for *_, status in rows] == ["oom", "oom"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import NamedTuple
 
 
@@ -61,3 +62,23 @@ PUBLISHED = (
         "az_nas", 0.913, "AZ-NAS, notebook; a user measured .75", "theirs: noise, Kaiming init, ranks over all cells"
     ),
 )
+
+
+class PublishedWhole(NamedTuple):
+    """Published Spearman correlations over all cells, with test accuracy on CIFAR-10, CIFAR-100 and ImageNet16-120."""
+
+    figures: tuple[float, float, float]
+    source: str
+
+
+WHOLE = {
+    "params": PublishedWhole((0.753, 0.728, 0.691), FREEREA),
+    "naswot": PublishedWhole((0.793, 0.81, 0.78), FREEREA),
+    "synflow": PublishedWhole((0.769, 0.761, 0.747), FREEREA),
+    "logsynflow": PublishedWhole((0.826, 0.792, 0.777), FREEREA),
+    "jacob_cov": PublishedWhole((0.731, 0.704, 0.701), ZCN),
+    "snip": PublishedWhole((0.596, 0.637, 0.578), ZCN),
+    "grad_norm": PublishedWhole((0.594, 0.637, 0.578), ZCN),
+    "grasp": PublishedWhole((0.514, 0.55, 0.55), ZCN),
+    "fisher_biased": PublishedWhole((0.360, nan, nan), ZCN),
+}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
 from typing import Protocol
 
 import numpy as np
 import torch
 
 from analysis.rows.ties import to_be_ranked
+from benchmarks.scoring.alike import Alike
 from benchmarks.scoring.engines import Engine, Lost, Serial
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score, Store
@@ -57,11 +59,13 @@ class Scorer:
         self.store = store
         self.engine = engine or Serial()
         self._worker = Worker(job)
+        only_known = known is not None and known.only
+        self._alike = Alike(job, () if only_known else job.proxies)
         self._unwritten: list[Score] = []
         self._written = time.monotonic()
         self._keys = {proxy.name: proxy.key for proxy in job.proxies}
         self._conditions = {seed: self._file(seed) for seed in job.seeds}
-        stored = [] if known is not None and known.only else job.seeds
+        stored = [] if only_known else job.seeds
         self._rows = {(row.seed, row.proxy, row.arch): row for seed in stored for row in self._stored(seed)}
 
     def _file(self, seed: int) -> str:
@@ -100,6 +104,7 @@ class Scorer:
             while missing:
                 missing = self._score(missing, advance)
         finally:
+            self._spread(archs)
             self._write()
         return whole
 
@@ -129,6 +134,15 @@ class Scorer:
             advance(len(task.archs))
         return again
 
+    def _spread(self, archs: Sequence[str]) -> None:
+        """Give the scores of candidates to those that they stand for."""
+        others = [(arch, first) for arch in dict.fromkeys(archs) if (first := self._alike.first(arch)) != arch]
+        for seed, name, (arch, first) in product(self.job.seeds, self._alike.names, others):
+            row = self._rows.get((seed, name, first))
+            if row is not None and (seed, name, arch) not in self._rows:
+                self._rows[seed, name, arch] = row = row._replace(arch=arch)
+                self._unwritten += [row] if row.status not in ("oom", "error") else []
+
     def _write(self) -> None:
         """Put into the store what is not there yet, each seed in one transaction."""
         rows, self._unwritten = self._unwritten, []
@@ -145,14 +159,17 @@ class Scorer:
         """Candidates of one shape together, whatever is stored of them: so stacks are the same after a resume."""
         index, count = shard
         size = self.job.stack or (TASK_ON_GPU if self.job.on_gpu else 1)
-        by_shape: dict[str, list[str]] = {}
+        names = tuple(self._keys)
+        own = tuple(name for name in names if name not in self._alike.names)  # of one that another stands for
+        together: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         for arch in dict.fromkeys(archs):
-            by_shape.setdefault(self.job.space.shape(arch), []).append(arch)
+            asked = names if self._alike.first(arch) == arch else own
+            together.setdefault((self.job.space.shape(arch), asked), []).append(arch)
         return [
-            Task(seed, tuple(alike[start : start + size]), tuple(self._keys))
+            Task(seed, tuple(some[start : start + size]), asked)
             for seed in self.job.seeds
-            for alike in by_shape.values()
-            for start in range(0, len(alike), size)
+            for (_, asked), some in together.items()
+            for start in range(0, len(some), size)
         ][index - 1 :: count]
 
     def _lacking(self, task: Task) -> Task:

@@ -108,6 +108,10 @@ class Space(ABC):
         """A key that candidates computing the same function have in common: by default each computes its own."""
         return arch
 
+    def effective(self, arch: str) -> str:
+        """The candidate without the parts on no path from input to output; with equal weights both compute the same."""
+        return arch
+
     def family(self, arch: str) -> str:
         """What candidates of one kind have in common, trained alike; empty where a space has no kinds."""
         return ""

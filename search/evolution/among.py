@@ -47,6 +47,10 @@ class Among(Space):
         """See Space."""
         return self.space.function_class(arch)
 
+    def effective(self, arch: str) -> str:
+        """See Space."""
+        return self.space.effective(arch)
+
     def connected(self, arch: str) -> bool:
         """See Space."""
         return self.space.connected(arch)

@@ -1,0 +1,87 @@
+"""The steps of analysis/validate.py --whole: correlations over all of NAS-Bench-201, by score tables of the project.
+
+Nothing is scored, so that it takes seconds. The questions are asked as the leaderboard asks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis.rows.tables import number
+from analysis.rows.ties import to_be_ranked
+from analysis.stats.ranking import spearman
+from analysis.steps.options import ValidateOptions
+from analysis.steps.validate_run import show
+from analysis.validation.published import WHOLE
+from benchmarks.leaderboard.questions import Asked, Question, asked, committed
+from benchmarks.scoretables.table import ScoreTable, stated
+
+SPACE, SCORED = "nasbench201", "cifar10"
+NEAR = 0.02  # of a published figure: farther is marked
+QUESTIONS = [
+    Question("retrained C10", SPACE, "cifar10", "vanilla", "retrained", SCORED),
+    Question("official C10", SPACE, "cifar10", "vanilla", "official", SCORED),
+    Question("official C100", SPACE, "cifar100", "vanilla", "official", SCORED),
+    Question("official IN16", SPACE, "ImageNet16-120", "vanilla", "official", SCORED),
+]
+HEADERS = ["proxy", "draw", *(one.name for one in QUESTIONS), "published C10", "C100", "IN16", "source"]
+
+
+def measure(options: ValidateOptions) -> None:
+    """Correlate, print, and keep the table. Accuracies that are not here are n/a, with the reason under it."""
+    tables = whole(committed())
+    if not tables:
+        raise ValueError(f"no score table of the whole of {SPACE} comes with the project yet")
+    missing: dict[str, None] = {}
+    rows = [row for table in tables for row in rows_of(table, missing)]
+    makers = dict.fromkeys(made.told() for table in tables for made in (one.made for one in table.columns.values()))
+    notes = [f"{table.name}: {table.told()}" for table in tables]
+    notes += [f"made by {', and '.join(makers)}", "all cells, so that no choice of them is in a figure"]
+    notes += [f"* more than {NEAR} from what was published: of real images, and another draw for each cell", *missing]
+    show(
+        options, "Whole space", "Spearman with accuracy over the whole space, ours and published", HEADERS, rows, notes
+    )
+
+
+def whole(tables: Sequence[ScoreTable]) -> list[ScoreTable]:
+    """Those of all cells, scored for the data set, common draws first."""
+    found = [
+        table
+        for table in tables
+        if table.space == SPACE and len(table.index) == table.size and table.conditions.get("dataset") == SCORED
+    ]
+    return sorted(found, key=lambda table: (table.conditions.get("draw") != "shared", stated(table.conditions)))
+
+
+def rows_of(table: ScoreTable, missing: dict[str, None]) -> list[list[str]]:
+    """A row a proxy, the best by retrained accuracy first; `missing` is told which accuracies are not here."""
+    found = {key: [np.nan] * len(QUESTIONS) for key in table.columns}
+    for place, question in enumerate(QUESTIONS):
+        try:
+            one = asked(question, [table])
+        except ValueError as error:
+            missing[f"{question.name}: {error}"] = None
+            continue
+        for key, correlations in found.items():
+            correlations[place] = correlation(one, key)
+    best_first = sorted(found.items(), key=lambda pair: (-np.nan_to_num(pair[1][0], nan=-2.0), pair[0]))
+    return [row(key.partition("@")[0], str(table.conditions.get("draw")), ours) for key, ours in best_first]
+
+
+def correlation(one: Asked, key: str) -> float:
+    """Spearman of a proxy's scores, the mean over seeds, with the accuracies of a question."""
+    column = one.table.columns[key]
+    ranked = to_be_ranked(column.scores[:, one.places], column.ok[:, one.places])
+    return float(np.mean([spearman(scores, one.sample.truth) for scores in ranked]))
+
+
+def row(proxy: str, draw: str, found: Sequence[float]) -> list[str]:
+    """Ours by question, a star where it is far from what was published, and that."""
+    published = WHOLE.get(proxy)
+    figures = [np.nan] * 3 if published is None else list(published.figures)
+    far = [False, *(abs(ours - theirs) > NEAR for ours, theirs in zip(found[1:], figures, strict=True))]
+    texts = [f"{number(one)}{'*' if star else ''}" for one, star in zip(found, far, strict=True)]
+    theirs = ["" if np.isnan(one) else number(one) for one in figures]
+    return [proxy, draw, *texts, *theirs, "" if published is None else published.source]

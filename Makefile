@@ -39,12 +39,26 @@ leaderboard: $(VENV)/installed
 	$(BIN)/python analysis/leaderboard.py
 
 # scores all of them anew first: hours
-LEADERBOARD := --proxy 'all,-az_nas,-vkdnw,-ntk*,-grasp,-gradsign' --baselines ''
+ANEW := $(BIN)/python benchmarks/rank.py --anew --baselines '' --sample all
+KEPT := $(BIN)/python benchmarks/data.py export
+SCORES := benchmarks/results/scores
+NO_IMAGE_ALONE := 'all,-az_nas,-vkdnw,-ntk*,-grasp,-gradsign'
+TRANSFORMERS := --dataset cifar100 --target distilled --batch-size 16 --draw independent --init default \
+	--proxy 'diswot*,params,macs,l2_norm,tvt_attention,sp,at,kd'
 leaderboard-anew: $(VENV)/installed
-	$(BIN)/python benchmarks/rank.py --space s0 --dataset cifar100 --target distilled $(LEADERBOARD) --out runs/leaderboard-s0
-	$(BIN)/python benchmarks/data.py export runs/leaderboard-s0 --into benchmarks/results/scores/s0-cifar100.npz
-	$(BIN)/python benchmarks/rank.py --sample 200 $(LEADERBOARD) --out runs/leaderboard-nasbench201
-	$(BIN)/python benchmarks/data.py export runs/leaderboard-nasbench201 --into benchmarks/results/scores/sample-nasbench201-cifar10.npz
+	$(ANEW) --space s0 --dataset cifar100 --target distilled --proxy $(NO_IMAGE_ALONE) --out runs/leaderboard-s0
+	$(KEPT) runs/leaderboard-s0 --into $(SCORES)/s0-cifar100.npz
+	$(ANEW) --space pit $(TRANSFORMERS) --out runs/leaderboard-pit
+	$(KEPT) runs/leaderboard-pit --into $(SCORES)/pit-cifar100.npz
+	$(ANEW) --space autoformer $(TRANSFORMERS) --out runs/leaderboard-autoformer
+	$(KEPT) runs/leaderboard-autoformer --into $(SCORES)/sample-autoformer-cifar100.npz
+	$(ANEW) --space torchvision --dataset imagenet --max-params 100M --batch-size 8 \
+		--proxy params,macs,synflow,grad_norm,naswot,diswot --out runs/leaderboard-zoo
+	$(KEPT) runs/leaderboard-zoo --into $(SCORES)/torchvision-imagenet.npz
+	$(ANEW) --proxy $(NO_IMAGE_ALONE) --out runs/leaderboard-nasbench201
+	$(KEPT) runs/leaderboard-nasbench201 --into $(SCORES)/nasbench201-cifar10.npz
+	$(ANEW) --draw independent --proxy 'diswot*,sp,at,kd,cka,dist,ickd,nst' --out runs/leaderboard-independent
+	$(KEPT) runs/leaderboard-independent --into $(SCORES)/nasbench201-cifar10-independent.npz
 	$(BIN)/python analysis/leaderboard.py
 
 # what is written from the code or from committed runs, and every command that the documents show

@@ -18,7 +18,9 @@ class Options(SpeedOptions):
 
     gpu: bool = option(False, "instead: everything that needs a GPU, in one go; --device cpu --cells 8 walks the way")
     scale: bool = option(False, "instead: by stack, by workers, by number of candidates, memory, share of the floor")
-    report: bool = option(False, "instead: the report over a synthetic run of a whole space, and the bootstrap")
+    report: bool = option(
+        False, "instead: the report over a synthetic run of a whole space, and comparing all its proxies"
+    )
     train: bool = option(
         False, "instead: a step of training, beside a bare PyTorch loop's, and in --stacks; with --module of modules"
     )

@@ -64,6 +64,14 @@ def test_alone_it_is_one_line_and_code_2(capsys: pytest.CaptureFixture[str]) -> 
     assert line.startswith(f"rank.py: error: {UNFIT}{SPACE.arch(0)}: {WHY}; kdsvd is undefined for ")
 
 
+def test_what_torch_refuses_in_a_users_proxy_is_told_under_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.py").write_text("def widened(probe):\n    return probe.logits @ probe.logits\n")
+    assert rank.main([*QUICK, *cells(2), "--proxy", "mine.py:widened", "--out", "o"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "last, tied, whatever the sign of an infinity: 2 error" in printed
+    assert "mine.py:widened ends in an error for 2 of 2: RuntimeError: " in printed
+
+
 def test_a_users_space_without_relu_leaves_out_what_reads_them(capsys: pytest.CaptureFixture[str]) -> None:
     source = Path(__file__).with_name("unusual.py").read_text()
     Path("own.py").write_text(source + "\n\nclass Smooth(Unusual):\n    name = 'smooth'\n\n    def __init__(self):\n")

@@ -94,7 +94,7 @@ def page(rows: Sequence[pages.Line], reasons: pages.Notes, made: Board) -> str:
         "# Leaderboard",
         f"Which proxy predicts which student? Made by `{WHOLE}` from the score tables in `benchmarks/results/scores`, "
         "which `python benchmarks/data.py check` verifies. [All digits](leaderboard.csv); "
-        "[a page to sort and to filter](leaderboard.html), where every number leads to its command",
+        "[a page to sort and to filter](leaderboard.html), where every number leads to its command.",
         markdown(headers, lines, [*notes(made), *numbered, *missing(made)]),
         "A proxy of yours is ranked among these by `python analysis/leaderboard.py --proxy mine.py:name --quick`, or "
         '`diswot_bench.leaderboard("mine.py:name")`. To propose it for the table: add it as [a proxy](add_a_proxy.md), '

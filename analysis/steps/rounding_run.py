@@ -42,7 +42,7 @@ def measure(options: ValidateOptions) -> None:
         f"{len(MIXED)} by their index, one for each operation on all edges, one that leads nowhere",
         f"Spearman: between the two; noise, init default, draw independent, seed {options.seed}, {options.device}",
         f"{', '.join(BY_IMAGE)}: they go back once an image, which takes hours for {BATCHES[-1]} images",
-        "grasp, gradsign, zico, synflow and logsynflow are float64 in both; counts (regions, swap) move by whole numbers",
+        "float64 in both: grasp, gradsign, zico, synflow, logsynflow; counts (regions, swap) move by whole numbers",
     ]
     show(options, "Rounding", "What float32 leaves of each proxy's scores", HEADERS, rows, notes)
 

@@ -24,6 +24,7 @@ from benchmarks.truth import Truth
 VANILLA = "vanilla accuracy"
 GIVEN = ("size", "params", "macs")  # what --given can hold fixed; size is both
 NEARLY = 0.95  # correlation with size from which on a partial correlation says little
+TOLD = {"undefined": "is undefined", "error": "ends in an error", "oom": "does not fit into memory"}  # in a note
 DRAWS = {"s0": (0.01, 0.18)}  # by how much rho differed between draws: docs/ablations/metrics.csv
 
 
@@ -181,13 +182,14 @@ def failures(scores: pd.DataFrame) -> list[str]:
 
 
 def reasons(scores: pd.DataFrame) -> list[str]:
-    """For each proxy that is undefined for some candidates, for how many, and why; of several reasons the usual one."""
+    """For each proxy that failed with a reason, for how many candidates, and why; of several reasons the usual one."""
     lines = []
     for proxy, own in scores.groupby("proxy", sort=False):
-        why = own.loc[own["status"].eq("undefined"), "reason"]
-        if len(why):
-            usual = why.value_counts().index[0]
-            lines.append(f"{proxy} is undefined for {len(why):,} of {len(own):,}: {usual}")
+        for status, said in TOLD.items():
+            why = own.loc[own["status"].eq(status), "reason"]
+            if why.ne("").any():
+                usual = why[why.ne("")].value_counts().index[0]
+                lines.append(f"{proxy} {said} for {len(why):,} of {len(own):,}: {usual}")
     return lines
 
 

@@ -17,9 +17,9 @@ from benchmarks.conditions.drawing import generator
 from benchmarks.scoring.jobs import Conditions, Job
 from benchmarks.scoring.scorer import score
 from benchmarks.scoring.store import Score, Store
-from benchmarks.scoring.worker import SeedRun
+from benchmarks.scoring.worker import Task, Worker
 from benchmarks.spaces import find
-from proxies import Proxy, registered, select
+from proxies import Proxy, select
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 RANKED = "diswot*,grad_norm,snip,synflow,naswot,sp,kd"
@@ -68,14 +68,16 @@ def test_ranks_are_those_of_the_cpu() -> None:
 
 def test_stacks_are_as_large_as_memory_allows_and_change_nothing(little_memory: None) -> None:
     wanted = replace(job("cuda", select("grad_norm")), conditions=replace(job("cuda", []).conditions, batch_size=64))  # type: ignore[arg-type]
-    run = SeedRun(wanted, 0)
-    rows = run.rows(wanted.archs, wanted.proxies)
-    assert run.fits is not None
-    assert 1 <= run.fits < CELLS
+    worker = Worker(wanted)  # which keeps TF32 out
+    rows = worker(Task(0, tuple(wanted.archs), ("grad_norm",)))
+    assert worker._run is not None
+    assert worker._run.fits is not None
+    assert 1 <= worker._run.fits < CELLS
     alone = scored(replace(wanted, stack=1))
-    np.testing.assert_allclose([row.score for row in rows], [row.score for row in alone], rtol=1e-3)
+    # as far as float32 goes (docs/validation.md, Rounding): a cell's grad_norm is off by up to 1.6e-3 of it
+    np.testing.assert_allclose([row.score for row in rows], [row.score for row in alone], rtol=4e-3)
 
 
 def test_too_large_a_stack_is_halved(little_memory: None) -> None:
-    rows = scored(job("cuda", list(registered())[:1], stack=CELLS))
+    rows = scored(job("cuda", select("meco"), stack=CELLS))  # type: ignore[arg-type]
     assert {row.status for row in rows} == {"ok"}

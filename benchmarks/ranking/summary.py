@@ -174,9 +174,9 @@ def failures(scores: pd.DataFrame) -> list[str]:
     """How many scores failed and how, an infinity with its sign, and why what is undefined is."""
     failed = scores[scores["status"].ne("ok")]
     signs = np.where(failed["score"].eq(np.inf), "+", np.where(failed["score"].eq(-np.inf), "-", ""))
-    counted = pd.Series(signs, failed.index, dtype=object).add(failed["status"].astype(str)).value_counts()
-    if not len(counted):
+    if failed.empty:
         return []
+    counted = pd.Series([sign + status for sign, status in zip(signs, failed["status"], strict=True)]).value_counts()
     told = ", ".join(f"{count} {status}" for status, count in counted.items())
     return [f"failed scores rank last, tied, whatever the sign of an infinity: {told}", *reasons(scores)]
 

@@ -15,6 +15,7 @@ from benchmarks.conditions.drawing import Drawing
 from benchmarks.conditions.normalisation import retouch
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
+from benchmarks.spaces.stack import Stack
 from proxies import Proxy
 from proxies.probing.memory import TooLarge
 from proxies.probing.network import Network
@@ -132,6 +133,10 @@ class SeedRun:
     def probe(self, archs: Sequence[str], plan: frozenset[str]) -> Probe:
         """The probe of some candidates as one stack, with their weights drawn; `plan` as in Probe."""
         network = self.job.space.network(archs, self.job.source.dataset.classes, self.images.float())
+        if self.images.is_cuda and isinstance(
+            network, Stack
+        ):  # a quarter faster there, on a CPU not worth other digits
+            network.plain_convolutions = True
         weights = self.drawing.candidates(network, archs)
         if self.exact:
             weights = weights.double()

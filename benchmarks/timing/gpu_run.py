@@ -121,6 +121,8 @@ def whole_space(bench: Bench, names: str, options: SpeedOptions, end: float) -> 
     command = [sys.executable, str(ROOT / "benchmarks" / "rank.py"), "--proxy", names, "--baselines", ""]
     command += ["--sample", "all" if bench.cuda else str(count), "--truth", "none", "--device", options.device]
     command += ["--dataset", options.dataset, "--batch-size", str(options.batch_size), "--workers", "1"]
+    if bench.cuda:
+        torch.cuda.empty_cache()  # what earlier steps keep, rank.py would lack
     with TemporaryDirectory() as folder:
         began = monotonic()
         try:

@@ -33,7 +33,7 @@ SIZES = (1, 8, 64, 256, 1024)  # of stacks; on a CPU 1, and what --cells has up 
 ON_CPU = 8
 GROUPS = ("diswot*", "naswot", "synflow", "grad_norm,snip,fisher")
 AGREEMENT_BATCH = 16  # images
-CPU_WORKERS = 8  # that score on the CPU what is held against the GPU
+CPU_WORKERS = 14  # that score on the CPU what is held against the GPU, where there are so many cores
 KERNELS = 12  # that a profile lists
 
 Figures = dict[str, object]

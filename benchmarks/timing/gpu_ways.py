@@ -23,14 +23,22 @@ LARGEST = 64  # of the stacks compared
 
 
 class Plain(SeedRun):
-    """Scoring whose stacks run members that share a kernel as more images of one convolution."""
+    """Scoring whose stacks run members that share a kernel as more images of one convolution, as is usual on a GPU."""
+
+    plain = True
 
     def probe(self, archs: Sequence[str], plan: frozenset[str]) -> Probe:
         """See SeedRun."""
         probe = super().probe(archs, plan)
         assert isinstance(probe.network, Stack)
-        probe.network.plain_convolutions = True
+        probe.network.plain_convolutions = self.plain
         return probe
+
+
+class Grouped(Plain):
+    """Scoring whose stacks run each convolution in groups, as is usual on a CPU."""
+
+    plain = False
 
 
 class LastChannels(SeedRun):
@@ -54,6 +62,7 @@ class Way(NamedTuple):
 WAYS = {
     "as it is": Way(),
     "plain convolutions": Way(Plain),
+    "groups": Way(Grouped),
     "channels_last": Way(LastChannels),
     "cuDNN's fastest": Way(search=True),
     "TF32": Way(tf32=True),

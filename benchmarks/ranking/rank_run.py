@@ -108,11 +108,12 @@ def leave_ranking(
     if table.vanilla.keys() >= set(job.archs):
         rows, names = rows + summary.vanilla_rows(job, table), [*names, summary.VANILLA]
     scores = summary.scores_table(rows, job, table)
-    rankings = summary.rankings(scores, names, job, options.target, table, options.given)
+    sample = summary.sample_of(job, table)
+    rankings = summary.rankings(scores, names, job, options.target, table, sample, options.given)
     summary.write_tables(scores, rankings, out)
     draw_figure(scores, rankings, job, options, out)
     wanted = "the gain by distillation" if options.target == "gain" else f"{options.target} accuracy"
-    notes = [*summary.notes(job, options.target, table, scores, options.given), *notes]
+    notes = [*summary.notes(job, options.target, table, sample, scores, options.given), *notes]
     files = "scores.csv, ranking.csv, seconds.csv, ranking.png, ranking.pdf, run.json"
     show(summary.headline(rankings), f"rank correlation with {wanted}", notes, files, options, out)
 

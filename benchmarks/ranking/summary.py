@@ -64,10 +64,10 @@ def sample_of(job: Job, truth: Truth) -> Sample:
 
 
 def rankings(
-    scores: pd.DataFrame, names: Sequence[str], job: Job, target: str, truth: Truth, given: str = "size"
+    scores: pd.DataFrame, names: Sequence[str], job: Job, target: str, truth: Truth, sample: Sample, given: str = "size"
 ) -> list[dict[str, Any]]:
     """A row per proxy, best correlation first; undefined correlations last. `given` is what is held fixed."""
-    sample, sizes = sample_of(job, truth), cohort(job.archs, job.space, job.conditions.dataset).sizes
+    sizes = cohort(job.archs, job.space, job.conditions.dataset).sizes
     fixed = [values for name, values in sizes.items() if given in ("size", name)]
     shape = (len(job.seeds), len(job.archs))
     conditions = {"space": job.space.name, "dataset": job.conditions.dataset, "target": target}
@@ -115,11 +115,11 @@ def _headline_row(row: Mapping[str, Any], given: str) -> list[str]:
     ]
 
 
-def notes(job: Job, target: str, truth: Truth, scores: pd.DataFrame, given: str = "size") -> list[str]:
+def notes(job: Job, target: str, truth: Truth, sample: Sample, scores: pd.DataFrame, given: str = "size") -> list[str]:
     """What a reader has to know beside the table, a line each."""
     c = job.conditions
     seeds: Sequence[int] = job.seeds
-    size, sample = len(job.archs), sample_of(job, truth)
+    size = len(job.archs)
     interval_of = inference.about(sample, len(seeds), truth.noise_from)
     if job.space.name in DRAWS and len(seeds) == 1:
         low, high = DRAWS[job.space.name]

@@ -17,10 +17,15 @@ class Alike:
 
     def __init__(self, job: Job, proxies: Sequence[Proxy]) -> None:
         self._space = job.space
-        self._first: dict[str, str] = {}
+        self._first: dict[str, str] = {}  # by effective candidate
+        self._by_arch: dict[str, str] = {}
         same_weights = job.conditions.draw != "independent"
         self.names = [proxy.name for proxy in proxies if same_weights and not proxy.whole]
 
     def first(self, arch: str) -> str:
         """Who stands for a candidate: mostly itself."""
-        return self._first.setdefault(self._space.effective(arch), arch) if self.names else arch
+        if not self.names:
+            return arch
+        if arch not in self._by_arch:
+            self._by_arch[arch] = self._first.setdefault(self._space.effective(arch), arch)
+        return self._by_arch[arch]

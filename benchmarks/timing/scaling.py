@@ -108,7 +108,9 @@ def growth(job: Job, numbers: Sequence[int]) -> list[float]:
         with TemporaryDirectory() as folder, Store(Path(folder) / "store") as store:
             start = perf_counter()
             table = summary.scores_table(score(own, store), own, known)
-            ranked = summary.rankings(table, [proxy.name for proxy in own.proxies], own, "vanilla", known)
+            ranked = summary.rankings(
+                table, [proxy.name for proxy in own.proxies], own, "vanilla", known, summary.sample_of(own, known)
+            )
             summary.write_tables(table, ranked, Path(folder))
             taken.append((perf_counter() - start) / number)
     return taken

@@ -38,7 +38,7 @@ def write_run(folder: Path, proxies: int, seeds: int) -> int:
     scores = pd.concat(parts, ignore_index=True)
     scores["truth"] = scores["arch"].map(known.accuracy)
     names = [f"synthetic{number:02d}" for number in range(proxies)]
-    rankings = summary.rankings(scores, names, job, "vanilla", known)
+    rankings = summary.rankings(scores, names, job, "vanilla", known, summary.sample_of(job, known))
     folder.mkdir(parents=True, exist_ok=True)
     summary.write_tables(scores, rankings, folder)
     conditions = {

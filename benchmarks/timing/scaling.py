@@ -119,7 +119,7 @@ def growth(job: Job, numbers: Sequence[int]) -> list[float]:
 def machine(device: torch.device) -> tuple[float, float]:
     """Operations a second of a large float32 matrix product, and bytes a second of a large copy."""
     side, cuda = (8192 if device.type == "cuda" else 1024), device.type == "cuda"
-    matrix, long = torch.rand(side, side, device=device), torch.rand(2**24, device=device)
+    matrix, long = torch.rand(side, side, device=device), torch.rand(2**28 if cuda else 2**24, device=device)
     other = torch.empty_like(long)
     rate = 2 * side**3 / min(once(lambda: matrix @ matrix, cuda) for _ in range(10))
     return rate, 2 * FLOAT * len(long) / min(once(lambda: other.copy_(long), cuda) for _ in range(10))

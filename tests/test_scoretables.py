@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import diswot_bench as db
 import proxies
 from analysis.rows.ties import ROUNDING, Levels, to_be_ranked
-from benchmarks import data, rank, spaces
+from benchmarks import data, rank, spaces, truth
 from benchmarks.conditions import batches
 from benchmarks.scoretables import archive, joining, recalling
 from benchmarks.scoretables.anew import job_like
@@ -151,6 +151,26 @@ def test_what_is_committed_can_be_scored_on_and_read(path: Path) -> None:
     (row, *_) = found(job.archs, job.seeds)
     scores = db.read_scores(path)
     assert scores.loc[scores["arch"].eq(job.archs[0]), "params"].iloc[0] == row.score
+
+
+@pytest.mark.parametrize("name", ["nasbench201-cifar10", "nasbench201-cifar10-independent"])
+def test_five_cells_of_the_whole_space_are_scored_alike_here(name: str) -> None:
+    path = recalling.SHIPPED / f"{name}.npz"
+    assert len(archive.read(path).index) == 15_625
+    assert data.main(["check", str(path), "--recompute", "5"]) == 0
+
+
+def test_the_whole_space_is_answered_from_its_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.scoring.scorer.Serial.map", None)  # no network is run
+    asked = ["--sample", "all", "--proxy", "diswot,synflow", "--baselines", "params", "--workers", "1"]
+    assert rank.main([*asked, "--truth", "none", "--device", "cpu", "--out", str(tmp_path)]) == 0
+    assert "which comes with the project; --anew scores instead" in " ".join(capsys.readouterr().out.split())
+    scores = pd.read_csv(tmp_path / "scores.csv").pivot(index="arch", columns="proxy", values="score")
+    known = truth.load("retrained", spaces.find("nasbench201"), "cifar10", "vanilla").accuracy
+    found = scores.corrwith(pd.Series(known), method="spearman").round(3).to_dict()
+    assert found == {"diswot": 0.507, "synflow": 0.767, "params": 0.744}, "docs/validation.md, Whole space"
 
 
 @pytest.mark.parametrize("kind", ["auto", "float64", "float32"])

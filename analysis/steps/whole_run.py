@@ -40,8 +40,8 @@ def measure(options: ValidateOptions) -> None:
     notes = [f"{table.name}: {table.told()}" for table in tables]
     notes += [f"made by {', and '.join(makers)}", "all cells, so that no choice of them is in a figure"]
     notes += [
-        f"* more than {NEAR} from what was published: there each cell is drawn anew, and each data set has scores of its "
-        "own images and classes; ours are those of CIFAR-10's networks on noise throughout",
+        f"* more than {NEAR} from what was published: there each cell is drawn anew, and each data set has scores of "
+        "its own images and classes; ours are those of CIFAR-10's networks on noise throughout",
         *missing,
     ]
     show(

@@ -36,7 +36,8 @@ def measure(options: ValidateOptions) -> None:
         raise ValueError(f"no score table of the whole of {SPACE} comes with the project yet")
     missing: dict[str, None] = {}
     rows = [row for table in tables for row in rows_of(table, missing)]
-    makers = dict.fromkeys(made.told() for table in tables for made in (one.made for one in table.columns.values()))
+    makers = dict.fromkeys(one.made for table in tables for one in table.columns.values())
+    made_by = ", ".join(f"code {made.code}, torch {made.torch}, {made.device}" for made in makers)
     notes = [f"{table.name}: {table.told()}" for table in tables]
     notes += [f"made by {', and '.join(makers)}", "all cells, so that no choice of them is in a figure"]
     notes += [

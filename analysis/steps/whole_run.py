@@ -39,7 +39,7 @@ def measure(options: ValidateOptions) -> None:
     makers = dict.fromkeys(one.made for table in tables for one in table.columns.values())
     made_by = ", ".join(f"code {made.code}, torch {made.torch}, {made.device}" for made in makers)
     notes = [f"{table.name}: {table.told()}" for table in tables]
-    notes += [f"made by {', and '.join(makers)}", "all cells, so that no choice of them is in a figure"]
+    notes += [f"made by {made_by}", "all cells, so that no choice of them is in a figure"]
     notes += [
         f"* more than {NEAR} from what was published: there each cell is drawn anew, and each data set has scores of "
         "its own images and classes; ours are those of CIFAR-10's networks on noise throughout",

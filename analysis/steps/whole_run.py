@@ -15,6 +15,7 @@ from analysis.stats.ranking import spearman
 from analysis.steps.options import ValidateOptions
 from analysis.steps.validate_run import show
 from analysis.validation.published import WHOLE
+from benchmarks.leaderboard import standings
 from benchmarks.leaderboard.questions import Asked, Question, asked, committed
 from benchmarks.scoretables.table import ScoreTable, stated
 
@@ -77,9 +78,7 @@ def rows_of(table: ScoreTable, missing: dict[str, None]) -> list[list[str]]:
 
 def correlation(one: Asked, key: str) -> float:
     """Spearman of a proxy's scores, the mean over seeds, with the accuracies of a question."""
-    column = one.table.columns[key]
-    ranked = to_be_ranked(column.scores[:, one.places], column.ok[:, one.places])
-    return float(np.mean([spearman(scores, one.sample.truth) for scores in ranked]))
+    return float(np.mean([spearman(scores, one.sample.truth) for scores in to_be_ranked(*standings.scored(one, key))]))
 
 
 def row(proxy: str, draw: str, found: Sequence[float]) -> list[str]:

@@ -67,9 +67,8 @@ WAYS = {
     "cuDNN's fastest": Way(search=True),
     "TF32": Way(tf32=True),
     "bf16": Way(bf16=True),
-    "plain, TF32": Way(Plain, tf32=True),
     "cells alike": Way(alike=True),
-    "cells alike, plain": Way(Plain, alike=True),
+    "cells alike, groups": Way(Grouped, alike=True),
 }
 
 

@@ -30,7 +30,7 @@ CONFIDENCE = 0.95
 ANGLES = 2_001  # at which an ellipse is looked at
 FEWEST = 8  # candidates for an interval or a test
 RETRAININGS = 10_000
-DRAWN = 20_000_000  # accuracies drawn at most: fewer retrainings of very many candidates, whose deviation is small
+DRAWN = 10_000_000  # accuracies drawn at most: fewer retrainings of very many candidates, whose deviation is small
 
 
 class Estimate(NamedTuple):
@@ -85,7 +85,8 @@ class Sample:
         """Spearman's rho of the expected accuracies with one training's, on average; NaN where noise is unknown."""
         if not len(self.retrained):
             return np.nan
-        return float(_correlations(centred_ranks(self.expected), self.retrained).mean())
+        ranks = centred_ranks(self.expected)
+        return float(_correlations(ranks, self.retrained, _basis((), len(ranks))).mean())
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,9 @@ def over_trainings(ranked: Array, sample: Sample, given: Sequence[Array] = ()) -
     if not len(sample.retrained):
         return np.empty(0)
     basis = _basis(given, ranked.shape[1])
-    retrained, scores = (_without(ranks, basis) for ranks in (sample.retrained, centred_ranks(ranked)))
-    return np.asarray(np.mean([_correlations(row, retrained) for row in scores], axis=0))
+    ranks = centred_ranks(ranked)
+    left = ranks - (ranks @ basis) @ basis.T
+    return np.asarray(np.mean([_correlations(row, sample.retrained, basis) for row in left], axis=0))
 
 
 def about(sample: Sample, seeds: int, noise_from: str = "") -> str:
@@ -270,13 +272,13 @@ def _basis(given: Sequence[Array], n: int) -> Array:
     return np.asarray(left[:, size > 1e-8 * size.max(initial=1)])
 
 
-def _without(ranks: Array, basis: Array) -> Array:
-    """Centred ranks [..., n] less what the columns of a basis [n, K] explain."""
-    return np.asarray(ranks - (ranks @ basis) @ basis.T)
+def _correlations(x: Array, many: Array, basis: Array) -> Array:
+    """Pearson's r of x [n] with what a basis [n, K] leaves of each of many untied centred ranks [R, n]: [R].
 
-
-def _correlations(x: Array, many: Array) -> Array:
-    """Pearson's r of x [n] with each of many [R, n], all around zero: [R]; NaN where one is constant."""
-    spread = np.einsum("rn,rn->r", many, many) * (x @ x)
+    x is around zero and holds nothing of the basis, so its product with the whole is that with what is left, whose
+    square is the whole's less the basis' part. NaN where one is constant.
+    """
+    n = many.shape[1]
+    spread = (x @ x) * (n * (n * n - 1) / 12 - ((many @ basis) ** 2).sum(1))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(spread > 0, many @ x / np.sqrt(spread), np.nan))

@@ -18,6 +18,7 @@ from analysis.stats.ranking import Ranking
 from benchmarks.leaderboard import commands
 from benchmarks.leaderboard.questions import QUESTIONS, Asked, asked, committed
 from benchmarks.scoretables.anew import job_like
+from benchmarks.scoring.cohorts import Cohort
 from benchmarks.scoring.scorer import Scorer
 from benchmarks.scoring.store import Store
 from proxies import Proxy
@@ -138,8 +139,8 @@ def first(one: Asked, most: int) -> Asked:
     from_start = {**one.__dict__, "archs": one.archs[:most], "places": one.places[:most]}
     sample, known = one.sample, one.known
     from_start["sample"] = type(sample)(sample.truth[:most], one.space.share(most), sample.noise, sample.random)
-    cut = (known.params[:most], known.macs[:most], known.connected[:most])
-    return Asked(**{**from_start, "known": type(known)(*cut, one.space.share(most))})
+    sizes = {name: values[:most] for name, values in known.sizes.items()}
+    return Asked(**{**from_start, "known": Cohort(sizes, known.connected[:most], one.space.share(most))})
 
 
 def scored(one: Asked, key: str) -> Scores:

@@ -16,7 +16,7 @@ from analysis.rows.ties import all_tied, to_be_ranked
 from analysis.stats import inference, ranking
 from analysis.stats.inference import Sample
 from benchmarks.conditions.drawing import generator
-from benchmarks.scoring.cohorts import cohort
+from benchmarks.scoring.cohorts import sizes as sizes_of
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
 from benchmarks.truth import Truth
@@ -67,7 +67,7 @@ def rankings(
     scores: pd.DataFrame, names: Sequence[str], job: Job, target: str, truth: Truth, sample: Sample, given: str = "size"
 ) -> list[dict[str, Any]]:
     """A row per proxy, best correlation first; undefined correlations last. `given` is what is held fixed."""
-    sizes = cohort(job.archs, job.space, job.conditions.dataset).sizes
+    sizes = sizes_of(job.archs, job.space, job.conditions.dataset)
     fixed = [values for name, values in sizes.items() if given in ("size", name)]
     shape = (len(job.seeds), len(job.archs))
     conditions = {"space": job.space.name, "dataset": job.conditions.dataset, "target": target}
@@ -213,7 +213,7 @@ def _nothing_known(truth: NDArray[np.float64]) -> list[str]:
 
 def _held_fixed(scores: pd.DataFrame, job: Job, given: str) -> list[str]:
     """What given size means, and of which proxies it says little."""
-    sizes = cohort(job.archs, job.space, job.conditions.dataset).sizes
+    sizes = sizes_of(job.archs, job.space, job.conditions.dataset)
     fixed = [values for name, values in sizes.items() if given in ("size", name)]
     held = "parameters and multiply-accumulates" if given == "size" else given
     lines = [f"given {given}: the ranks of {held} held fixed"]
@@ -269,7 +269,7 @@ def _gain(job: Job, truth: Truth) -> list[str]:
     lines = ["gain: distilled - vanilla accuracy, so it carries the noise of both"]
     if truth.vanilla:
         gain, vanilla = (np.array([table[arch] for arch in job.archs]) for table in (truth.accuracy, truth.vanilla))
-        sizes = list(cohort(job.archs, job.space, job.conditions.dataset).sizes.values())
+        sizes = list(sizes_of(job.archs, job.space, job.conditions.dataset).values())
         middle = vanilla + gain / 2
         found = [
             number(value) for value in (ranking.spearman(middle, gain), ranking.partial_spearman(middle, gain, *sizes))

@@ -27,16 +27,13 @@ class Recalled:
 
     def __call__(self, archs: Sequence[str], seeds: Sequence[int]) -> Iterator[Score]:
         """What it has of some candidates."""
-        places = [
-            (arch, place) for arch in archs if (place := self.table.places.get(self.space.index(arch))) is not None
-        ]
+        found = {arch: place for arch in archs if (place := self.table.places.get(self.space.index(arch))) is not None}
+        there, places = list(found), list(found.values())
         for seed in seeds:
             for name, key in self.keys.items() if seed in self.table.batches else ():
-                for arch, place in places:
-                    row = self.table.row(arch, place, key, name, seed)
-                    if row is not None:
-                        self.count += 1
-                        yield row
+                rows = self.table.rows_of(key, name, seed, there, places)
+                self.count += len(rows)
+                yield from rows
 
     def lacks(self, proxies: Sequence[str], seeds: Sequence[int], archs: Sequence[str]) -> ValueError:
         """What is said where something is not in the table and must not be scored."""

@@ -119,24 +119,23 @@ class ScoreTable:
         """The codes of its candidates, in its order."""
         return [space.arch(number) for number in self.index.tolist()]
 
-    def row(self, arch: str, place: int, key: str, name: str, seed: int) -> Score | None:
-        """One score as a row; None where it has none."""
-        column, number = self.columns[key], self.seeds.index(seed)
-        code = int(column.status[number, place])
-        if code == ABSENT:
-            return None
-        score, why = float(column.scores[number, place]), self.reasons[column.reason[number, place]]
-        return Score(self.space, arch, name, seed, score, STATUSES[code], float(column.seconds[number]), why)
+    def rows_of(self, key: str, name: str, seed: int, archs: Sequence[str], places: Sequence[int]) -> list[Score]:
+        """One proxy's scores of candidates that stand at these places, as rows; none where it has none."""
+        column, number, at = self.columns[key], self.seeds.index(seed), np.asarray(places, dtype=np.int64)
+        seconds = float(column.seconds[number])
+        cells = (kind[number, at].tolist() for kind in (column.scores, column.status, column.reason))
+        return [
+            Score(self.space, arch, name, seed, score, STATUSES[code], seconds, self.reasons[why])
+            for arch, score, code, why in zip(archs, *cells, strict=True)
+            if code != ABSENT
+        ]
 
     def rows(self, space: Space) -> Iterator[Score]:
         """All that it holds, by proxy, seed and candidate; a proxy of a user's file under its name."""
         archs = self.archs(space)
         for key in self.columns:
             for seed in self.seeds:
-                for place, arch in enumerate(archs):
-                    row = self.row(arch, place, key, key.partition("@")[0], seed)
-                    if row is not None:
-                        yield row
+                yield from self.rows_of(key, key.partition("@")[0], seed, archs, range(len(archs)))
 
     def held(self, keys: Sequence[str], seeds: Sequence[int]) -> NDArray[np.bool_]:
         """Of which candidates it has every one of these scores: [n]. None where a proxy or a seed is not here."""

@@ -55,10 +55,7 @@ def published(target: str) -> Truth:
 
 
 class _Record:
-    """Stands in for the two classes of analog-nasbench: holds attributes, runs nothing."""
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
+    """Stands in for the two classes of analog-nasbench: the unpickler sets its attributes, and nothing runs."""
 
 
 class _TwoClassesOnly(pickle.Unpickler):

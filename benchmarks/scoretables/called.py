@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from benchmarks.conditions.batches import find_dataset
 from benchmarks.scoretables import archive
 from benchmarks.scoretables.exporting import find_space
 from benchmarks.scoretables.table import ScoreTable, from_rows
+from benchmarks.scoring.cohorts import sizes
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
 from benchmarks.scoring.untouched import TABLED, Made
+from benchmarks.spaces import Space
 
 
 def read_scores(path: str | Path, space: str | None = None) -> pd.DataFrame:
@@ -25,12 +29,24 @@ def read_scores(path: str | Path, space: str | None = None) -> pd.DataFrame:
     rows = pd.DataFrame(list(table.rows(own)), columns=Score._fields)
     archs = dict(zip(table.archs(own), table.index.tolist(), strict=True))
     rows.insert(2, "index", rows["arch"].map(archs))
-    dataset = find_dataset(str(table.conditions["dataset"]), own)
-    sizes = {arch: own.count(arch, dataset.classes, dataset.resolution) for arch in archs}
-    for place, name in enumerate(("params", "macs"), 3):
-        rows.insert(place, name, rows["arch"].map({arch: getattr(size, name) for arch, size in sizes.items()}))
+    for place, (name, counted) in enumerate(_sizes(table, list(archs), own).items(), 3):
+        rows.insert(place, name, rows["arch"].map(dict(zip(archs, counted, strict=True))))
     rows.attrs[TABLED] = Made(table)
     return rows
+
+
+def _sizes(table: ScoreTable, archs: Sequence[str], space: Space) -> dict[str, list[int]]:
+    """params and macs of the candidates: the table's own where it has them, since to count a module is to build it."""
+    known = {name: table.columns[name] for name in ("params", "macs") if name in table.columns}
+    if len(known) == 2 and all(column.ok[0].all() and _exact(column.scores[0]) for column in known.values()):
+        return {name: [int(score) for score in column.scores[0]] for name, column in known.items()}
+    counted = sizes(archs, space, str(table.conditions["dataset"]))
+    return {name: [int(size) for size in values] for name, values in counted.items()}
+
+
+def _exact(counts: NDArray[np.float64]) -> bool:
+    """Whether counts can't have been rounded: a table may be written as float32, which is exact to 2^24."""
+    return bool((counts < 2**24).all() or (counts != counts.astype(np.float32)).any())
 
 
 def write_scores(scores: pd.DataFrame, path: str | Path, dtype: archive.Kind = "auto") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,42 @@ def test_a_command_of_the_page_makes_its_numbers(pages: Path, tmp_path: Path, mo
     names = ["spearman", "spearman_low", "spearman_high", "given_size", "given_size_low", "regret", "top_10_truth"]
     for proxy in ("l2_norm", standings.VANILLA):
         np.testing.assert_allclose(ranked.loc[proxy, names].astype(float), rows.loc[proxy, names].astype(float))
+
+
+def test_places_are_shares_of_those_scored_there_and_few_answers_come_last() -> None:
+    found = {"a": [0.9, 0.5, 0.1], "b": [0.5, 0.1, 0.3], "c": [0.1, 0.7, 0.2], "d": [0.95, np.nan, np.nan]}
+    rows = pd.DataFrame(
+        [
+            {"question": f"q{number}", "proxy": name, "spearman": value, "beats_params": False, "cost": 2.0 + number}
+            for name, values in found.items()
+            for number, value in enumerate(values)
+        ]
+    )
+    table = standings.wide(rows)
+    assert table["mean place"].to_dict() == pytest.approx(
+        {
+            "a": (100 / 3 + 50 + 100) / 3,
+            "b": (200 / 3 + 100 + 0) / 3,
+            "c": (100 + 0 + 50) / 3,
+            "d": 0,
+        }
+    )
+    assert table.index[-1] == "d", "it answers one of three"
+    assert table["cost"].to_dict() == dict.fromkeys(found, 3.0)
+
+
+def test_what_failed_for_most_is_no_ranking_and_costs_are_of_one_machine(tables: Path) -> None:
+    table = made_up("synflow,params,diswot")
+    table.columns["synflow"].status[:, :40] = STATUSES.index("undefined")
+    other = table.columns["params"].made._replace(device="cuda")
+    table.columns["params"] = replace(table.columns["params"], made=other)
+    archive.write(table, tables / "s0-test.npz")
+    rows = standings.board().rows.query("question == 'S0 gain'").set_index("proxy")
+    assert np.isnan(rows.loc["synflow", "spearman"])
+    assert rows.loc["synflow", "why"].startswith(f"{(~table.columns['synflow'].ok).sum()} of 64 scores failed: ")
+    assert rows.loc["diswot", "cost"] == 1
+    assert rows.loc["synflow", "cost"] > 0
+    assert np.isnan(rows.loc["params", "cost"])
 
 
 def test_a_proxy_of_ones_own_stands_among_the_others(tables: Path) -> None:

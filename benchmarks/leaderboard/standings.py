@@ -23,7 +23,8 @@ from benchmarks.scoring.scorer import Scorer
 from benchmarks.scoring.store import Store
 from proxies import Proxy
 
-VANILLA, FLOOR = "vanilla accuracy", "params"
+VANILLA, FLOOR, UNIT = "vanilla accuracy", "params", "diswot"
+MEAN_PLACE, COST = "mean place", "cost"  # columns over all questions
 QUICK = 30  # candidates of each question that --quick scores
 Scores = tuple[NDArray[np.float64], NDArray[np.bool_]]  # scores and which are numbers, [S, n] each
 SAME = "all its scores are equal, or differ by rounding alone"
@@ -113,25 +114,41 @@ def row(one: Asked, name: str, scores: NDArray[np.float64], ok: NDArray[np.bool_
         bounds = (np.nan, np.nan) if pulled else (low, high)
         made |= {column: value, f"{column}_low": bounds[0], f"{column}_high": bounds[1]}
     made |= {"regret": numbers.regret, "top_10_truth": numbers.top_10_truth, "failed": numbers.failed}
-    made |= {"seconds": one.table.columns[name].seconds.mean() if name in one.table.columns else np.nan}
+    made |= {"cost": cost(one, name)}
     why = [*reasons(one, name, numbers, ok), PULLED if pulled else ""]
+    if mostly_failed(ok):  # what is left says which networks a proxy can score, not how well
+        made |= dict.fromkeys([key for key in made if key.startswith(("spearman", "given"))], np.nan)
     return {**made, "why": why[0] or why[2], "why_given_size": why[1] or why[2]}
 
 
 def reasons(one: Asked, name: str, numbers: Ranking, ok: NDArray[np.bool_]) -> tuple[str, str]:
     """Why a correlation is undefined, and what is left of it given size; empty where it is not."""
-    if not ok.any():
+    if mostly_failed(ok):
         column, why = one.table.columns.get(name), ""
         if column is not None:
-            codes, counts = np.unique(column.reason[:, one.places], return_counts=True)
+            codes, counts = np.unique(column.reason[:, one.places][~ok], return_counts=True)
             why = one.table.reasons[codes[counts.argmax()]]
-        failed = f"all {len(one.archs):,} scores failed: {why or 'they are no numbers'}"
+        some = f"{(~ok).sum():,} of {ok.size:,}" if ok.any() else f"all {len(one.archs):,}"
+        failed = f"{some} scores failed: {why or 'they are no numbers'}"
         return failed, failed
     if np.isnan(numbers.spearman):
         return SAME, SAME
     if np.isnan(numbers.given):
         return "", "it is a size, or ranks as one: nothing is left given both sizes"
     return "", ""
+
+
+def mostly_failed(ok: NDArray[np.bool_]) -> bool:
+    """Whether more than half of the scores are no numbers: a ranking would tell these apart from the others."""
+    return bool(2 * (~ok).sum() > ok.size)
+
+
+def cost(one: Asked, name: str) -> float:
+    """What a candidate costs by a proxy, in times of what it costs by `diswot`; NaN unless both were made alike."""
+    own, unit = (one.table.columns.get(key) for key in (name, UNIT))
+    if own is None or unit is None or own.made.device.split()[0] != unit.made.device.split()[0]:
+        return np.nan
+    return float(own.seconds.mean() / unit.seconds.mean())
 
 
 def first(one: Asked, most: int) -> Asked:
@@ -176,16 +193,23 @@ def winners(found: Mapping[str, Scores], one: Asked) -> set[str]:
 
 
 def wide(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a proxy: its correlation on each question, mean place over the questions, and how often it beats params."""
-    table = rows.pivot(index="proxy", columns="question", values="spearman")[list(dict.fromkeys(rows["question"]))]
-    proxied = rows[rows["proxy"] != VANILLA]
-    places = proxied.pivot(index="proxy", columns="question", values="spearman").rank(ascending=False)
-    table.insert(0, "mean place", places.mean(axis=1).reindex(table.index))
-    table.insert(1, "questions", table[list(dict.fromkeys(rows["question"]))].notna().sum(axis=1))
+    """A row a proxy: its correlation on each question, mean place over the questions, and how often it beats params.
+
+    A place is the share of the other proxies scored on a question that are ahead, in percent: fields differ in size.
+    Best mean place first; proxies with fewer than half of the questions come behind those with more.
+    """
+    questions = list(dict.fromkeys(rows["question"]))
+    table = rows.pivot(index="proxy", columns="question", values="spearman")[questions]
+    places = table.drop(index=VANILLA, errors="ignore").rank(ascending=False)
+    ahead = 100 * (places - 1) / (places.count() - 1).clip(lower=1)
+    answered = table.notna().sum(axis=1)
+    table.insert(0, MEAN_PLACE, ahead.mean(axis=1).reindex(table.index))
+    table.insert(1, "questions", answered)
     table.insert(2, "beats params", rows.groupby("proxy")["beats_params"].sum().reindex(table.index))
-    table["ms/arch"] = 1000 * rows.groupby("proxy")["seconds"].mean().reindex(table.index)
+    table[COST] = rows.groupby("proxy")["cost"].median().reindex(table.index)
     table["family"] = [family(str(name)) for name in table.index]
-    return table.sort_values("mean place", na_position="last")
+    few = (2 * answered < len(questions)) | table[MEAN_PLACE].isna()
+    return table.assign(few=few).sort_values(["few", MEAN_PLACE], na_position="last").drop(columns="few")
 
 
 def family(name: str) -> str:

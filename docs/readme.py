@@ -1,9 +1,9 @@
-"""The tables of README and docs/rank.md, docs/report.html and the figures of all pages: `make readme`.
+"""The tables of README, docs/rank.md and docs/search.md, docs/report.html and the figures of all pages: `make readme`.
 
 They come from docs/example, docs/ablations and docs/leaderboard.csv.
 
-`python docs/readme.py --run`, which is `make example`, makes the runs of docs/example anew first: ten minutes on two
-quiet cores. A run's folder holds what benchmarks/rank.py left there, and table.md, what it printed.
+`python docs/readme.py --run`, which is `make example`, makes the runs of docs/example anew first: a quarter of an hour
+on two quiet cores. A run's folder holds what its command left there, and table.md, what it printed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ RUNS = {  # folder: the options of its run
     "distilled": "--space s0 --dataset cifar100 --target distilled --seeds 3 --baselines params,macs --proxy "
     "'diswot*,sp,cka,ickd,dist,at,nst'",
 }
-PAGES = (ROOT / "README.md", ROOT / "docs" / "rank.md")
+TABULAR = "--truth official --curves diswot,synflow,naswot"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "rank.md", ROOT / "docs" / "search.md")
 LEADERBOARD = Path("docs/leaderboard.csv")
 SHORT = ("params", "macs", "synflow", "logsynflow", "naswot", "grad_norm", "jacob_cov")  # and of the forms of DisWOT:
 SHORT += ("diswot", "diswot_semantic", "diswot_relation")
@@ -57,8 +58,18 @@ def run_example() -> None:
         (ROOT / "runs").mkdir(exist_ok=True)
         printed = run("benchmarks/rank.py", *shlex.split(options), *more)
         (ROOT / out / "table.md").write_text(f"{printed}\n", encoding="utf-8")
+    run_searches()
     printed = run("benchmarks/speed.py", *shlex.split(SPEED), "--markdown")
     (ROOT / EXAMPLE / "speed.md").write_text(f"{printed}\n", encoding="utf-8")
+
+
+def run_searches() -> None:
+    """Search the whole space five hundred times a row by its score table; every winner and the PDF are not kept."""
+    out = EXAMPLE / "searches"
+    printed = run("search/tabular.py", *shlex.split(TABULAR), "--out", str(out), "--markdown")
+    (ROOT / out / "table.md").write_text(f"{printed}\n", encoding="utf-8")
+    for name in ("winners.csv", "regret.pdf"):
+        (ROOT / out / name).unlink()
 
 
 def between(text: str, mark: str, content: str) -> str:
@@ -82,7 +93,8 @@ def short() -> str:
 
 def tables(text: str) -> str:
     """A page's text with the tables of the committed runs and of the leaderboard."""
-    for mark, path in (("rank", "rank/table.md"), ("gain", "gain/table.md"), ("speed", "speed.md")):
+    marks = {"rank": "rank/table.md", "gain": "gain/table.md", "searches": "searches/table.md", "speed": "speed.md"}
+    for mark, path in marks.items():
         text = between(text, mark, (ROOT / EXAMPLE / path).read_text(encoding="utf-8"))
     return between(text, "leaderboard", short())
 

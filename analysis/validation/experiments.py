@@ -27,7 +27,7 @@ class Run(NamedTuple):
     """A run of benchmarks/rank.py: options besides those of the validation.
 
     `seed` 0 takes the validated cells, images and weights, another one others; `truth` may name another data set, whose
-    official accuracies are to be predicted, images and network staying those of CIFAR-10.
+    official accuracies are to be predicted, images and network staying those of CIFAR-10 unless an option says else.
     """
 
     options: tuple[str, ...] = ()
@@ -40,7 +40,10 @@ OTHERS = Run(seed=1)
 OWN_IMAGES = Run(("--batch-size", "432", "--stack", "1"))
 CROPS = Run(("--batch-size", "1000"))
 BATCH_32 = Run(("--batch-size", "32"))
-CIFAR100 = Run(truth="cifar100")
+CIFAR100, IMAGENET16 = (Run(truth=name) for name in ("cifar100", "ImageNet16-120"))
+OWN_CIFAR100, OWN_IMAGENET16 = (
+    Run(("--dataset", name, "--batch", "noise"), truth=name) for name in ("cifar100", "ImageNet16-120")
+)
 LIKE_SWAP = Run(("--init", "normal", "--seeds", "4"), truth="cifar100")
 
 
@@ -88,6 +91,14 @@ EXPERIMENTS = (
     Experiment("grad_norm", "other cells, images and weights", 0.594, ("grad_norm",), OTHERS),
     Experiment("snip", "batch 32", 0.599, ("snip",), BATCH_32),
     Experiment("snip", "other cells, images and weights", 0.596, ("snip",), OTHERS),
+    Experiment("grad_norm", "accuracy on CIFAR-100", 0.637, ("grad_norm",), CIFAR100),
+    Experiment("grad_norm", "the same, networks of its 100 classes, noise", 0.637, ("grad_norm",), OWN_CIFAR100),
+    Experiment("grad_norm", "accuracy on ImageNet16-120", 0.578, ("grad_norm",), IMAGENET16),
+    Experiment("grad_norm", "the same, networks of its 120 classes, noise", 0.578, ("grad_norm",), OWN_IMAGENET16),
+    Experiment("snip", "accuracy on CIFAR-100", 0.637, ("snip",), CIFAR100),
+    Experiment("snip", "the same, networks of its 100 classes, noise", 0.637, ("snip",), OWN_CIFAR100),
+    Experiment("snip", "accuracy on ImageNet16-120", 0.578, ("snip",), IMAGENET16),
+    Experiment("snip", "the same, networks of its 120 classes, noise", 0.578, ("snip",), OWN_IMAGENET16),
     Experiment("epe_nas", "batch 32", 0.675, ("epe_nas",), BATCH_32),
     Experiment("epe_nas", "other cells, images and weights", 0.675, ("epe_nas",), OTHERS),
     Experiment(

@@ -67,7 +67,11 @@ def search(options: TabularOptions) -> None:
     """Search, judge, write, print."""
     start = time.perf_counter()
     made = prepare(options)
-    out = Path(options.out) if options.out else Path("runs") / f"tabular_{options.space}_{options.dataset}"
+    out = (
+        Path(options.out)
+        if options.out
+        else Path("runs") / f"tabular_{options.space}_{options.dataset}_{options.target}"
+    )
     record.check_writable(out)
     found = walked(made)
     searched = time.perf_counter() - start

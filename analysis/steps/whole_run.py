@@ -43,7 +43,8 @@ def measure(options: ValidateOptions) -> None:
     notes += [f"made by {made_by}", "all cells, so that no choice of them is in a figure"]
     notes += [
         f"* more than {NEAR} from what was published: there each cell is drawn anew, and each data set has scores of "
-        "its own images and classes; ours are those of CIFAR-10's networks on noise throughout",
+        "its own images and classes; ours are those of CIFAR-10's networks on noise throughout. Networks of their own "
+        "classes bring grad_norm and snip .006 to .014 nearer on 200 cells (Experiments); the rest is not explained",
         *missing,
     ]
     show(

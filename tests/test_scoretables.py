@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -256,6 +257,57 @@ def test_a_table_that_another_hand_changed_is_refused(
     with pytest.raises(ValueError, match=re.escape(says)):
         archive.read(path)
     assert says in refused(capsys, rank.main([*SCORED, "--proxy", "synflow", "--scores", str(path)]))
+
+
+def retold(path: Path, tell: Callable[[dict[str, Any]], object]) -> None:
+    """A table with another header, and a digest that is right."""
+    with np.load(path) as held:
+        parts = {name: held[name] for name in held.files if name != "digest"}
+    header = json.loads(parts["header"].tobytes())
+    tell(header)
+    parts["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    digest = np.frombuffer(bytes.fromhex(archive._digest(parts)), dtype=np.uint8)
+    np.savez_compressed(path, allow_pickle=False, **parts, digest=digest)
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        lambda header: header["conditions"].pop("dataset"),
+        lambda header: header["conditions"].update(dataset=7),
+        lambda header: header["conditions"].update(batch_size="2"),
+        lambda header: header["conditions"].update(teacher=["resnet20"]),
+        lambda header: header["conditions"].update({"a\nline": "x"}),
+        lambda header: header.update(source="\x1b[2J"),
+        lambda header: header["proxies"][0].update(seconds=[[1, 2]]),
+        lambda header: header["proxies"][0].update(seconds=["1"]),
+        lambda header: header["proxies"][0].update(code="\ud800"),
+    ],
+)
+def test_a_header_of_other_kinds_or_with_signs_for_a_terminal_is_refused(
+    tell: Callable[[dict[str, Any]], object], tmp_path: Path
+) -> None:
+    archive.write(made_up(), tmp_path / "a.npz")
+    retold(tmp_path / "a.npz", tell)
+    with pytest.raises(ValueError, match="its header is not what this program writes"):
+        archive.read(tmp_path / "a.npz")
+
+
+def test_a_reason_is_one_line_that_commands_no_terminal(tmp_path: Path) -> None:
+    archive.write(replace(made_up(), reasons=["", "\x1b[31mfailed\n==> ok"]), tmp_path / "a.npz")
+    assert archive.read(tmp_path / "a.npz").reasons == ["", "\\x1b[31mfailed ==> ok"]
+
+
+def test_a_table_runs_no_code_and_downloads_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\ndef Net(): pass\n")
+    for told, says in (
+        ({"teacher": f"{tmp_path}/evil.py:Net"}, "a file of code; none is run"),
+        ({"download": "yes"}, "a condition that this program does not know, 'download'"),
+        ({"teacher_weights": "0" * 64}, "scored under a trained teacher"),
+    ):
+        archive.write(replace(made_up(), conditions=conditions_of(job_of()) | told), tmp_path / "a.npz")
+        assert says in refused(capsys, data.main(["check", str(tmp_path / "a.npz"), "--recompute", "1"]))
+    assert not (tmp_path / "ran").exists()
 
 
 @given(cut=st.integers(0, 2000), at=st.integers(0, 2000), byte=st.integers(0, 255))

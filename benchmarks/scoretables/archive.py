@@ -35,6 +35,7 @@ SUFFIX = ".npz"
 TYPES = {"header": "u1", "index": "i8", "score": "f4 f8", "status": "u1", "reason": "u4", "digest": "u1"}
 PART = re.compile(r"(header|index|digest|(?:score|status|reason)_[0-9]{3,6})\.npy")
 LARGEST_HEADER = 16 * MEBIBYTE
+NUMBERS = ("batch_size", "teacher_resolution")  # of the conditions; the others are texts
 Kind = Literal["auto", "float32", "float64"]
 
 
@@ -163,7 +164,7 @@ def _table(parts: Mapping[str, np.ndarray], where: str) -> ScoreTable:
     for number, one in enumerate(header["proxies"]):
         columns[one["key"]] = _column(parts, number, one, shape, len(header["reasons"]))
     head = (header["space"], header["space_version"], header["size"], header["conditions"], header["source"], batches)
-    return ScoreTable(*head, index.astype(np.int64), columns, header["reasons"])
+    return ScoreTable(*head, index.astype(np.int64), columns, [shown(reason) for reason in header["reasons"]])
 
 
 def _column(
@@ -183,7 +184,10 @@ def _column(
 
 
 def _check_header(header: Mapping[str, Any]) -> None:
-    """Raises ValueError where something is missing, or of another kind than this program writes."""
+    """Raises ValueError where something is missing, or of another kind than this program writes.
+
+    Texts are printed where the table is used, so that they may hold nothing that commands a terminal.
+    """
     kinds = {"space": str, "space_version": str, "size": int, "conditions": dict, "source": str, "batches": list}
     kinds |= {"statuses": list, "reasons": list, "proxies": list}
     for name, kind in kinds.items():
@@ -192,10 +196,20 @@ def _check_header(header: Mapping[str, Any]) -> None:
     sound = header["statuses"] == list(STATUSES) and all(isinstance(one, str) for one in header["reasons"])
     sound &= all(isinstance(one, list) and [type(part) for part in one] == [int, str] for one in header["batches"])
     sound &= len(header["reasons"]) > 0 and len(header["batches"]) > 0
+    sound &= all(_printable(header[name]) for name in ("space", "space_version", "source"))
+    sound &= _printable(header["conditions"].get("dataset"))
+    for name, value in header["conditions"].items():
+        right = value is None or (type(value) is int if name in NUMBERS else _printable(value))
+        sound &= right and _printable(name)
     for one in header["proxies"]:
         texts = [one.get(name) for name in ("key", *Made._fields)] if isinstance(one, dict) else [None]
-        sound &= all(isinstance(text, str) for text in texts)
+        sound &= all(_printable(text) for text in texts)
         sound &= sound and isinstance(one["seconds"], list) and len(one["seconds"]) == len(header["batches"])
+        sound &= sound and all(value is None or type(value) in (int, float) for value in one["seconds"])
     keys = [one["key"] for one in header["proxies"]] if sound else []
     if not sound or len(set(keys)) < len(keys):
         raise ValueError("damaged: its header is not what this program writes")
+
+
+def _printable(text: object) -> bool:
+    return isinstance(text, str) and text.isprintable()

@@ -56,7 +56,9 @@ class Export:
 
     into: str = option("scores.npz", "the table; its name ends in .npz")
     dtype: Literal["auto", "float32", "float64"] = option("auto", "of scores; auto is float32 where nothing is lost")
-    where: str | None = option(None, "NAME=VALUE,...: which conditions, of a store that has several: draw=shared")
+    where: str | None = option(
+        None, "NAME=VALUE,...: which conditions, of a store that has several: draw=shared,batch=noise"
+    )
     proxy: str | None = option(None, "only these proxies, as for rank.py")
     space: str | None = option(None, SPACE)
 

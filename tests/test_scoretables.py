@@ -7,7 +7,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,13 @@ import proxies
 from analysis.rows.ties import ROUNDING, Levels, to_be_ranked
 from benchmarks import data, rank, spaces, truth
 from benchmarks.conditions import batches
+from benchmarks.conditions.batches import Batch
 from benchmarks.scoretables import archive, joining, recalling
 from benchmarks.scoretables.anew import job_like
 from benchmarks.scoretables.table import ABSENT, Column, ScoreTable, conditions_of, made_here
 from benchmarks.scoring.jobs import Conditions, Job
-from benchmarks.scoring.store import STATUSES
+from benchmarks.scoring.scorer import Scorer
+from benchmarks.scoring.store import STATUSES, Score, Store
 from search import evolve, tabular
 from search.evolution import charted
 from tests.cases import ON_S0
@@ -349,6 +351,87 @@ def test_tables_are_joined_and_two_that_disagree_are_refused(tmp_path: Path) -> 
         joining.joined([first, twisted])
     with pytest.raises(ValueError, match=r"they differ in draw \(shared and common\)"):
         joining.joined([first, replace(other, conditions={**other.conditions, "draw": "common"})])
+    with pytest.raises(ValueError, match=r"they differ in size of the space \(64 and 65\)"):
+        joining.joined([first, replace(other, size=65)])
+    images = replace(other, source="unknown", batches={1: "of images"})
+    with pytest.raises(ValueError, match=r"they differ in batch \(noise and unknown\)"):
+        joining.joined([first, images])
+    assert joining.joined([replace(images, source="a.npz", batches={2: "more"}), images]).seeds == [1, 2]
+
+
+def stored(path: Path, batch: Batch, score: float, seed: int = 0) -> None:
+    """A score of a candidate on a batch, put into a store."""
+    with Store(path) as store:
+        row = Score("s0", "777", "synflow", seed, score, "ok", 0.1)
+        store.add(store.conditions(job_of().conditions.content(batch)), [row])
+
+
+def test_scores_on_noise_and_on_images_of_one_store_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, into = tmp_path / "store.sqlite", tmp_path / "a.npz"
+    noise = job_of().source.batch(2, 0)
+    stored(path, noise, 1.0)
+    stored(path, Batch(noise.images + 1, noise.labels), 2.0)
+    asked = ["export", str(path), "--into", str(into)]
+    assert "choose by --where batch=noise or images" in refused(capsys, data.main(asked))
+    for kind, score in (("noise", 1.0), ("images", 2.0)):
+        assert data.main([*asked, "--where", f"batch={kind}"]) == 0
+        assert [row.score for row in archive.read(into).rows(S0)] == [score]
+    stored(path, Batch(noise.images + 2, noise.labels), 3.0)
+    assert "several batches of images" in refused(capsys, data.main([*asked, "--where", "batch=images"]))
+
+
+def test_a_run_that_took_its_scores_from_a_table_says_who_made_them(tmp_path: Path) -> None:
+    table = made_up()
+    older = {key: replace(one, made=one.made._replace(code="0ld")) for key, one in table.columns.items()}
+    archive.write(replace(table, columns=older), tmp_path / "older.npz")
+    asked = ["--proxy", "synflow,macs", "--baselines", "", "--sample", "6", "--scores", str(tmp_path / "older.npz")]
+    assert rank.main([*SCORED, *asked, "--truth", "none", "--out", str(tmp_path / "run")]) == 0
+    assert data.main(["export", str(tmp_path / "run"), "--into", str(tmp_path / "again.npz")]) == 0
+    found = archive.read(tmp_path / "again.npz").columns
+    assert {key: one.made.code for key, one in found.items()} == {"synflow": "0ld", "macs": made_here(job_of()).code}
+
+
+def test_what_a_folder_lacks_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text("def one(probe):\n    return probe.logits[:, 0, 0]\n")
+    own = ["--proxy", f"{tmp_path}/mine.py:one", "--baselines", "", "--sample", "2", "--out", str(tmp_path)]
+    assert rank.main([*SCORED, *own]) == 0
+    asked = ["export", str(tmp_path), "--into", str(tmp_path / "a.npz")]
+    assert "functions of yours alone; export the store" in refused(capsys, data.main(asked))
+    (tmp_path / "scores.csv").write_text("arch,proxy\n")
+    assert "not a run of rank.py that can be read (KeyError" in refused(capsys, data.main(asked))
+    assert data.main(["export", str(tmp_path / "store.sqlite"), "--into", str(tmp_path / "a.npz")]) == 0
+    (tmp_path / "mine.py").write_text("def one(probe):\n    return probe.logits[:, 0, 1]\n")
+    text = refused(capsys, rank.main([*SCORED, *own, "--scores", str(tmp_path / "a.npz"), "--scores-only"]))
+    assert "lacks mine.py:one as the file is now; it has: mine.py:one@" in text
+
+
+def test_a_store_gets_nothing_of_a_table(tmp_path: Path) -> None:
+    """Of two cells that compute the same the table has one: the other's score is the table's too."""
+    space = spaces.find("nasbench201")
+    first = "|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|"
+    other = first.replace("+|none~0|none~1|", "+|none~0|skip_connect~1|", 1)
+    assert space.effective(first) == space.effective(other)
+    source = batches.open_source("noise", "cifar10")
+    (synflow,) = (one for one in proxies.registered() if one.name == "synflow")
+    job = Job(space, [first, other], [synflow], [0], source, Conditions("cifar10", batch_size=2))
+
+    class Known:
+        only = False
+
+        def __call__(self, archs: Sequence[str], seeds: Sequence[int]) -> list[Score]:
+            return [Score(space.name, arch, "synflow", 0, 5.0, "ok", 0.1) for arch in archs if arch == first]
+
+        def lacks(self, *_: object) -> ValueError:
+            raise AssertionError
+
+    with Store(tmp_path / "store.sqlite") as store:
+        rows = Scorer(job, store, known=Known()).rows([first, other])
+        assert [row.score for row in rows] == [5.0, 5.0]
+        assert not list(
+            store.scores(store.conditions(job.conditions.content(source.batch(2, 0))), space.name, ["synflow"], 0)
+        )
 
 
 def test_some_candidates_are_usable_and_how_many_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -381,6 +464,13 @@ def test_from_python(folder: Path, tmp_path: Path) -> None:
         NAMES.split(",")
     )
     assert db.write_scores(scores, tmp_path / "again.npz") == archive.read(folder / "store.npz").digest
+    few = scores[scores["proxy"].eq("params") & scores["arch"].isin(scores["arch"].iloc[:2])]
+    db.write_scores(few, tmp_path / "few.npz")
+    found = db.read_scores(tmp_path / "few.npz")[["arch", "proxy", "score"]]
+    pd.testing.assert_frame_equal(found, few[["arch", "proxy", "score"]].reset_index(drop=True))
+    assert len(archive.read(tmp_path / "few.npz").index) == 2
+    with pytest.raises(ValueError, match="scores of params: not what read_scores gave"):
+        db.write_scores(few.assign(score=1.0), tmp_path / "no.npz")
     fresh = db.score(S0, archs=[1, 2], proxies="params", dataset="cifar100", batch_size=2, progress=False)
     db.write_scores(fresh, tmp_path / "own.npz")
     pd.testing.assert_frame_equal(db.read_scores(tmp_path / "own.npz")[["arch", "score"]], fresh[["arch", "score"]])

@@ -73,7 +73,10 @@ def rank(options: RankingOptions) -> None:
 
 def tabled(known: Recalled | None) -> dict[str, object]:
     """What run.json says of scores that come from a table."""
-    return {} if known is None else {"scores": {"told": known.told, "sha256": known.table.digest, "used": known.count}}
+    if known is None:
+        return {}
+    made = {name: known.table.columns[key].made for name, key in known.keys.items()}
+    return {"scores": {"told": known.told, "sha256": known.table.digest, "used": known.count, "made": made}}
 
 
 def noted(
@@ -209,6 +212,7 @@ def conditions(options: RankingOptions, job: Job, table: Truth | None) -> dict[s
     """What run.json says beside the times."""
     c = job.conditions
     digests = {seed: job.source.batch(c.batch_size, seed).digest for seed in job.seeds}
+    inputs = {} if c.teacher_inputs is None else {"inputs": c.teacher_inputs.text}
     return {
         "command": sys.argv,
         "options": asdict(options),
@@ -216,7 +220,7 @@ def conditions(options: RankingOptions, job: Job, table: Truth | None) -> dict[s
         "candidates": len(job.archs),
         "proxies": [proxy.name for proxy in job.proxies],
         "batch": {"source": job.source.name, "size": c.batch_size, "sha256": digests},
-        "teacher": {"name": c.teacher, "weights": c.weights(), "resolution": c.teacher_resolution},
+        "teacher": {"name": c.teacher, "weights": c.weights(), "resolution": c.teacher_resolution, **inputs},
         "draw": c.draw,
         "init": c.init,
         "truth_source": None if table is None else table.source,

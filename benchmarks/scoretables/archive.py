@@ -97,7 +97,11 @@ def _digest(parts: Mapping[str, np.ndarray]) -> str:
 def read(path: Path) -> ScoreTable:
     """The table in a file, verified. Raises ValueError for what is none, damaged, or of another version."""
     try:
+        if path.is_dir():
+            raise ValueError("a folder; of what rank.py left there data.py export makes a score table")
         check_size(path, "scores")
+        if not zipfile.is_zipfile(path):
+            raise ValueError("no score table, or cut short; of a store or a run's folder data.py export makes one")
         with zipfile.ZipFile(path) as archive:
             parts = _parts(archive)
         table = _table(parts, str(path))

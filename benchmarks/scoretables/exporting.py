@@ -1,4 +1,4 @@
-"""From stores, and from folders of runs, to score tables."""
+"""From stores, folders of runs, and other tables to score tables; folders are read in runs.py."""
 
 from __future__ import annotations
 
@@ -11,34 +11,42 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from analysis.rows.tables import UNDEFINED
 from benchmarks import spaces
 from benchmarks.conditions.batches import open_source
 from benchmarks.scoretables import archive
-from benchmarks.scoretables.table import MADE, OK, Column, Filling, Made, ScoreTable, condensed, indexed
-from benchmarks.scoring.store import STATUSES, Score, Store
+from benchmarks.scoretables.runs import from_run
+from benchmarks.scoretables.table import MADE, OK, UNKNOWN, Filling, Made, ScoreTable, by_index, condensed, indexed
+from benchmarks.scoring.store import STATUSES, Store
 from benchmarks.spaces import Space
-from proxies import registered
 
-UNKNOWN = "unknown"  # the code of runs that did not say it
+BATCH = "batch"  # of --where: noise or images, which conditions alone do not tell
 AT_ONCE = 1_000  # rows; many more at once are slower: they leave the processor's cache
 
 
 @dataclass
 class Group:
-    """Scores of a store under the same conditions: the ids that they are filed under, by seed, and what they say."""
+    """Scores of a store under the same conditions: the ids that they are filed under, by seed, and what they say.
+
+    `filed` has all ids, by seed and the digest of their batch: a store may have scores on several.
+    """
 
     space: str
     content: dict[str, Any]
     ids: dict[int, str] = field(default_factory=dict)
     batches: dict[int, str] = field(default_factory=dict)
+    filed: dict[int, dict[str, str]] = field(default_factory=dict)
+    source: str = UNKNOWN
+
+    @property
+    def version(self) -> str:
+        """The version of its space, which a user's own has."""
+        return str(self.content.get("space", ""))
 
     @property
     def said(self) -> dict[str, Any]:
-        """All that --where can ask for."""
-        return {"space": self.space, **{name: value for name, value in self.content.items() if name != "space"}}
+        """All that --where can ask for, batches aside."""
+        return {**self.content, "space": self.space, "space_version": self.version}
 
 
 def of(source: Path, where: Mapping[str, str], named: str | None) -> ScoreTable:
@@ -72,11 +80,12 @@ def from_store(path: Path, where: Mapping[str, str], named: str | None = None) -
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         connection.execute("PRAGMA trusted_schema = OFF")
         filed = list(_filed(connection))
-        found = [group for group in _groups(connection, filed) if _fits(group.said, where)]
+        wanted = {name: value for name, value in where.items() if name != BATCH}
+        found = [group for group in _groups(connection, filed) if _fits(group.said, wanted)]
         if len(found) != 1:
-            raise ValueError(f"store {path}: {_which(found, where)}")
-        (group,) = found
-        space = find_space(group.space, str(group.content.get("space", "")), named, str(path))
+            raise ValueError(f"store {path}: {_which(found, wanted)}")
+        space = find_space(found[0].space, found[0].version, named, str(path))
+        group = _on_one(found[0], space, where.get(BATCH), str(path))
         keys = {one.proxy for one in filed if one.space == group.space and one.conditions in group.ids.values()}
         return _read(connection, group, space, sorted(keys))
 
@@ -121,11 +130,34 @@ def _groups(connection: sqlite3.Connection, filed: Sequence[Filed]) -> list[Grou
         if "code" not in content:  # not of this program
             continue
         group = found.setdefault(json.dumps([space, content], sort_keys=True), Group(space, content))
-        group.ids[seed], group.batches[seed] = name, batch
-    for group in found.values():
-        group.ids = dict(sorted(group.ids.items()))
-        group.batches = dict(sorted(group.batches.items()))
+        group.filed.setdefault(seed, {})[batch] = name
     return list(found.values())
+
+
+def _on_one(group: Group, space: Space, asked: str | None, where: str) -> Group:
+    """The scores on noise, or on images, which are other scores. Raises ValueError where that has to be chosen.
+
+    Which images a store does not say: of two such batches under one seed neither can be named.
+    """
+    noise = {seed: noise_of(group.content, seed, space) for seed in group.filed}
+    kinds: dict[str, dict[int, dict[str, str]]] = {}
+    for seed, batches in sorted(group.filed.items()):
+        for digest, name in batches.items():
+            kinds.setdefault("noise" if digest == noise[seed] else "images", {}).setdefault(seed, {})[digest] = name
+    if asked is not None and asked not in kinds:
+        raise ValueError(f"{where}: holds no scores of {BATCH}={asked}; it has: {', '.join(sorted(kinds))}")
+    if asked is None and len(kinds) > 1:
+        raise ValueError(f"{where}: holds scores on noise and on images; choose by --where {BATCH}=noise or images")
+    ((kind, chosen),) = [(kind, some) for kind, some in kinds.items() if asked in (None, kind)]
+    if several := [seed for seed, batches in chosen.items() if len(batches) > 1]:
+        raise ValueError(
+            f"{where}: holds scores on several batches of images, seed {several[0]}; export the run's folder"
+        )
+    pairs = {seed: next(iter(batches.items())) for seed, batches in chosen.items()}
+    group.batches = {seed: digest for seed, (digest, _) in pairs.items()}
+    group.ids = {seed: name for seed, (_, name) in pairs.items()}
+    group.source = kind if kind == "noise" else UNKNOWN
+    return group
 
 
 def _fits(said: Mapping[str, Any], where: Mapping[str, str]) -> bool:
@@ -194,8 +226,7 @@ def _read(connection: sqlite3.Connection, group: Group, space: Space, keys: Sequ
                 filling.status[number, place] = STATUSES.index(status)
                 filling.reason[number, place] = reasons.setdefault(reason, len(reasons))
         columns[key] = filling.column(made)
-    source = source_of(group.content, group.batches, space)
-    head = (space.name, space.version, len(space), condensed(group.content), source, group.batches)
+    head = (space.name, space.version, len(space), condensed(group.content), group.source, group.batches)
     return by_index(ScoreTable(*head, order, columns, list(reasons)))
 
 
@@ -213,76 +244,10 @@ def _part(connection: sqlite3.Connection, key: tuple[str, str, str, int], places
     return Part(np.concatenate(at), np.concatenate(scores), np.concatenate(seconds), other.fetchall())
 
 
-def source_of(content: Mapping[str, Any], batches: Mapping[int, str], space: Space) -> str:
-    """What a batch is called, as far as its digest tells."""
+def noise_of(content: Mapping[str, Any], seed: int, space: Space) -> str:
+    """The digest of the batch of noise under some conditions; empty where there is none."""
     try:
-        noise = open_source("noise", str(content["dataset"]), space=space)
-        same = all(noise.batch(int(content["batch_size"]), seed).digest == digest for seed, digest in batches.items())
+        source = open_source("noise", str(content["dataset"]), space=space)
+        return source.batch(int(content["batch_size"]), seed).digest
     except (KeyError, ValueError):
-        return UNKNOWN
-    return "noise" if same else UNKNOWN
-
-
-def by_index(table: ScoreTable) -> ScoreTable:
-    """The same table, its candidates by index."""
-    order = np.argsort(table.index)
-    columns = {
-        key: Column(one.scores[:, order], one.status[:, order], one.reason[:, order], one.seconds, one.made)
-        for key, one in sorted(table.columns.items())
-    }
-    head = (table.space, table.space_version, table.size, table.conditions, table.source, table.batches)
-    return ScoreTable(*head, table.index[order], columns, table.reasons, table.digest, table.where)
-
-
-def from_run(folder: Path) -> ScoreTable:
-    """The scores that a run of rank.py left; without combinations and functions of a user's, which are no run's alone.
-
-    Raises ValueError for a folder that holds none, or a run of a space of a user's own: its store has what it takes.
-    """
-    try:
-        said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        rows = pd.read_csv(folder / "scores.csv", na_values=[UNDEFINED], keep_default_na=False)
-        costs = pd.read_csv(folder / "seconds.csv", na_values=[UNDEFINED]).set_index("proxy")["seconds_per_arch"]
-        options, seeds = said["options"], [int(seed) for seed in said["seeds"]]
-        name = str(options["space"])
-        weights = said["teacher"]["weights"].removeprefix("sha256 ")
-        conditions = {name: options[name] for name in ("dataset", "batch_size", "precision")}
-        conditions |= {"draw": said["draw"], "init": said["init"], "teacher": said["teacher"]["name"]}
-        conditions["teacher_weights"] = None if weights == "random by seed" else weights
-        conditions["teacher_resolution"] = said["teacher"].get("resolution")
-        batches = {int(seed): str(digest) for seed, digest in said["batch"]["sha256"].items()}
-        made = Made(str(said.get("code", UNKNOWN)), str(said["versions"]["torch"]), device_kind(str(said["device"])))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        told = (
-            f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        )
-        raise ValueError(f"{folder}: not a run of rank.py that can be read ({told})") from None
-    if name not in spaces.SPACES:
-        raise ValueError(f"{folder}: a run of {name}, a space of your own; export the store that its scores are in")
-    space = spaces.find(name)
-    ours = {one.name for one in registered()}
-    names = [proxy for proxy in dict.fromkeys(rows["proxy"]) if proxy in ours]
-    archs = list(dict.fromkeys(rows["arch"].astype(str)))
-    place, reasons = {arch: number for number, arch in enumerate(archs)}, {"": 0}
-    filled = {proxy: Filling.of((len(seeds), len(archs))) for proxy in names}
-    for row in _scored(rows[rows["proxy"].isin(names)], space, costs, folder):
-        filled[row.proxy].put((seeds.index(row.seed), place[row.arch]), row, reasons)
-    columns = {proxy: one.column(made) for proxy, one in filled.items()}
-    index = np.array([indexed(space, arch) for arch in archs], dtype=np.int64)
-    head = (space.name, space.version, len(space), condensed(conditions), str(said["batch"]["source"]), batches)
-    return by_index(ScoreTable(*head, index, columns, list(reasons)))
-
-
-def _scored(rows: pd.DataFrame, space: Space, costs: pd.Series, folder: Path) -> Iterator[Score]:
-    """The rows of a scores.csv. Raises ValueError for one that can't be."""
-    names = ("arch", "proxy", "seed", "score", "status", "reason")
-    for arch, proxy, seed, score, status, reason in zip(*(rows[name] for name in names), strict=True):
-        if status not in STATUSES:
-            raise ValueError(f"{folder}/scores.csv: a status {status!r:.20}")
-        code, cost = space.parse(str(arch)), float(costs.get(proxy, np.nan))
-        yield Score(space.name, code, str(proxy), int(seed), float(score), str(status), cost, str(reason))
-
-
-def device_kind(name: str) -> str:
-    """cpu, or cuda for what has a GPU's name."""
-    return "cpu" if name == "cpu" else "cuda"
+        return ""

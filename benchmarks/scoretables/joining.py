@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.scoretables.exporting import by_index
-from benchmarks.scoretables.table import ABSENT, Column, Filling, Floats, Made, ScoreTable
+from benchmarks.scoretables.table import ABSENT, UNKNOWN, Column, Filling, Floats, Made, ScoreTable, both, by_index
 
 MEDIAN, MOST = 1e-3, 0.1  # relative differences that rounding on another machine can make: of most scores, of any
 SMALL = 1e-2  # of the median size of a proxy's scores: differences of smaller scores are held against it
@@ -54,12 +53,17 @@ def different(a: ScoreTable, b: ScoreTable) -> list[str]:
     found = []
     for name, one, two in (
         ("space", f"{a.space} {a.space_version}".strip(), f"{b.space} {b.space_version}".strip()),
+        ("size of the space", a.size, b.size),
         *((name, a.conditions.get(name), b.conditions.get(name)) for name in sorted({*a.conditions, *b.conditions})),
     ):
         if one != two:
             found.append(f"{name} ({one} and {two})")
-    common = [seed for seed in a.batches if seed in b.batches and a.batches[seed] != b.batches[seed]]
-    return [*found, *(f"the batch of seed {seed}" for seed in common)]
+    common = [seed for seed in a.batches if seed in b.batches]
+    found += [f"the batch of seed {seed}" for seed in common if a.batches[seed] != b.batches[seed]]
+    noise = (a.source == "noise", b.source == "noise")
+    if not common and (noise[0] != noise[1] or len({a.source, b.source} - {UNKNOWN}) > 1):  # no digests to tell by
+        found.append(f"batch ({a.source} and {b.source})")
+    return found
 
 
 def _joined(a: ScoreTable, b: ScoreTable) -> ScoreTable:
@@ -95,7 +99,7 @@ def _spread(table: ScoreTable, key: str, index: np.ndarray, seeds: list[int], re
 def _first(a: Column, b: Column) -> Column:
     """What a has, and of the rest what b has."""
     mine = a.status != ABSENT
-    made = a.made if a.made == b.made or not (b.there & ~mine).any() else Made(*map(_both, a.made, b.made))
+    made = a.made if a.made == b.made or not (b.there & ~mine).any() else Made(*map(both, a.made, b.made))
     return Column(
         np.where(mine, a.scores, b.scores),
         np.where(mine, a.status, b.status),
@@ -103,7 +107,3 @@ def _first(a: Column, b: Column) -> Column:
         np.where(np.isnan(a.seconds), b.seconds, a.seconds),
         made,
     )
-
-
-def _both(one: str, other: str) -> str:
-    return one if one == other else f"{one} and {other}"

@@ -39,9 +39,8 @@ class Recalled:
         """What is said where something is not in the table and must not be scored."""
         there = ", ".join(key.partition("@")[0] for key in self.table.columns)
         if missing := [name for name in proxies if name not in self.keys]:
-            return ValueError(
-                f"--scores-only: {self.table.where} has no scores of {missing[0]}; it has: {shown(there)}"
-            )
+            lacking = self.table.lacking(missing[0])
+            return ValueError(f"--scores-only: {self.table.where} has no scores of {lacking}; it has: {shown(there)}")
         if missing_seeds := [seed for seed in seeds if seed not in self.table.batches]:
             has = ", ".join(map(str, self.table.seeds))
             return ValueError(
@@ -92,6 +91,10 @@ def chosen(options: TableOptions, given: ScoreTable | None, job: Job, *, whole: 
 def check_space(table: ScoreTable, space: Space) -> None:
     """Raises ValueError where a table is of another space."""
     if (table.space, table.space_version, table.size) != (space.name, space.version, len(space)):
+        if (table.space, table.space_version) == (space.name, space.version):
+            raise ValueError(
+                f"score table {table.where}: of {table.size:,} candidates; {space.name} has {len(space):,}"
+            )
         held = f"{table.space} {table.space_version}".strip()
         raise ValueError(
             f"score table {table.where}: of the space {held}, not of {space.name} {space.version}".rstrip()

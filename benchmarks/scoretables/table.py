@@ -24,6 +24,7 @@ ABSENT = 255  # in place of a status: the table has no such score
 OK = STATUSES.index("ok")
 MADE = ("code", "torch", "device")  # of a store's conditions: who computed, which a table states and does not ask for
 LARGEST_INDEX = 2**63
+UNKNOWN = "unknown"  # a batch, or the code of a run, of which nothing says it
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.uint8]
@@ -40,6 +41,11 @@ class Made(NamedTuple):
         """As a sentence has it."""
         this = " (this one)" if self.code == code_digest() else ""
         return f"code {self.code}{this}, torch {self.torch}, {self.device}"
+
+
+def both(one: str, other: str) -> str:
+    """Two makers' words for the same thing as one."""
+    return one if one == other else f"{one} and {other}"
 
 
 @dataclass(frozen=True)
@@ -152,12 +158,17 @@ class ScoreTable:
         keys = [proxy.key for proxy in proxies]
         every = self.held(keys, seeds)
         if not every.any():
-            missing = [proxy.name for proxy in proxies if proxy.key not in self.columns]
+            missing = [self.lacking(proxy.name) for proxy in proxies if proxy.key not in self.columns]
             missing += [f"seed {seed}" for seed in seeds if seed not in self.batches]
             lacks = missing[0] if missing else "a candidate that every proxy has a score of"
             there = f"{', '.join(self.columns)}; seed {', '.join(map(str, self.seeds))}"
             raise ValueError(f"--scores-only: {self.where} lacks {lacks}; it has: {shown(there)}")
         return [space.arch(number) for number in self.index[every].tolist()]
+
+    def lacking(self, name: str) -> str:
+        """A proxy that it lacks, as people read it: of a user's file it may have another version."""
+        other = any(key.partition("@")[0] == name for key in self.columns)
+        return f"{name} as the file is now" if other else name
 
     def told(self) -> str:
         """What it holds, in a sentence."""
@@ -252,3 +263,14 @@ def indexed(space: Space, arch: str) -> int:
     if number >= LARGEST_INDEX:
         raise ValueError(f"{space.name} has indices beyond 2^63: its scores fit into no table")
     return number
+
+
+def by_index(table: ScoreTable) -> ScoreTable:
+    """The same table, its candidates by index."""
+    order = np.argsort(table.index)
+    columns = {
+        key: Column(one.scores[:, order], one.status[:, order], one.reason[:, order], one.seconds, one.made)
+        for key, one in sorted(table.columns.items())
+    }
+    head = (table.space, table.space_version, table.size, table.conditions, table.source, table.batches)
+    return ScoreTable(*head, table.index[order], columns, table.reasons, table.digest, table.where)

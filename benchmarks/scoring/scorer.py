@@ -56,6 +56,7 @@ class Scorer:
         self.job = job
         self.known = known
         self._recalled: set[str] = set()
+        self._foreign: set[tuple[int, str, str]] = set()  # rows of what is known, which the store is not to have
         self.store = store
         self.engine = engine or Serial()
         self._worker = Worker(job)
@@ -116,7 +117,9 @@ class Scorer:
         if self.known is None or not (fresh := [arch for arch in dict.fromkeys(archs) if arch not in self._recalled]):
             return
         self._recalled.update(fresh)
-        self._rows.update(((row.seed, row.proxy, row.arch), row) for row in self.known(fresh, self.job.seeds))
+        found = {(row.seed, row.proxy, row.arch): row for row in self.known(fresh, self.job.seeds)}
+        self._foreign.update(found)
+        self._rows.update(found)
 
     def _score(self, tasks: Sequence[Task], advance: Callable[[int], None]) -> list[Task]:
         """Score tasks; returns those to be tried again: the candidates of one that was lost, each alone."""
@@ -144,7 +147,8 @@ class Scorer:
             row = self._rows.get((seed, name, first))
             if row is not None and (seed, name, arch) not in self._rows:
                 self._rows[seed, name, arch] = row = row._replace(arch=arch)
-                self._unwritten += [row] if row.status not in ("oom", "error") else []
+                kept = row.status not in ("oom", "error") and (seed, name, first) not in self._foreign
+                self._unwritten += [row] if kept else []
 
     def _write(self) -> None:
         """Put into the store what is not there yet, each seed in one transaction."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from numpy.typing import NDArray
 
 from benchmarks.scoretables import archive
 from benchmarks.scoretables.exporting import find_space
-from benchmarks.scoretables.table import ScoreTable, from_rows
+from benchmarks.scoretables.table import Column, Filling, ScoreTable, from_rows
 from benchmarks.scoring.cohorts import sizes
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
 from benchmarks.scoring.untouched import TABLED, Made
 from benchmarks.spaces import Space
+
+CHANGED = "not what read_scores gave; rows of a table can be left out, not changed"
 
 
 def read_scores(path: str | Path, space: str | None = None) -> pd.DataFrame:
@@ -49,16 +52,39 @@ def _exact(counts: NDArray[np.float64]) -> bool:
     return bool((counts < 2**24).all() or (counts != counts.astype(np.float32)).any())
 
 
+def _left(table: ScoreTable, scores: pd.DataFrame) -> ScoreTable:
+    """What a frame still has of a table that it was read from. Raises ValueError where it says something else."""
+    names = {key.partition("@")[0]: key for key in table.columns}
+    seeds = {seed: number for number, seed in enumerate(table.seeds)}
+    left, keep = {}, np.isin(table.index, scores["index"])
+    for name, own in scores.groupby("proxy", sort=False, observed=True):
+        column = table.columns.get(names.get(str(name), ""))
+        at = own["seed"].map(seeds).to_numpy(float), own["index"].map(table.places).to_numpy(float)
+        if column is None or np.isnan(at).any():
+            raise ValueError(f"scores of {name}: {CHANGED}")
+        cells = tuple(part.astype(np.int64) for part in at)
+        if not np.array_equal(column.scores[cells], own["score"].to_numpy(float), equal_nan=True):
+            raise ValueError(f"scores of {name}: {CHANGED}")
+        new = Filling.of(column.scores.shape)
+        new.scores[cells], new.status[cells] = column.scores[cells], column.status[cells]
+        new.reason[cells] = column.reason[cells]
+        cut = (new.scores[:, keep], new.status[:, keep], new.reason[:, keep])
+        left[names[str(name)]] = Column(*cut, column.seconds, column.made)
+    columns = {key: left[key] for key in table.columns if key in left}
+    return replace(table, index=table.index[keep], columns=columns, _places={})
+
+
 def write_scores(scores: pd.DataFrame, path: str | Path, dtype: archive.Kind = "auto") -> str:
     """Write what `score` gave (all of it: its conditions go with it) as a score table; the digest of its content.
 
-    Combinations are left out: they are defined for their cohort alone. Raises ValueError for another table, and where
-    the networks or the teacher were modules of yours, which no file can name.
+    Of what `read_scores` gave rows may have been left out, and none changed: others made them. Combinations are left
+    out: they are defined for their cohort alone. Raises ValueError for another table, and where the networks or the
+    teacher were modules of yours, which no file can name.
     """
     kept = scores.attrs.get(TABLED)
     made = kept.of if isinstance(kept, Made) else None
     if isinstance(made, ScoreTable):
-        return archive.write(made, Path(path), dtype)
+        return archive.write(_left(made, scores), Path(path), dtype)
     if not isinstance(made, Job):
         raise ValueError("scores: what diswot_bench.score or read_scores gave is expected, whole")
     if made.space.name == "modules" or (made.teacher is not None and made.teacher.own) or made.source.name == "given":

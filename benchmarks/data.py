@@ -43,7 +43,7 @@ class List:
 
 @dataclass
 class Check:
-    """Verify score tables, or every accuracy table that is here; exit code 2 where one is not what it should be."""
+    """Verify score tables; without any, all accuracy tables here and the project's score tables; exit code 2 for unsound ones."""
 
     recompute: int = option(0, "also score so many candidates of each score table anew, and compare")
     space: str | None = option(None, SPACE)
@@ -81,7 +81,7 @@ ARGUMENTS = {
     "import": ("file", "FILE.pth, or FOLDER or .tar of NATS-Bench's topology files, simple"),
     "merge": ("stores", "stores to be taken in; they stay as they are"),
     "export": ("sources", "stores, folders that rank.py left, score tables"),
-    "check": ("tables", "score tables; without any, the accuracy tables"),
+    "check": ("tables", "score tables; without any, all accuracy tables, and the score tables of the project"),
 }
 SEVERAL = {"merge": "+", "export": "+", "check": "*"}
 

@@ -177,6 +177,17 @@ def test_the_whole_space_is_answered_from_its_table(
     assert found == {"diswot": 0.507, "synflow": 0.767, "params": 0.744}, "docs/validation.md, Whole space"
 
 
+def test_a_damaged_table_of_the_project_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.checking.doctor.tables", lambda: [])
+    monkeypatch.setattr("benchmarks.checking.scores.SHIPPED", tmp_path)
+    archive.write(made_up(), tmp_path / "sound.npz")
+    assert data.main(["check"]) == 0
+    (tmp_path / "torn.npz").write_bytes((tmp_path / "sound.npz").read_bytes()[:-30])
+    assert "not sound: " in refused(capsys, data.main(["check"]))
+
+
 @pytest.mark.parametrize("kind", ["auto", "float64", "float32"])
 def test_what_is_written_is_read_back(kind: archive.Kind, tmp_path: Path) -> None:
     table = made_up()
@@ -335,6 +346,9 @@ def test_a_table_of_something_else_is_refused(tmp_path: Path, capsys: pytest.Cap
     assert "scored under other conditions: draw shared (asked for: independent)" in text
     assert "of the space s0, not of nasbench201" in refused(capsys, rank.main([*asked, "--device", "cpu"]))
     assert "of which table" in refused(capsys, rank.main([*SCORED, "--scores-only"]))
+    assert "leave out one" in refused(capsys, rank.main([*SCORED, *asked, "--anew"]))
+    for other in (tmp_path, Path(__file__)):  # a folder, and no archive
+        assert "data.py export makes" in refused(capsys, rank.main([*SCORED, "--scores", str(other)]))
 
 
 def test_tables_are_joined_and_two_that_disagree_are_refused(tmp_path: Path) -> None:
@@ -343,6 +357,8 @@ def test_tables_are_joined_and_two_that_disagree_are_refused(tmp_path: Path) -> 
     other = whole.of(["params", "l2_norm"])
     both = joining.joined([first, other])
     assert set(both.columns) == {"synflow", "params", "l2_norm"}
+    named = joining.joined([replace(first, where="a.npz", digest="12" * 32), replace(other, where="b.npz")])
+    assert named.name == "a.npz (sha256 121212121212) and b.npz"
     np.testing.assert_array_equal(both.columns["l2_norm"].scores, whole.columns["l2_norm"].scores)
     twisted = replace(
         other, columns={"params": replace(other.columns["params"], scores=other.columns["params"].scores + 1)}

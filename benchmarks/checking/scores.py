@@ -15,12 +15,18 @@ from benchmarks.output.terminal import progress
 from benchmarks.scoretables import archive, joining
 from benchmarks.scoretables.anew import job_like
 from benchmarks.scoretables.exporting import find_space
+from benchmarks.scoretables.recalling import SHIPPED
 from benchmarks.scoretables.table import Column, ScoreTable, from_rows, makers
 from benchmarks.scoring.scorer import Scorer
 from benchmarks.scoring.store import Store
 from benchmarks.spaces import Space
 
 IN_MEMORY = Path(":memory:")
+
+
+def shipped() -> list[Path]:
+    """The score tables that come with the project."""
+    return sorted(SHIPPED.glob(f"*{archive.SUFFIX}"))
 
 
 def findings(path: Path, recompute: int, named: str | None, data_dir: str | None) -> Iterator[Finding]:

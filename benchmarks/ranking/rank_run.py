@@ -147,6 +147,8 @@ def prepare(options: RankingOptions) -> tuple[Job, list[Proxy | Combination], Tr
     allowed = selection.within(space, selection.limit("max_params", options.max_params), *dataset)
     seeds = range(options.seed, options.seed + options.seeds)
     given = recalling.asked(options, space)
+    if given is not None and options.anew:
+        raise ValueError("--anew scores in place of a table, --scores is a table in place of scoring: leave out one")
     if options.archs is None:
         among = given.candidates(proxies.parts(chosen), seeds, space) if given and options.scores_only else None
         archs = selection.sampled(space, table, str(options.sample), options.seed, among, allowed)

@@ -81,7 +81,7 @@ def _joined(a: ScoreTable, b: ScoreTable) -> ScoreTable:
                 raise ValueError(f"{a.where} and {b.where} disagree: of {key}'s scores that both have {wrong}")
             columns[key] = _first(*spread)
     head = (a.space, a.space_version, a.size, a.conditions, a.source, batches)
-    return by_index(ScoreTable(*head, index, columns, reasons, where=f"{a.where} and {b.where}"))
+    return by_index(ScoreTable(*head, index, columns, reasons, where=f"{a.name} and {b.name}"))
 
 
 def _spread(table: ScoreTable, key: str, index: np.ndarray, seeds: list[int], reasons: list[str]) -> Column:

@@ -43,7 +43,7 @@ class List:
 
 @dataclass
 class Check:
-    """Verify score tables; without any, all accuracy tables here and the project's score tables; exit code 2 for unsound ones."""
+    """Verify score tables, or, without any, all that is here and of the project; exit code 2 for an unsound one."""
 
     recompute: int = option(0, "also score so many candidates of each score table anew, and compare")
     space: str | None = option(None, SPACE)

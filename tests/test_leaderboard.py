@@ -132,11 +132,14 @@ def test_what_failed_for_most_is_no_ranking_and_costs_are_of_one_machine(tables:
     assert np.isnan(rows.loc["params", "cost"])
 
 
-def test_a_proxy_of_ones_own_stands_among_the_others(tables: Path) -> None:
+def test_a_proxy_of_ones_own_stands_among_the_others(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tables / "mine.py").write_text(OWN)
     table = db.leaderboard(f"{tables}/mine.py:smallness", quick=True)
     assert table.loc["mine.py:smallness", "S0 vanilla"] < -0.8
     assert table.loc["mine.py:smallness", "questions"] == 3
+    assert capsys.readouterr().err.count("mine.py:smallness is scored on 30 of s0\n") == 1
+    with pytest.raises(ValueError, match="is no name; a function of yours is"):
+        db.leaderboard(len)  # type: ignore[arg-type]
 
 
 def test_quick_without_a_proxy_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,8 @@ from benchmarks.scoring.jobs import Conditions, Job
 from benchmarks.scoring.scorer import Scorer
 from benchmarks.scoring.store import STATUSES, Score, Store
 from search import evolve, tabular
-from search.evolution import charted
+from search.evolution import charted, tabular_run
+from search.evolution.options import TabularOptions
 from tests.cases import ON_S0
 
 S0 = spaces.find("s0")
@@ -564,3 +565,20 @@ def test_searches_by_a_table_are_those_of_the_command(
     Path("large.csv").write_text("arch,accuracy\n777,90\n")  # which the limit leaves out
     assert tabular.main([*asked, "--budgets", "10", "--truth", "large.csv"]) == 2
     assert "--truth large.csv: has the accuracy of none of" in capsys.readouterr().err
+
+
+def test_what_no_search_can_climb_is_left_out_of_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = made_up()
+    table.columns["synflow"].status[:] = STATUSES.index("undefined")
+    archive.write(table, tmp_path / "a.npz")
+    usual = TabularOptions("cifar100", "s0", batch_size=2, teacher="resnet20", scores=str(tmp_path / "a.npz"))
+    made = tabular_run.prepare(replace(usual, proxy="synflow,l2_norm,vote(synflow,l2_norm)"))
+    assert list(made.walker.scores) == ["l2_norm", "params (counted)"]
+    assert made.left_out == ["synflow", "vote(synflow,l2_norm)"]
+    for other, says in (
+        ({"proxy": "vote(synflow,l2_norm)"}, "combinations rank what a search has seen"),
+        ({"proxy": "synflow"}, "no score of synflow is a number"),
+        ({"budget": 9}, "numbers of candidates are --budgets"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            tabular_run.prepare(replace(usual, **other))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from analysis.stats.comparison import Ranked
 from analysis.stats.ranking import Ranking
 from benchmarks.leaderboard import commands
 from benchmarks.leaderboard.questions import QUESTIONS, Asked, asked, committed
+from benchmarks.output.terminal import progress
 from benchmarks.scoretables.anew import job_like
 from benchmarks.scoring.cohorts import Cohort
 from benchmarks.scoring.scorer import Scorer
@@ -58,14 +60,18 @@ def board(own: Proxy | None = None, *, quick: bool = False, folder: Path | None 
     """The leaderboard, with a proxy of a user's own where one is given, which is scored here."""
     tables = committed() if folder is None else committed(folder)
     parts, told, missing, fresh = [], [], [], dict[tuple[str, ...], Scores]()
+    found: list[Asked] = []
     for question in QUESTIONS:
         try:
             one = asked(question, tables)
         except ValueError as error:
             missing.append(f"{question.name}: {error}")
             continue
-        if quick and len(one.archs) > QUICK:
-            one = first(one, QUICK)
+        found.append(first(one, QUICK) if quick and len(one.archs) > QUICK else one)
+    if own is not None:  # which may take hours
+        to_score = {(one.table.where, *one.archs): f"{len(one.archs):,} of {one.space.name}" for one in found}
+        print(f"{own.name} is scored on {', '.join(to_score.values())}", file=sys.stderr)
+    for one in found:
         parts.append(standings(one, own, fresh))
         told.append(told_of(one))
     if not parts:
@@ -169,8 +175,8 @@ def scored(one: Asked, key: str) -> Scores:
 def computed(one: Asked, own: Proxy) -> Scores:
     """A proxy's scores of a question's candidates under its table's conditions, computed here."""
     job = job_like(one.table, one.space, one.archs, [own])
-    with Store(Path(":memory:")) as store:
-        rows = Scorer(job, store).rows(one.archs)
+    with Store(Path(":memory:")) as store, progress(f"{own.name}, {one.space.name}", len(job)) as advance:
+        rows = Scorer(job, store).rows(one.archs, advance)
     shape = (len(one.table.seeds), len(one.archs))
     scores = np.array([row.score for row in rows]).reshape(shape)
     return scores, np.array([row.status == "ok" for row in rows]).reshape(shape)
@@ -229,6 +235,8 @@ def leaderboard(proxy: str | None = None, *, quick: bool = False) -> pd.DataFram
 
 def named(text: str) -> Proxy:
     """One proxy of a user's own. Raises ValueError for several, or a combination."""
+    if not isinstance(text, str):
+        raise ValueError(f"leaderboard: {text!r:.80} is no name; a function of yours is 'path/to/file.py:name'")
     chosen: Sequence[object] = proxies.select(text)
     if len(chosen) != 1 or not isinstance(chosen[0], Proxy):
         raise ValueError(f"--proxy {text}: one proxy, such as mine.py:name")

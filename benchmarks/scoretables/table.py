@@ -153,6 +153,11 @@ class ScoreTable:
             every &= self.columns[key].there[numbers].all(axis=0)
         return every
 
+    def any_ok(self, key: str, seed: int) -> bool:
+        """Whether it has a number by a proxy; of a seed that is not here nobody can say, which is another matter."""
+        column = self.columns.get(key)
+        return column is not None and (seed not in self.seeds or bool(column.ok[self.seeds.index(seed)].any()))
+
     def candidates(self, proxies: Sequence[Proxy], seeds: Sequence[int], space: Space) -> list[str]:
         """The candidates that it has all these scores of. Raises ValueError where there are none, saying why."""
         keys = [proxy.key for proxy in proxies]

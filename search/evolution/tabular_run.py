@@ -41,6 +41,7 @@ from search.evolution.plan import SIZE
 SEARCHED = ("evolution", "aging", "local", "random")
 A_TASK = 25  # searches
 CURVE = 24  # numbers of evaluations that the figure shows
+NOT_BY_TABLE = ("budget", "oracle", "among_known", "same_draw", "against", "alone", "store")  # options of evolve.py
 MOST_ROWS = 40  # of the table as it is printed
 
 
@@ -90,6 +91,10 @@ def search(options: TabularOptions) -> None:
 
 def prepare(options: TabularOptions) -> Plan:
     """Everything that the options name. Raises ValueError for what can't be had."""
+    for name in NOT_BY_TABLE:
+        if getattr(options, name) != getattr(TabularOptions, name):
+            hint = "; numbers of candidates are --budgets" if name == "budget" else ""
+            raise ValueError(f"--{name.replace('_', '-')}: of evolve.py, not of a search by a table{hint}")
     space = spaces.find(options.space)
     dataset = batches.find_dataset(options.dataset, space)
     if len(space) > LISTABLE:
@@ -122,16 +127,25 @@ def prepare(options: TabularOptions) -> Plan:
 
 def table_of(options: TabularOptions, space: Space) -> tuple[Recalled, list[Proxy], list[str]]:
     """The table to search by, the proxies that it has of those asked for, and those it lacks. Raises ValueError."""
-    asked = proxies.parts([one for one in proxies.select(options.proxy) if isinstance(one, Proxy)])
+    every = proxies.select(options.proxy)
+    asked = [one for one in every if isinstance(one, Proxy)]
+    combined = [one.name for one in every if not isinstance(one, Proxy)]
+    if not asked:
+        raise ValueError(
+            f"--proxy {options.proxy}: combinations rank what a search has seen; evolve.py --scores does that"
+        )
     given = recalling.asked(options, space)
     job = scoring_job(options, space, (), asked, [options.draw_seed])
     known = recalling.chosen(options, given, job, whole=True)
     if known is None:
         raise ValueError("no score table of these conditions comes with the project: name one by --scores FILE")
-    chosen = [one for one in asked if one.name in known.keys]
-    if not chosen:
+    if not known.keys:
         raise known.lacks([one.name for one in asked], [options.draw_seed], [])
-    return known, chosen, [one.name for one in asked if one not in chosen]
+    scored = {one.name for one in asked if known.table.any_ok(one.key, options.draw_seed)}
+    chosen = [one for one in asked if one.name in scored]
+    if not chosen:
+        raise ValueError(f"{known.table.where}: no score of {', '.join(known.keys)} is a number")
+    return known, chosen, [*(one.name for one in asked if one.name not in scored), *combined]
 
 
 def numbers_of(text: str) -> list[int]:
@@ -268,7 +282,7 @@ def _bounds(low: float, high: float) -> str:
 def told(made: Plan, seconds: float, rows: int) -> list[str]:
     """What a reader has to know beside the table, a line each."""
     options, settings = made.options, made.walker.settings
-    left = f"not in the table, and left out: {', '.join(made.left_out)}" if made.left_out else ""
+    left = f"without a score in the table, and left out: {', '.join(made.left_out)}" if made.left_out else ""
     more = f"the {MOST_ROWS} rows of least regret of {rows}; all, and the smaller budgets, are in tabular.csv"
     return [
         made.known.told,

@@ -142,6 +142,18 @@ def test_a_proxy_of_ones_own_stands_among_the_others(tables: Path, capsys: pytes
         db.leaderboard(len)  # type: ignore[arg-type]
 
 
+def test_scores_of_ones_own_are_kept_and_why_they_failed_is_said(
+    tables: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tables / "mine.py").write_text(OWN + "def never(probe):\n    'Fails.'\n    raise ValueError('not today')\n")
+    asked = ["--quick", "--workers", "1", "--store", str(tables / "mine.sqlite"), "--proxy"]
+    assert leaderboard.main([*asked, f"{tables}/mine.py:never"]) == 0
+    assert "mine.py:never on s0: 30 of 30 scores failed: not today" in capsys.readouterr().err
+    assert leaderboard.main([*asked, f"{tables}/mine.py:smallness"]) == 0
+    monkeypatch.setattr("benchmarks.scoring.scorer.Serial.map", None)  # no network is run
+    assert leaderboard.main([*asked, f"{tables}/mine.py:smallness"]) == 0
+
+
 def test_quick_without_a_proxy_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert leaderboard.main(["--quick"]) == 2
     assert "--quick goes with --proxy" in capsys.readouterr().err

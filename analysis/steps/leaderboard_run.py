@@ -15,7 +15,7 @@ from analysis.pages import board as pages
 from analysis.rows.tables import interval, markdown, number, write_csv
 from analysis.steps.options import LeaderboardOptions
 from benchmarks.leaderboard import standings
-from benchmarks.leaderboard.commands import WHOLE
+from benchmarks.leaderboard.commands import SCORES, WHOLE
 from benchmarks.leaderboard.standings import COST, MEAN_PLACE, UNIT, VANILLA, Board, Told
 from benchmarks.output import record
 from benchmarks.output.terminal import show_table
@@ -30,7 +30,9 @@ def leaderboard(options: LeaderboardOptions) -> None:
     """Rank, print, and without a proxy of the user's own write the pages."""
     if options.quick and options.proxy is None:
         raise ValueError("--quick goes with --proxy: the committed scores are there")
-    own = None if options.proxy is None else standings.named(options.proxy)
+    own = None
+    if options.proxy is not None:
+        own = standings.Own(standings.named(options.proxy), Path(options.store), options)
     made = standings.board(own, quick=options.quick)
     wide = standings.wide(made.rows)
     headers, lines = readable(wide)
@@ -98,8 +100,11 @@ def page(rows: Sequence[pages.Line], reasons: pages.Notes, made: Board) -> str:
         "[a page to sort and to filter](leaderboard.html), where every number leads to its command.",
         markdown(headers, lines, [*notes(made), *numbered, *missing(made)]),
         "A proxy of yours is ranked among these by `python analysis/leaderboard.py --proxy mine.py:name --quick`, or "
-        '`diswot_bench.leaderboard("mine.py:name")`. To propose it for the table: add it as [a proxy](add_a_proxy.md), '
-        "score it under the conditions of each table, and export both together by `data.py export`.",
+        '`diswot_bench.leaderboard("mine.py:name")`; without `--quick` on every candidate, and it says beforehand on '
+        "how many. To propose it for the table: add it as [a proxy](add_a_proxy.md), score it under the conditions of "
+        "each table (`python benchmarks/rank.py --anew --space s0 --dataset cifar100 --target distilled --sample all "
+        "--baselines '' --proxy NAME --out runs/mine` for S0; below each question's table stand its own), and join "
+        f"both by `python benchmarks/data.py export runs/mine {SCORES}/s0-cifar100.npz --into s0-cifar100.npz`.",
     ]
     for one in made.told:
         text += [f"## {one.name}", markdown(*_of_question(made.rows[made.rows["question"].eq(one.name)]), about(one))]

@@ -88,13 +88,14 @@ class MapsOptions(ScoringOptions):
 
 
 @dataclass
-class LeaderboardOptions:
-    """Whose row is added, and where the pages go."""
+class LeaderboardOptions(EngineOptions):
+    """Whose row is added, who scores it, and where the pages go."""
 
     proxy: str | None = option(
         None, "a proxy of your own, path/to/file.py:name, which is run: its row among the others"
     )
     quick: bool = option(False, "with --proxy: 30 candidates of each question, always the same")
+    store: str = option("runs/leaderboard.sqlite", "with --proxy: file of its scores, from which a killed run goes on")
     out: str = option(
         "docs", "folder for leaderboard.md, leaderboard.csv and leaderboard.html; with --proxy none is written"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,15 +19,18 @@ from analysis.stats.comparison import Ranked
 from analysis.stats.ranking import Ranking
 from benchmarks.leaderboard import commands
 from benchmarks.leaderboard.questions import QUESTIONS, Asked, asked, committed
+from benchmarks.output.options import EngineOptions
 from benchmarks.output.terminal import progress
 from benchmarks.scoretables.anew import job_like
 from benchmarks.scoring.cohorts import Cohort
+from benchmarks.scoring.engines import open_engine
 from benchmarks.scoring.scorer import Scorer
 from benchmarks.scoring.store import Store
 from proxies import Proxy
 
 VANILLA, FLOOR, UNIT = "vanilla accuracy", "params", "diswot"
 MEAN_PLACE, COST = "mean place", "cost"  # columns over all questions
+IN_MEMORY, ALONE = Path(":memory:"), EngineOptions(workers=1)
 QUICK = 30  # candidates of each question that --quick scores
 Scores = tuple[NDArray[np.float64], NDArray[np.bool_]]  # scores and which are numbers, [S, n] each
 SAME = "all its scores are equal, or differ by rounding alone"
@@ -48,6 +52,30 @@ class Told(NamedTuple):
     check: str
 
 
+class Own(NamedTuple):
+    """A proxy of a user's own: who scores it, and which file its scores are kept in."""
+
+    proxy: Proxy
+    store: Path = IN_MEMORY
+    engine: EngineOptions = ALONE
+
+    def scores(self, one: Asked) -> Scores:
+        """Of a question's candidates under its table's conditions, computed here."""
+        proxy, job = self.proxy, job_like(one.table, one.space, one.archs, [self.proxy])
+        with (
+            Store(self.store) as store,
+            open_engine(self.engine, tasks=len(job)) as engine,
+            progress(f"{proxy.name}, {one.space.name}", len(job)) as advance,
+        ):
+            rows = Scorer(job, store, engine).rows(one.archs, advance)
+        if failed := Counter(row.reason or row.status for row in rows if row.status != "ok"):
+            why = f"{failed.total():,} of {len(rows):,} scores failed: {failed.most_common(1)[0][0]}"
+            print(f"{proxy.name} on {one.space.name}: {why}", file=sys.stderr)
+        shape = (len(one.table.seeds), len(one.archs))
+        scores = np.array([row.score for row in rows]).reshape(shape)
+        return scores, np.array([row.status == "ok" for row in rows]).reshape(shape)
+
+
 class Board(NamedTuple):
     """A row for each question and proxy, what each question is, and why others are left out."""
 
@@ -56,7 +84,7 @@ class Board(NamedTuple):
     missing: list[str]
 
 
-def board(own: Proxy | None = None, *, quick: bool = False, folder: Path | None = None) -> Board:
+def board(own: Own | None = None, *, quick: bool = False, folder: Path | None = None) -> Board:
     """The leaderboard, with a proxy of a user's own where one is given, which is scored here."""
     tables = committed() if folder is None else committed(folder)
     parts, told, missing, fresh = [], [], [], dict[tuple[str, ...], Scores]()
@@ -70,7 +98,7 @@ def board(own: Proxy | None = None, *, quick: bool = False, folder: Path | None 
         found.append(first(one, QUICK) if quick and len(one.archs) > QUICK else one)
     if own is not None:  # which may take hours
         to_score = {(one.table.where, *one.archs): f"{len(one.archs):,} of {one.space.name}" for one in found}
-        print(f"{own.name} is scored on {', '.join(to_score.values())}", file=sys.stderr)
+        print(f"{own.proxy.name} is scored on {', '.join(to_score.values())}", file=sys.stderr)
     for one in found:
         parts.append(standings(one, own, fresh))
         told.append(told_of(one))
@@ -92,7 +120,7 @@ def told_of(one: Asked) -> Told:
     )
 
 
-def standings(one: Asked, own: Proxy | None, fresh: dict[tuple[str, ...], Scores]) -> pd.DataFrame:
+def standings(one: Asked, own: Own | None, fresh: dict[tuple[str, ...], Scores]) -> pd.DataFrame:
     """The rows of one question.
 
     `fresh` keeps what was scored of a user's own proxy, for further questions of the same candidates.
@@ -101,8 +129,8 @@ def standings(one: Asked, own: Proxy | None, fresh: dict[tuple[str, ...], Scores
     if own is not None:
         asked_of = (one.table.where, *one.archs)
         if asked_of not in fresh:
-            fresh[asked_of] = computed(one, own)
-        found[own.name] = fresh[asked_of]
+            fresh[asked_of] = own.scores(one)
+        found[own.proxy.name] = fresh[asked_of]
     if one.truth.vanilla:
         values = np.array([[one.truth.vanilla[arch] for arch in one.archs]])
         found[VANILLA] = values, np.ones(values.shape, dtype=bool)
@@ -172,16 +200,6 @@ def scored(one: Asked, key: str) -> Scores:
     return column.scores[:, one.places], column.ok[:, one.places]
 
 
-def computed(one: Asked, own: Proxy) -> Scores:
-    """A proxy's scores of a question's candidates under its table's conditions, computed here."""
-    job = job_like(one.table, one.space, one.archs, [own])
-    with Store(Path(":memory:")) as store, progress(f"{own.name}, {one.space.name}", len(job)) as advance:
-        rows = Scorer(job, store).rows(one.archs, advance)
-    shape = (len(one.table.seeds), len(one.archs))
-    scores = np.array([row.score for row in rows]).reshape(shape)
-    return scores, np.array([row.status == "ok" for row in rows]).reshape(shape)
-
-
 def winners(found: Mapping[str, Scores], one: Asked) -> set[str]:
     """The proxies that are ahead of counting parameters, Holm's correction over all of them."""
     if FLOOR not in found:
@@ -230,7 +248,7 @@ def leaderboard(proxy: str | None = None, *, quick: bool = False) -> pd.DataFram
     `proxy` names one of your own, path/to/file.py:name, which is scored on every question, with `quick` on 30 of each
     one's candidates (and the others are ranked on those too). Raises ValueError for what can't be had.
     """
-    return wide(board(None if proxy is None else named(proxy), quick=quick).rows)
+    return wide(board(None if proxy is None else Own(named(proxy)), quick=quick).rows)
 
 
 def named(text: str) -> Proxy:

@@ -80,7 +80,7 @@ def search(options: TabularOptions) -> None:
     tables.write_csv(table, out / "tabular.csv")
     tables.write_csv(winners(found, made), out / "winners.csv")
     tables.write_csv(curves, out / "regret.csv")
-    drawn = [SIZE, *(name.strip() for name in options.curves.split(","))]
+    drawn = [SIZE, *(one.name for one in proxies.select(options.curves))]
     chance = made.optimum - fmean(made.truth.accuracy[arch] for arch in known_archs(made))  # whatever their order
     figures.save_both(searches.regrets(curves[curves["fitness"].isin(drawn)], chance), out, "regret")
     said = {"command": sys.argv, "options": asdict(options), "truth_source": made.truth.source, "optimum": made.optimum}
@@ -105,6 +105,7 @@ def prepare(options: TabularOptions) -> Plan:
         raise ValueError(f"--strategy {wrong[0]}: by a table there are {', '.join(SEARCHED)}")
     check_range("seeds", options.seeds, 1, plan.MOST_SEEDS)
     settings = plan.settings_of(options)
+    proxies.select(options.curves)  # a name that is none is refused before anything is searched
     known, chosen, left_out = table_of(options, space)
     limits = plan.limits(options)
     held = known.table.candidates(chosen, [options.draw_seed], space)

@@ -44,6 +44,8 @@ CIFAR100, IMAGENET16 = (Run(truth=name) for name in ("cifar100", "ImageNet16-120
 OWN_CIFAR100, OWN_IMAGENET16 = (
     Run(("--dataset", name, "--batch", "noise"), truth=name) for name in ("cifar100", "ImageNet16-120")
 )
+NOISE, KAIMING, SHARED = Run(("--batch", "noise")), Run(("--init", "kaiming")), Run(("--draw", "shared"))
+AS_SHIPPED = Run((*NOISE.options, *KAIMING.options, *SHARED.options))  # the score table of the whole space
 LIKE_SWAP = Run(("--init", "normal", "--seeds", "4"), truth="cifar100")
 
 
@@ -80,6 +82,10 @@ EXPERIMENTS = (
     Experiment("regions", "1,000 images cut to 4 x 4", 0.725, (":regions_crops",), CROPS),
     Experiment("regions", "one channel", 0.725, (":regions_thin",)),
     Experiment("regions", "one channel, 1,000 images cut to 4 x 4", 0.725, (":regions_thin_crops",), CROPS),
+    Experiment("naswot", "noise in place of images", 0.793, ("naswot",), NOISE),
+    Experiment("naswot", "init kaiming", 0.793, ("naswot",), KAIMING),
+    Experiment("naswot", "one draw for all cells", 0.793, ("naswot",), SHARED),
+    Experiment("naswot", "all three, as over the whole space", 0.793, ("naswot",), AS_SHIPPED),
     Experiment("fisher", "every cell on images of its own", 0.360, (":fisher_own_images",), OWN_IMAGES),
     Experiment("fisher", "convolutions of the cells with a bias", 0.360, ("fisher_biased",)),
     Experiment("fisher", "a filter's size left out", 0.360, (":fisher_channels",)),

@@ -43,21 +43,27 @@ ANEW := $(BIN)/python benchmarks/rank.py --anew --baselines '' --sample all
 KEPT := $(BIN)/python benchmarks/data.py export
 SCORES := benchmarks/results/scores
 NO_IMAGE_ALONE := 'all,-az_nas,-vkdnw,-ntk*,-grasp,-gradsign'
-TRANSFORMERS := --dataset cifar100 --target distilled --batch-size 16 --draw independent --init default \
-	--proxy 'diswot*,params,macs,l2_norm,tvt_attention,sp,at,kd'
+TRANSFORMERS := --target distilled --batch-size 16 --draw independent --init default
+FORWARD := diswot*,params,macs,l2_norm,tvt_attention,sp,at,kd
+BACK := grad_norm,snip,synflow,logsynflow,fisher,naswot,swap,jacob_cov,dss,cka,dist,rkd,cc,pkt
 leaderboard-anew: $(VENV)/installed
 	$(ANEW) --space s0 --dataset cifar100 --target distilled --proxy $(NO_IMAGE_ALONE) --out runs/leaderboard-s0
 	$(KEPT) runs/leaderboard-s0 --into $(SCORES)/s0-cifar100.npz
-	$(ANEW) --space pit $(TRANSFORMERS) --out runs/leaderboard-pit
+	$(ANEW) --space pit --dataset cifar100 $(TRANSFORMERS) --proxy '$(FORWARD),$(BACK)' --out runs/leaderboard-pit
 	$(KEPT) runs/leaderboard-pit --into $(SCORES)/pit-cifar100.npz
-	$(ANEW) --space autoformer $(TRANSFORMERS) --out runs/leaderboard-autoformer
+	for data in flowers chaoyang; do \
+		$(ANEW) --space pit --dataset $$data $(TRANSFORMERS) --proxy '$(FORWARD),grad_norm,synflow' \
+			--out runs/leaderboard-pit-$$data && \
+		$(KEPT) runs/leaderboard-pit-$$data --into $(SCORES)/pit-$$data.npz || exit 1; \
+	done
+	$(ANEW) --space autoformer --dataset cifar100 $(TRANSFORMERS) --proxy '$(FORWARD)' --out runs/leaderboard-autoformer
 	$(KEPT) runs/leaderboard-autoformer --into $(SCORES)/sample-autoformer-cifar100.npz
 	$(ANEW) --space torchvision --dataset imagenet --max-params 100M --batch-size 8 \
 		--proxy params,macs,synflow,grad_norm,naswot,diswot --out runs/leaderboard-zoo
 	$(KEPT) runs/leaderboard-zoo --into $(SCORES)/torchvision-imagenet.npz
 	$(ANEW) --proxy $(NO_IMAGE_ALONE) --out runs/leaderboard-nasbench201
 	$(KEPT) runs/leaderboard-nasbench201 --into $(SCORES)/nasbench201-cifar10.npz
-	$(ANEW) --draw independent --proxy 'diswot*,sp,at,kd,cka,dist,ickd,nst' --out runs/leaderboard-independent
+	$(ANEW) --draw independent --proxy 'diswot*,sp,at,kd,cka,dist,ickd,nst,fitnets' --out runs/leaderboard-independent
 	$(KEPT) runs/leaderboard-independent --into $(SCORES)/nasbench201-cifar10-independent.npz
 	$(BIN)/python analysis/leaderboard.py
 

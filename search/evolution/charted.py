@@ -84,16 +84,16 @@ class ByTable(Fitness):
     def __init__(self, scores: Mapping[str, float]) -> None:
         super().__init__()
         self._scores = scores
-        self._levels = Levels()
+        self.levels = Levels()
 
     def _evaluate(self, archs: Sequence[str]) -> None:
         for arch in archs:
             score = self._scores[arch]
-            self._levels.add(arch, score, score == score)
+            self.levels.add(arch, score, score == score)
 
     def __call__(self, arch: str) -> float:
         """Its score, levelled among those so far."""
-        return self._levels.level[arch]
+        return self.levels.level[arch]
 
 
 def standing(scores: NDArray[np.float64]) -> NDArray[np.int64] | None:
@@ -155,7 +155,7 @@ class Walker:
     def walk(self, name: str, fitness: str, seed: int) -> list[str]:
         """The candidates of one search as they are evaluated."""
         fixed, table = self.fixed.get(fitness), ByTable(self.scores[fitness])
-        climbed = table if fixed is None else fixed.__getitem__
+        climbed = (table.levels.level if fixed is None else fixed).__getitem__  # asked for a hundred times a candidate
         random, allowed = generator(seed, "search", name), len(self.feasible)
         ground = Ground(self.space, _no_size, self.feasible.__contains__, climbed, random, allowed)
         order: list[str] = []

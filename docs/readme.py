@@ -64,11 +64,11 @@ def run_example() -> None:
 
 
 def run_searches() -> None:
-    """Search the whole space five hundred times a row by its score table; every winner and the PDF are not kept."""
+    """Search the whole space five hundred times a row by its score table; winners, curves and PDF are not kept."""
     out = EXAMPLE / "searches"
     printed = run("search/tabular.py", *shlex.split(TABULAR), "--out", str(out), "--markdown")
     (ROOT / out / "table.md").write_text(f"{printed}\n", encoding="utf-8")
-    for name in ("winners.csv", "regret.pdf"):
+    for name in ("winners.csv", "regret.csv", "regret.pdf"):
         (ROOT / out / name).unlink()
 
 

@@ -57,7 +57,7 @@ MAY_IMPORT = {
     },
     "benchmarks/leaderboard": {
         *(*PROXIES, *ROWS, "benchmarks/output", "benchmarks/spaces", "benchmarks/conditions"),
-        *("benchmarks/truth", "benchmarks/scoring", "benchmarks/scoretables"),
+        *("benchmarks/truth", "benchmarks/scoring", "benchmarks/scoring/engines", "benchmarks/scoretables"),
     },
     "benchmarks/timing": {
         *(*PROXIES, *ROWS, "benchmarks/output", "benchmarks/spaces", "benchmarks/conditions", "benchmarks/truth"),

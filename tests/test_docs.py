@@ -122,7 +122,7 @@ def test_only_how_much_is_done_is_changed() -> None:
 def test_a_page_shows_the_committed_runs_and_the_leaderboard(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert readme.tables(text) == text, "make readme"
-    assert text.count("<!-- end -->") == 2
+    assert text.count("<!-- end -->") == (1 if page.name == "search.md" else 2)
 
 
 def test_readme_shows_ten_proxies_on_six_questions() -> None:

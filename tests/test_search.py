@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.pictures import searches
+from analysis.rows.ties import to_be_ranked
 from benchmarks import rank, truth
 from benchmarks.scoring.scorer import Scorer
 from benchmarks.scoring.store import Score
 from benchmarks.spaces import find
 from search import evolve
 from search.evolution import strategies
+from search.evolution.charted import leaders
 from search.evolution.fitness import Fitness, Known
 from search.evolution.plan import SIZE
 from search.evolution.searching import Limits, Search, Step, history, terrain, winner
@@ -292,3 +294,14 @@ def test_bad_input_is_one_line_and_code_2(
     assert len(lines) == 1
     assert lines[0].startswith("evolve.py: error: ")
     assert message in lines[0]
+
+
+def test_who_leads_at_each_mark_is_what_the_ranks_say() -> None:
+    random, marks = np.random.default_rng(0), [1, 2, 3, 8, 20]
+    for number in range(300):
+        scores = random.standard_normal(int(random.integers(1, 30)))
+        step = (1.0, 2.0**-23, 2.0**-24, 1e17, 0.0)[number % 5]
+        scores = np.round(scores * 3) * step + (0, 1, 3, 0, 0)[number % 5]
+        scores[random.random(len(scores)) < 0.2] = np.nan
+        ranked = [to_be_ranked(scores[:mark], ~np.isnan(scores[:mark])) for mark in marks]
+        assert leaders(scores, marks) == [int(one.argmax()) for one in ranked]

@@ -171,9 +171,27 @@ class Walker:
         if fixed is not None:
             standings = np.array([fixed[arch] for arch in order])
             return [order[int(standings[:mark].argmax())] for mark in self.marks]
-        values = np.array([scores[arch] for arch in order])
-        ranked = (to_be_ranked(values[:mark], ~np.isnan(values[:mark])) for mark in self.marks)
-        return [order[int(levels.argmax())] for levels in ranked]
+        return [order[place] for place in leaders(np.array([scores[arch] for arch in order]), self.marks)]
+
+
+def leaders(scores: NDArray[np.float64], marks: Sequence[int]) -> list[int]:
+    """Where the highest of the first so many scores [n] is, ties levelled, the first of equals; failed ones are NaN.
+
+    As the ranks of to_be_ranked say, of which the run of ties at the top alone is looked at.
+    """
+    values = np.where(np.isnan(scores), -np.inf, scores)
+    counts = np.logical_and.accumulate(~np.isfinite(values) | (values == np.round(values)) & (np.abs(values) < EXACT))
+    found = []
+    for mark in marks:
+        seen = values[:mark]
+        low = seen.max()
+        while not counts[len(seen) - 1]:
+            below = seen[seen < low].max(initial=-np.inf)
+            if not low - below <= ROUNDING * max(abs(below), abs(low)) < np.inf:
+                break
+            low = below
+        found.append(int((seen >= low).argmax()))
+    return found
 
 
 def _no_size(arch: str) -> Size:

@@ -47,9 +47,7 @@ def save_both(figure: Figure | Iterable[Figure], folder: Path, name: str) -> Non
     pages = [figure] if isinstance(figure, Figure) else list(figure)
     save(pages[0], folder / f"{name}.png")
     if len(pages) == 1:
-        pages[0].set_layout_engine(
-            "none"
-        )  # it stays as the PNG has it: to find it again takes a quarter of the PDF's time
+        pages[0].set_layout_engine("none")  # as the PNG has it: to find it again takes a quarter of the PDF's time
         save(pages[0], folder / f"{name}.pdf")
         return
     with (

@@ -94,8 +94,8 @@ class Scorer:
         """
         self._recall(archs)
         if shard == WHOLE and self._complete(archs):
-            advance(self.size(archs))
-            return self.size(archs)
+            advance(whole := self.size(archs))
+            return whole
         mine = self._tasks(archs, shard)
         whole = sum(len(task.archs) for task in mine)
         missing = [short for task in mine if (short := self._lacking(task)).proxies]

@@ -57,6 +57,7 @@ class Plan:
     truth: Truth
     known: Recalled
     left_out: list[str]
+    drawn: list[str]  # whose curves the figure has
 
     @property
     def optimum(self) -> float:
@@ -68,11 +69,8 @@ def search(options: TabularOptions) -> None:
     """Search, judge, write, print."""
     start = time.perf_counter()
     made = prepare(options)
-    out = (
-        Path(options.out)
-        if options.out
-        else Path("runs") / f"tabular_{options.space}_{options.dataset}_{options.target}"
-    )
+    name = f"tabular_{options.space}_{options.dataset}_{options.target}"
+    out = Path(options.out) if options.out else Path("runs") / name
     record.check_writable(out)
     found = walked(made)
     searched = time.perf_counter() - start
@@ -80,9 +78,8 @@ def search(options: TabularOptions) -> None:
     tables.write_csv(table, out / "tabular.csv")
     tables.write_csv(winners(found, made), out / "winners.csv")
     tables.write_csv(curves, out / "regret.csv")
-    drawn = [SIZE, *(one.name for one in proxies.select(options.curves))]
     chance = made.optimum - fmean(made.truth.accuracy[arch] for arch in known_archs(made))  # whatever their order
-    figures.save_both(searches.regrets(curves[curves["fitness"].isin(drawn)], chance), out, "regret")
+    figures.save_both(searches.regrets(curves[curves["fitness"].isin(made.drawn)], chance), out, "regret")
     said = {"command": sys.argv, "options": asdict(options), "truth_source": made.truth.source, "optimum": made.optimum}
     said |= {"scores": made.known.told, "seconds": time.perf_counter() - start, "searching_seconds": searched}
     record.write_json({**said, **record.environment()}, out / "run.json")
@@ -105,7 +102,7 @@ def prepare(options: TabularOptions) -> Plan:
         raise ValueError(f"--strategy {wrong[0]}: by a table there are {', '.join(SEARCHED)}")
     check_range("seeds", options.seeds, 1, plan.MOST_SEEDS)
     settings = plan.settings_of(options)
-    proxies.select(options.curves)  # a name that is none is refused before anything is searched
+    drawn = [SIZE, *(one.name for one in proxies.select(options.curves))]
     known, chosen, left_out = table_of(options, space)
     limits = plan.limits(options)
     held = known.table.candidates(chosen, [options.draw_seed], space)
@@ -123,7 +120,7 @@ def prepare(options: TabularOptions) -> Plan:
         raise ValueError(
             f"--truth {options.truth}: has the accuracy of none of {len(feasible):,} candidates to be found"
         )
-    return Plan(options, space, walker, names, budgets, accuracy, known, left_out)
+    return Plan(options, space, walker, names, budgets, accuracy, known, left_out, drawn)
 
 
 def table_of(options: TabularOptions, space: Space) -> tuple[Recalled, list[Proxy], list[str]]:

@@ -15,7 +15,7 @@ from benchmarks.output.terminal import progress
 from benchmarks.scoretables import archive, joining
 from benchmarks.scoretables.anew import job_like
 from benchmarks.scoretables.exporting import find_space
-from benchmarks.scoretables.recalling import SHIPPED
+from benchmarks.scoretables.recalling import SHIPPED, paths
 from benchmarks.scoretables.table import Column, ScoreTable, from_rows, makers
 from benchmarks.scoring.scorer import Scorer
 from benchmarks.scoring.store import Store
@@ -26,7 +26,7 @@ IN_MEMORY = Path(":memory:")
 
 def shipped() -> list[Path]:
     """The score tables that come with the project."""
-    return sorted(SHIPPED.glob(f"*{archive.SUFFIX}"))
+    return paths(SHIPPED)
 
 
 def findings(path: Path, recompute: int, named: str | None, data_dir: str | None) -> Iterator[Finding]:

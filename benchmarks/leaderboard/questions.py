@@ -15,7 +15,7 @@ from analysis.stats.inference import Sample
 from benchmarks import spaces, truth
 from benchmarks.conditions.drawing import generator
 from benchmarks.scoretables import archive
-from benchmarks.scoretables.recalling import SHIPPED
+from benchmarks.scoretables.recalling import SHIPPED, paths
 from benchmarks.scoretables.table import ScoreTable
 from benchmarks.scoring.cohorts import Cohort, cohort
 from benchmarks.scoring.selection import sampled
@@ -102,4 +102,4 @@ def fitting(question: Question, tables: Sequence[ScoreTable]) -> ScoreTable:
 
 def committed(folder: Path = SHIPPED) -> list[ScoreTable]:
     """The score tables that come with the project."""
-    return [archive.read(path) for path in sorted(folder.glob(f"*{archive.SUFFIX}"))]
+    return [archive.read(path) for path in paths(folder)]

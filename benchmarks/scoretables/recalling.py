@@ -126,10 +126,15 @@ def check_fits(table: ScoreTable, job: Job) -> None:
         raise ValueError(f"score table {table.where}: scored under other conditions: {shown(', '.join(found))}")
 
 
+def paths(folder: Path, of: str = "") -> list[Path]:
+    """The score tables in a folder whose names begin with a text, by name."""
+    return sorted(folder.glob(f"{of}*{archive.SUFFIX}"))
+
+
 def shipped(job: Job, folder: Path = SHIPPED) -> ScoreTable | None:
     """What comes with the project of scores under a job's conditions; None for nothing, or nothing of its proxies."""
     fitting = []
-    for path in sorted(folder.glob(f"{job.space.name}-*{archive.SUFFIX}")):
+    for path in paths(folder, f"{job.space.name}-"):
         table = archive.read(path)
         same = (table.space, table.space_version, table.size) == (job.space.name, job.space.version, len(job.space))
         if same and not differences(table, job) and {proxy.key for proxy in job.proxies} & table.columns.keys():

@@ -85,8 +85,14 @@ def zen_released(probe: Probe) -> Tensor:
 
 
 def _variance(tap: Tap, correction: int = 0) -> Tensor:
-    """Mean over channels of their variance over images and positions: [a]."""
-    return tap.stacked().double().transpose(1, 2).flatten(2).var(-1, correction=correction).mean(-1)
+    """Mean over channels of their variance over images and positions: [a]. Exactly 0 where all are constant."""
+    values = tap.stacked()
+    values = values.reshape(*values.shape[:3], -1)
+    count = values.shape[1] * values.shape[3]
+    apart = values - values[:, :1, :, :1]  # from one of its own, so that a constant leaves nothing to round
+    apart -= (apart.sum(-1, keepdim=True).double().sum(1, keepdim=True) / count).to(apart.dtype)
+    squares = torch.linalg.vector_norm(apart, dim=-1).double().square().sum(1)
+    return (squares / (count - correction)).mean(-1)
 
 
 @proxy(source="Jiang et al. (MeCo), NeurIPS 2023", whole=True)

@@ -11,8 +11,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from benchmarks.scoring.engines import Engine, Lost, Ray, Serial, Workers, open_
 from benchmarks.scoring.store import Score, Store
 from benchmarks.scoring.worker import fitting
 from benchmarks.spaces import find
+from tests.labour import Work
 
 ROOT = Path(__file__).resolve().parent.parent
 JOB = ["--proxy", "diswot", "--sample", "11", "--seeds", "2", "--batch-size", "4", "--teacher", "resnet20"]
@@ -45,71 +46,55 @@ def deadly(probe):
 """
 
 
-class Work:
-    """Multiplies, remembers how often it was called, and fails or dies of some tasks."""
-
-    def __init__(self, factor: int, folder: Path | None = None) -> None:
-        self.factor, self.folder, self.calls = factor, folder, 0
-
-    def __call__(self, task: int) -> tuple[int, int]:
-        self.calls += 1
-        if task < 0:
-            raise ZeroDivisionError(f"of {task}")
-        if self.folder is not None and task % 5 == 0:
-            marker = self.folder / str(task)
-            if task == 0 or not marker.exists():
-                marker.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-        return task * self.factor, self.calls
+ENGINES: dict[str, Callable[[], Engine]] = {"serial": Serial, "workers": lambda: Workers(2)}
 
 
-@pytest.fixture(scope="module")
-def ray_engine() -> Iterator[Engine]:
-    """Of this file's tests one Ray: starting it takes longer than all of them."""
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_task_has_its_result_and_work_stays_where_it_is_done(name: str) -> None:
+    with ENGINES[name]() as engine:
+        does_every_task(engine)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_what_the_work_raises_ends_the_map(name: str) -> None:
+    with ENGINES[name]() as engine:
+        ends_with_what_is_raised(engine)
+
+
+def test_a_task_whose_worker_dies_is_done_by_another_and_given_up_the_second_time(tmp_path: Path) -> None:
+    with ENGINES["workers"]() as engine:
+        outlives_its_workers(engine, tmp_path)
+
+
+def test_ray_is_an_engine_like_the_others(table: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One Ray for all: starting it takes longer than what is asked. That a command starts one: test_cluster.py."""
     pytest.importorskip("ray")
     with open_engine(EngineOptions(engine="ray", workers="2"), tasks=2) as engine:
         assert isinstance(engine, Ray)
-        yield engine
+        does_every_task(engine)
+        ends_with_what_is_raised(engine)
+        outlives_its_workers(engine, tmp_path)
+        monkeypatch.setattr(rank_run, "open_engine", lambda *_, **__: nullcontext(engine))
+        assert made(tmp_path / "ray") == table
 
 
-@contextmanager
-def opened(name: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
-    if name == "ray":
-        yield request.getfixturevalue("ray_engine")
-    else:
-        with Serial() if name == "serial" else Workers(2) as engine:
-            yield engine
+def does_every_task(engine: Engine) -> None:
+    for factor in (2, 3):  # other work replaces the first
+        results = dict(engine.map(Work(factor), list(range(1, 30))))
+        assert {task: result[0] for task, result in results.items()} == {t: factor * t for t in range(1, 30)}  # type: ignore[index]
+        assert max(calls for _, calls in results.values()) >= 7, "one worker kept its work over several tasks"  # type: ignore[misc]
+    assert list(engine.map(Work(4), [])) == []
 
 
-ENGINES = ["serial", "workers", pytest.param("ray", marks=pytest.mark.xdist_group("ray"))]
+def ends_with_what_is_raised(engine: Engine) -> None:
+    with pytest.raises(ZeroDivisionError, match="of -1"):
+        list(engine.map(Work(2), [1, 2, -1, 4, 5]))
+    results = dict(engine.map(Work(3), [1, 2]))  # and the engine can be used on
+    assert {task: result[0] for task, result in results.items()} == {1: 3, 2: 6}  # type: ignore[index]
 
 
-@pytest.mark.parametrize("name", ENGINES)
-def test_every_task_has_its_result_and_work_stays_where_it_is_done(name: str, request: pytest.FixtureRequest) -> None:
-    with opened(name, request) as engine:
-        for factor in (2, 3):  # other work replaces the first
-            work = Work(factor)
-            results = dict(engine.map(work, list(range(1, 30))))
-            assert {task: result[0] for task, result in results.items()} == {t: factor * t for t in range(1, 30)}  # type: ignore[index]
-            assert max(calls for _, calls in results.values()) >= 7, "one worker kept its work over several tasks"  # type: ignore[misc]
-        assert list(engine.map(work, [])) == []
-
-
-@pytest.mark.parametrize("name", ENGINES)
-def test_what_the_work_raises_ends_the_map(name: str, request: pytest.FixtureRequest) -> None:
-    with opened(name, request) as engine:
-        with pytest.raises(ZeroDivisionError, match="of -1"):
-            list(engine.map(Work(2), [1, 2, -1, 4, 5]))
-        results = dict(engine.map(Work(3), [1, 2]))  # and the engine can be used on
-        assert {task: result[0] for task, result in results.items()} == {1: 3, 2: 6}  # type: ignore[index]
-
-
-@pytest.mark.parametrize("name", ENGINES[1:])
-def test_a_task_whose_worker_dies_is_done_by_another_and_given_up_the_second_time(
-    name: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    with opened(name, request) as engine:
-        results = dict(engine.map(Work(2, tmp_path), list(range(12))))
+def outlives_its_workers(engine: Engine, folder: Path) -> None:
+    results = dict(engine.map(Work(2, folder), list(range(12))))
     assert isinstance(results.pop(0), Lost)
     assert {task: result[0] for task, result in results.items()} == {task: 2 * task for task in range(1, 12)}  # type: ignore[index]
 
@@ -151,15 +136,6 @@ def made(out: Path, *more: str) -> bytes:
 @pytest.mark.parametrize("workers", [2, 4])
 def test_workers_make_the_same_bytes(workers: int, table: bytes, tmp_path: Path) -> None:
     assert made(tmp_path, "--workers", str(workers)) == table
-
-
-@pytest.mark.xdist_group("ray")
-def test_ray_makes_the_same_bytes(
-    table: bytes, tmp_path: Path, ray_engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the Ray that is there: that a command starts one is in test_cluster.py, and what is started is the fixture."""
-    monkeypatch.setattr(rank_run, "open_engine", lambda *_, **__: nullcontext(ray_engine))
-    assert made(tmp_path) == table
 
 
 def test_shards_that_are_merged_make_the_same_bytes(table: bytes, tmp_path: Path) -> None:
@@ -225,7 +201,7 @@ def test_runs_killed_at_random_end_in_the_unbroken_table(table: bytes, tmp_path:
 
 def test_two_runs_share_a_store(table: bytes, tmp_path: Path) -> None:
     store = str(tmp_path / "store.sqlite")
-    runs = [process(quiet, *JOB, "--out", str(tmp_path / name), "--store", store) for name in "ab"]
+    runs = [process(quiet, *JOB, "--out", str(tmp_path / name), "--store", store, "--workers", "1") for name in "ab"]
     for run in runs:
         run.join()
         assert run.exitcode == 0

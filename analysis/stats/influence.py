@@ -89,13 +89,15 @@ def contributions(x: Array, y: Array | Ranked, given: Sequence[Array] = ()) -> C
     xx, xy, yy = products[..., 0, 0], products[..., 0, 1], products[..., 1, 1]
     defined = np.minimum(xx, yy) > NOTHING_LEFT * n**3 / 12
 
+    moved = [[one.shift(left[..., b, :]) for b in (0, 1)] for one in variables]
+
     def influence(a: int, b: int) -> Array:
         found = left[..., a, :] * left[..., b, :] - products[..., a, b, None] / n
-        for k, one in enumerate(variables):
+        for k, by in enumerate(moved):
             if k >= 2 or k == a:
-                found = found + slopes[..., a, k, None] * one.shift(left[..., b, :])
+                found = found + slopes[..., a, k, None] * by[b]
             if k >= 2 or k == b:
-                found = found + slopes[..., b, k, None] * one.shift(left[..., a, :])
+                found = found + slopes[..., b, k, None] * by[a]
         return np.asarray(found)
 
     with np.errstate(invalid="ignore", divide="ignore"):

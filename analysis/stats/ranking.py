@@ -97,7 +97,7 @@ def kendall(x: Array, y: Array) -> float:
     """Kendall's tau-b; NaN where either is constant or n < 2."""
     if len(x) < 2:
         return np.nan
-    return float(stats.kendalltau(stats.rankdata(x), y, variant="b").statistic)
+    return float(stats.kendalltau(x, y, variant="b").statistic)
 
 
 def kendall_within(x: Array, y: Array, groups: Sequence[str]) -> tuple[float, int]:

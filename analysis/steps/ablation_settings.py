@@ -23,6 +23,9 @@ LOSSES = "kd,dkd,fitnets,at,sp,rkd,cc,pkt,nst,ickd,kdsvd,cka,dist"
 SIZES = "params,macs"
 BATCHES = (8, 16, 32, 64, 128, 256)
 AVERAGED = (1, 2, 4, 8)  # seeds whose ranks are averaged
+BLOCKS = f"{controls.__file__}:blocks_relation"
+OTHERS = ("resnet20", "resnet110")  # teachers to change to: smaller, larger;
+OTHERS_LARGE = ("resnet20", "torchvision:resnet50", "torchvision:swin_t")  # for large images a transformer too
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,20 @@ def draws(options: AblateOptions) -> list[Setting]:
 def inits(options: AblateOptions) -> list[Setting]:
     """How weights are drawn, whoever shares them."""
     return [Setting(init, {"init": init}) for init in INITS]
+
+
+def conditions(options: AblateOptions) -> list[Setting]:
+    """The command's own conditions, and each of them changed alone: draw, init, teacher, and noise for `images`."""
+    others = OTHERS if spaces.find(options.space).resolution is None else OTHERS_LARGE
+    found = [Setting("as asked")]
+    found += [Setting(f"draw {draw}", {"draw": draw}) for draw in MODES if draw != options.draw]
+    found += [Setting(f"init {init}", {"init": init}) for init in INITS if init != options.init]
+    found += [
+        Setting(f"teacher {one}", {"teacher": one, "teacher_weights": None}) for one in others if one != options.teacher
+    ]
+    return found + (
+        [Setting(f"batch {Path(options.images).stem}", {"batch": options.images})] if options.images else []
+    )
 
 
 def teachers(options: AblateOptions) -> list[Setting]:
@@ -126,6 +143,7 @@ ABLATIONS = {
     "draw": Ablation(draws, FORMS),
     "init": Ablation(inits, f"{FORMS},{LOSSES},{SIZES}"),
     "teacher": Ablation(teachers, FORMS),
+    "conditions": Ablation(conditions, f"{FORMS},{BLOCKS},sp,at,kd,{SIZES}"),
     "batch": Ablation(batches, FORMS),
     "target": Ablation(targets, f"{FORMS},{LOSSES},{SIZES}"),
     "size": Ablation(as_asked, f"{FORMS},{LOSSES},{SIZES}", without_size),

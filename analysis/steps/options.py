@@ -44,8 +44,8 @@ class ReportOptions:
 class AblateOptions(EngineOptions, ScoringOptions):
     """Which ablations, of which proxies and candidates, and where they are left."""
 
-    name: Literal["metrics", "draw", "init", "teacher", "batch", "target", "size", "all"] = argument(
-        "metrics, draw, init, teacher, batch, target, size, or all of them"
+    name: Literal["metrics", "draw", "init", "teacher", "conditions", "batch", "target", "size", "all"] = argument(
+        "metrics, draw, init, teacher, conditions (each changed alone), batch, target, size, or all of them"
     )
     proxy: str | None = option(None, "proxies to ablate, instead of each ablation's own")
     sample: int | str = option("auto", "how many candidates to sample by --seed; auto (200, or all there are) or all")

@@ -21,6 +21,7 @@ from benchmarks.scoring.store import STATUSES, Store
 from benchmarks.spaces import Space
 
 BATCH = "batch"  # of --where: noise or images, which conditions alone do not tell
+BEYOND = b""  # every text comes before it, in SQLite's order
 AT_ONCE = 1_000  # rows; many more at once are slower: they leave the processor's cache
 
 
@@ -112,12 +113,12 @@ class Filed(NamedTuple):
 def _filed(connection: sqlite3.Connection) -> Iterator[Filed]:
     """All that scores of a store are filed under, by leaps over its index, of which DISTINCT reads every row."""
     names = ", ".join(Filed._fields)
-    after: Sequence[object] = ("", "", "", 0)
+    after: Sequence[object] = ("", "", "", 0, "")
     while row := connection.execute(
-        f"SELECT {names} FROM scores WHERE ({names}) > (?, ?, ?, ?) ORDER BY {names} LIMIT 1", after
+        f"SELECT {names} FROM scores WHERE ({names}, arch) > (?, ?, ?, ?, ?) ORDER BY {names} LIMIT 1", after
     ).fetchone():
         yield Filed(*row)
-        after = row
+        after = (*row, BEYOND)
 
 
 def _groups(connection: sqlite3.Connection, filed: Sequence[Filed]) -> list[Group]:

@@ -56,8 +56,11 @@ leaderboard-anew: $(VENV)/installed
 			--out runs/leaderboard-pit-$$data && \
 		$(KEPT) runs/leaderboard-pit-$$data --into $(SCORES)/pit-$$data.npz || exit 1; \
 	done
-	$(ANEW) --space autoformer --dataset cifar100 $(TRANSFORMERS) --proxy '$(FORWARD)' --out runs/leaderboard-autoformer
-	$(KEPT) runs/leaderboard-autoformer --into $(SCORES)/sample-autoformer-cifar100.npz
+	for data in cifar100 flowers chaoyang; do \
+		$(ANEW) --space autoformer --dataset $$data $(TRANSFORMERS) --proxy '$(FORWARD)' \
+			--out runs/leaderboard-autoformer-$$data && \
+		$(KEPT) runs/leaderboard-autoformer-$$data --into $(SCORES)/autoformer-$$data.npz || exit 1; \
+	done
 	$(ANEW) --space torchvision --dataset imagenet --max-params 100M --batch-size 8 \
 		--proxy params,macs,synflow,grad_norm,naswot,diswot --out runs/leaderboard-zoo
 	$(KEPT) runs/leaderboard-zoo --into $(SCORES)/torchvision-imagenet.npz

@@ -1,6 +1,7 @@
 """docs/transformers: tables.csv and ranks.png, what the accuracies of vision transformers say without any score;
 
-and answers.csv, what the scores of the runs that stand there say of every target. Run by `make readme`.
+and answers.csv, what the scores of the runs that stand there say of every target; picks.csv, what it costs to train the
+student that a proxy likes best. Run by `make readme`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scipy import stats
 
 from analysis.rows.tables import write_csv
 from analysis.rows.ties import to_be_ranked
-from analysis.stats import inference
+from analysis.stats import inference, ranking
 from analysis.stats.inference import Sample
 from benchmarks import spaces, truth
 from benchmarks.conditions.batches import find_dataset
@@ -107,18 +108,31 @@ def answered(path: Path) -> Iterator[dict[str, object]]:
             found, given = inference.measured(values, sample), inference.measured(values, sample, sizes)
             rho, rest = inference.interval(found, sample), inference.interval(given, sample, len(sizes))
             apart = inference.difference(found, params, sample)
+            regret = np.mean([ranking.regret(row, accuracy) for row in values])
             yield {
                 **{"run": path.parent.name, "target": target, "proxy": name, "n": len(archs), "seeds": len(seeds)},
                 **{"spearman": rho.value, "low": rho.low, "high": rho.high},
                 **{"given_size": rest.value, "given_low": rest.low, "given_high": rest.high},
                 **{"over_params": apart.value, "over_low": apart.low, "over_high": apart.high, "p": apart.p},
+                **{"regret": regret, "at_random": accuracy.max() - accuracy.mean()},
             }
+
+
+def picks(answers: pd.DataFrame) -> pd.DataFrame:
+    """How far below the best distilled accuracy a proxy's favourite is: a row for each space and proxy, by data set."""
+    own = answers[answers["target"].eq("distilled") & answers["spearman"].notna()]
+    own = pd.concat(
+        [own, own[own["proxy"].eq("params")].assign(proxy="at random", regret=lambda rows: rows["at_random"])]
+    )
+    own[["space", "dataset"]] = own["run"].str.split("-", expand=True)
+    return own.pivot(index=["space", "proxy"], columns="dataset", values="regret")[list(DATASETS)].reset_index()
 
 
 def main() -> None:
     """Write all."""
     OUT.mkdir(exist_ok=True)
-    write_csv(answers(), OUT / "answers.csv")
+    write_csv(found := answers(), OUT / "answers.csv")
+    write_csv(picks(found), OUT / "picks.csv")
     write_csv(facts(), OUT / "tables.csv")
     ranks().savefig(OUT / "ranks.png", dpi=110)
 

@@ -1,7 +1,8 @@
 """docs/transformers: tables.csv and ranks.png, what the accuracies of vision transformers say without any score;
 
 and answers.csv, what the scores of the runs that stand there say of every target; picks.csv, what it costs to train the
-student that a proxy likes best. Run by `make readme`.
+student that a proxy likes best; conditions.csv, how all that changes with draw, init, teacher and images. Run by
+`make readme`.
 """
 
 from __future__ import annotations
@@ -128,11 +129,37 @@ def picks(answers: pd.DataFrame) -> pd.DataFrame:
     return own.pivot(index=["space", "proxy"], columns="dataset", values="regret")[list(DATASETS)].reset_index()
 
 
+FORMS = {  # of the ablation of conditions: what a column of the page is called
+    "diswot_semantic": "semantic",
+    "diswot_relation": "relation",
+    "controls.py:blocks_relation": "blocks",
+    "diswot": "sum",
+    "params": "params",
+}
+MEASURES = {"": "spearman", "_sd": "spearman_sd", "_low": "low", "_high": "high", "_given": "given_size"}
+MEASURES |= {"_given_low": "given_size_low", "_given_high": "given_size_high"}
+
+
+def conditions() -> pd.DataFrame:
+    """What `ablate.py conditions` left in conditions/, a row for each run and setting, not one for each proxy too."""
+    rows = []
+    for path in sorted((OUT / "conditions").glob("*.csv")):
+        table = pd.read_csv(path, na_values=["n/a"])
+        for setting, own in table.groupby("setting", sort=False):
+            by_proxy = own.set_index("proxy")
+            row = {"run": path.stem, "setting": setting, "n": own["n"].iloc[0], "seeds": own["seeds"].iloc[0]}
+            for proxy, short in FORMS.items():
+                row |= {f"{short}{end}": by_proxy.loc[proxy, column] for end, column in MEASURES.items()}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def main() -> None:
     """Write all."""
     OUT.mkdir(exist_ok=True)
     write_csv(found := answers(), OUT / "answers.csv")
     write_csv(picks(found), OUT / "picks.csv")
+    write_csv(conditions(), OUT / "conditions.csv")
     write_csv(facts(), OUT / "tables.csv")
     ranks().savefig(OUT / "ranks.png", dpi=110)
 

@@ -25,6 +25,7 @@ from benchmarks.conditions.batches import Source, find_dataset, open_source, sca
 from benchmarks.conditions.drawing import Drawing
 from benchmarks.output.options import ScoringOptions
 from benchmarks.ranking import summary
+from benchmarks.scoretables import archive, recalling
 from benchmarks.scoring.asked import teacher_resolution
 from benchmarks.spaces.autoformer import AutoFormer
 from benchmarks.spaces.modules import Made, forked
@@ -241,6 +242,21 @@ def test_a_search_among_known_candidates_finds_the_best_of_the_table(
     capsys.readouterr()
     assert evolve.main(["--space", "s1", "--dataset", "cifar100", "--among-known"]) == 2
     assert "--among-known: no accuracies of s1 on cifar100 are known" in capsys.readouterr().err
+
+
+def test_a_search_among_known_candidates_takes_scores_from_a_table_of_the_space(tmp_path: Path) -> None:
+    """Its indices are those of the space, not of the part that is searched: here the vanilla half of what it holds."""
+    where = recalling.SHIPPED / "autoformer-cifar100.npz"
+    asked = ["--space", "autoformer", "--dataset", "cifar100", "--target", "vanilla", "--among-known", "--alone"]
+    asked += ["--batch-size", "16", "--init", "default", "--draw", "independent", "--proxy", "diswot_relation"]
+    asked += ["--strategy", "exhaustive", "--budget", "200", "--scores", str(where), "--scores-only"]
+    assert evolve.main([*asked, "--out", str(tmp_path)]) == 0
+    known = truth.load("auto", FLAT, "cifar100", "vanilla").accuracy
+    table = archive.read(where)
+    scores = dict(zip(table.archs(FLAT), table.columns["diswot_relation"].scores[0], strict=True))
+    best = pd.read_csv(tmp_path / "best.csv")
+    assert best["arch"].tolist() == [max(known, key=lambda arch: scores[arch])]
+    assert len(known) == 100 < len(scores)
 
 
 def test_the_relation_over_blocks_is_the_mean_of_each() -> None:

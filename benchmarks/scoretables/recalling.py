@@ -21,7 +21,7 @@ class Recalled:
     """A table as a scorer asks it. `only`: what it lacks is not to be scored; `shipped`: it comes with the project."""
 
     def __init__(self, table: ScoreTable, job: Job, *, only: bool = False, shipped: bool = False) -> None:
-        self.table, self.space, self.only, self.shipped = table, job.space, only, shipped
+        self.table, self.space, self.only, self.shipped = table, job.space.origin, only, shipped
         self.keys = {proxy.name: proxy.key for proxy in job.proxies if proxy.key in table.columns}
         self.count = 0  # scores that were asked for and found
 
@@ -88,17 +88,22 @@ def chosen(options: TableOptions, given: ScoreTable | None, job: Job, *, whole: 
     return None if found is None else Recalled(found, job, shipped=True)
 
 
+def is_of(table: ScoreTable, space: Space) -> bool:
+    """Whether a table is of a space, or of the one that it was cut out of."""
+    whole = space.origin
+    return (table.space, table.space_version, table.size) == (whole.name, whole.version, len(whole))
+
+
 def check_space(table: ScoreTable, space: Space) -> None:
     """Raises ValueError where a table is of another space."""
-    if (table.space, table.space_version, table.size) != (space.name, space.version, len(space)):
-        if (table.space, table.space_version) == (space.name, space.version):
-            raise ValueError(
-                f"score table {table.where}: of {table.size:,} candidates; {space.name} has {len(space):,}"
-            )
-        held = f"{table.space} {table.space_version}".strip()
+    if is_of(table, space):
+        return
+    if (table.space, table.space_version) == (space.name, space.version):
         raise ValueError(
-            f"score table {table.where}: of the space {held}, not of {space.name} {space.version}".rstrip()
+            f"score table {table.where}: of {table.size:,} candidates; {space.name} has {len(space.origin):,}"
         )
+    held = f"{table.space} {table.space_version}".strip()
+    raise ValueError(f"score table {table.where}: of the space {held}, not of {space.name} {space.version}".rstrip())
 
 
 def differences(table: ScoreTable, job: Job) -> list[str]:
@@ -136,7 +141,7 @@ def shipped(job: Job, folder: Path = SHIPPED) -> ScoreTable | None:
     fitting = []
     for path in paths(folder, f"{job.space.name}-"):
         table = archive.read(path)
-        same = (table.space, table.space_version, table.size) == (job.space.name, job.space.version, len(job.space))
-        if same and not differences(table, job) and {proxy.key for proxy in job.proxies} & table.columns.keys():
+        fits = is_of(table, job.space) and not differences(table, job)
+        if fits and {proxy.key for proxy in job.proxies} & table.columns.keys():
             fitting.append(table)
     return joining.joined(fitting) if fitting else None

@@ -45,6 +45,11 @@ class Space(ABC):
     resolution: int | None = None  # of the images that its networks see, in place of a data set's own
     teacher_resolution: int | None = None  # at which a teacher sees them, unless another is asked for
 
+    @property
+    def origin(self) -> Space:
+        """The space whose indices files have: its own, but of a part cut out of a space that one's."""
+        return self
+
     @abstractmethod
     def build(self, archs: Sequence[str], classes: int, resolution: int) -> Stack:
         """The candidates, all of one `shape`, as one network for `classes` classes and square images."""

@@ -24,6 +24,11 @@ class Among(Space):
         self.resolution, self.teacher_resolution = space.resolution, space.teacher_resolution
         self.choices = (tuple(sorted(archs, key=space.index)),)
 
+    @property
+    def origin(self) -> Space:
+        """See Space."""
+        return self.space.origin
+
     def read(self, arch: str) -> Choices:
         """The candidate itself. Raises ValueError for one whose accuracy is not known."""
         known = self.space.parse(arch)

@@ -73,9 +73,11 @@ def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
     seeds = range(options.seed, options.seed + options.seeds)
     given = None if options.oracle else recalling.asked(options, space)
     draws = seeds[:1] if options.same_draw else seeds
-    held = (
-        given.candidates(proxies.parts(list(chosen.values())), draws, space) if given and options.scores_only else None
-    )
+    held = None
+    if given and options.scores_only:
+        held = given.candidates(proxies.parts(list(chosen.values())), draws, space.origin)
+        if options.among_known:
+            held = among_held(held, space, options)
     terrain = searching.terrain(space, *dataset, sizes, held)
     if set(names) & set(WITH_POPULATION):
         check_population(options, terrain)
@@ -90,6 +92,15 @@ def among_known(space: Space, truth: Truth | None, options: SearchOptions) -> Sp
     if truth is None:
         raise ValueError(f"--among-known: no accuracies of {options.space} on {options.dataset} are known")
     return Among(space, truth.accuracy)
+
+
+def among_held(held: Sequence[str], space: Space, options: SearchOptions) -> list[str]:
+    """Of the candidates that a table has those with accuracies. Raises ValueError where there are none."""
+    there = set(held)
+    found = [arch for arch in space.choices[0] if arch in there]
+    if not found:
+        raise ValueError(f"--among-known: no candidate of {options.scores} has an accuracy on {options.dataset}")
+    return found
 
 
 def named_strategies(text: str, space: Space) -> list[str]:

@@ -22,7 +22,6 @@ from benchmarks.scoring.selection import sampled
 from benchmarks.spaces import Space
 from benchmarks.truth import Truth
 
-SAMPLE = "sample-"  # a table's name begins so where it is a stand-in, until one of the whole space is there
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def asked(question: Question, tables: Sequence[ScoreTable]) -> Asked:
 
 
 def fitting(question: Question, tables: Sequence[ScoreTable]) -> ScoreTable:
-    """The table of a question's candidates; a sample only where there is no other. Raises ValueError for none."""
+    """The table of a question's candidates, that of shared draws before others. Raises ValueError for none."""
     found = [
         table
         for table in tables
@@ -97,7 +96,7 @@ def fitting(question: Question, tables: Sequence[ScoreTable]) -> ScoreTable:
     ]
     if not found:
         raise ValueError("no score table of it is committed yet")
-    return min(found, key=lambda table: (table.where.startswith(SAMPLE), table.conditions.get("draw") != "shared"))
+    return min(found, key=lambda table: table.conditions.get("draw") != "shared")
 
 
 def committed(folder: Path = SHIPPED) -> list[ScoreTable]:

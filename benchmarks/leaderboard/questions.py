@@ -23,7 +23,6 @@ from benchmarks.spaces import Space
 from benchmarks.truth import Truth
 
 
-
 @dataclass(frozen=True)
 class Question:
     """Accuracies of a space: on `dataset`, of a target, by a truth; candidates were scored for `scored`."""

@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 
+from analysis.pictures import charts
 from analysis.rows.tables import write_csv
 from analysis.rows.ties import to_be_ranked
 from analysis.stats import inference, ranking
@@ -125,6 +126,7 @@ def picks(answers: pd.DataFrame) -> pd.DataFrame:
     own = pd.concat(
         [own, own[own["proxy"].eq("params")].assign(proxy="at random", regret=lambda rows: rows["at_random"])]
     )
+    own = own[own["run"].isin([f"{space}-{dataset}" for space in SPACES for dataset in DATASETS])]
     own[["space", "dataset"]] = own["run"].str.split("-", expand=True)
     return own.pivot(index=["space", "proxy"], columns="dataset", values="regret")[list(DATASETS)].reset_index()
 
@@ -160,6 +162,9 @@ def main() -> None:
     write_csv(found := answers(), OUT / "answers.csv")
     write_csv(picks(found), OUT / "picks.csv")
     write_csv(conditions(), OUT / "conditions.csv")
+    for path in sorted((OUT / "conditions").glob("*.csv")):
+        table = pd.read_csv(path, na_values=["n/a"])
+        charts.ablation(table[table["proxy"].isin(FORMS)], path.stem).savefig(path.with_suffix(".png"), dpi=110)
     write_csv(facts(), OUT / "tables.csv")
     ranks().savefig(OUT / "ranks.png", dpi=110)
 

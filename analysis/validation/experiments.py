@@ -105,6 +105,10 @@ EXPERIMENTS = (
     Experiment("snip", "the same, networks of its 100 classes, noise", 0.637, ("snip",), OWN_CIFAR100),
     Experiment("snip", "accuracy on ImageNet16-120", 0.578, ("snip",), IMAGENET16),
     Experiment("snip", "the same, networks of its 120 classes, noise", 0.578, ("snip",), OWN_IMAGENET16),
+    Experiment("jacob_cov", "noise in place of images", 0.731, ("jacob_cov",), NOISE),
+    Experiment("jacob_cov", "init kaiming", 0.731, ("jacob_cov",), KAIMING),
+    Experiment("jacob_cov", "one draw for all cells", 0.731, ("jacob_cov",), SHARED),
+    Experiment("jacob_cov", "all three, as over the whole space", 0.731, ("jacob_cov",), AS_SHIPPED),
     Experiment("epe_nas", "batch 32", 0.675, ("epe_nas",), BATCH_32),
     Experiment("epe_nas", "other cells, images and weights", 0.675, ("epe_nas",), OTHERS),
     Experiment(

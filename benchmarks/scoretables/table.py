@@ -45,7 +45,7 @@ class Made(NamedTuple):
 
 def both(one: str, other: str) -> str:
     """Two makers' words for the same thing as one."""
-    return one if one == other else f"{one} and {other}"
+    return " and ".join(dict.fromkeys([*one.split(" and "), *other.split(" and ")]))
 
 
 @dataclass(frozen=True)

@@ -43,14 +43,27 @@ def facts() -> pd.DataFrame:
                     "params": {arch: float(size.params) for arch, size in sizes.items()},
                     "macs": {arch: float(size.macs) for arch, size in sizes.items()},
                     "vanilla": table.vanilla,
+                    "depth": {arch: float(depth(space, arch)) for arch in table.accuracy},
                 }
                 row = {"space": name, "dataset": dataset, "target": target, "candidates": len(table.accuracy)}
                 row |= {"noise at most": table.noise, "lowest": min(table.accuracy.values())}
                 row |= {"highest": max(table.accuracy.values())}
                 row |= {one: correlation(table, values) for one, values in known.items()}
                 row |= {f"{one} without outlier": correlation(table, v, leave=True) for one, v in known.items()}
+                archs = list(table.accuracy)
+                x, y, *size = (
+                    np.array([values[arch] for arch in archs])
+                    for values in (known["depth"], table.accuracy, known["params"], known["macs"])
+                )
+                row |= {"depth given size": ranking.partial_spearman(x, y, *size)}
                 rows.append(row)
     return pd.DataFrame(rows)
+
+
+def depth(space: spaces.Space, arch: str) -> int:
+    """How many blocks a transformer has."""
+    chosen = space.read(arch)
+    return int(chosen[1]) if space.name == "autoformer" else sum(chosen[2:5])
 
 
 def correlation(table: truth.Truth, values: dict[str, float], *, leave: bool = False) -> float:
@@ -106,6 +119,7 @@ def answered(path: Path) -> Iterator[dict[str, object]]:
             if one["status"].eq("ok").all() and name != "vanilla accuracy"
         }
         params = inference.measured(ranked["params"], sample)
+        held = [*sizes, np.array([depth(space, arch) for arch in archs], dtype=float)]
         for name, values in ranked.items():
             found, given = inference.measured(values, sample), inference.measured(values, sample, sizes)
             rho, rest = inference.interval(found, sample), inference.interval(given, sample, len(sizes))
@@ -116,6 +130,7 @@ def answered(path: Path) -> Iterator[dict[str, object]]:
                 **{"spearman": rho.value, "low": rho.low, "high": rho.high},
                 **{"given_size": rest.value, "given_low": rest.low, "given_high": rest.high},
                 **{"over_params": apart.value, "over_low": apart.low, "over_high": apart.high, "p": apart.p},
+                **{"given_size_and_depth": inference.measured(values, sample, held).value},
                 **{"regret": regret, "at_random": accuracy.max() - accuracy.mean()},
             }
 

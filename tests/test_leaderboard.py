@@ -96,6 +96,14 @@ def test_a_command_of_the_page_makes_its_numbers(pages: Path, tmp_path: Path, mo
         np.testing.assert_allclose(ranked.loc[proxy, names].astype(float), rows.loc[proxy, names].astype(float))
 
 
+def test_vanilla_accuracies_that_are_known_of_some_alone_have_no_rank() -> None:
+    (question,) = [one for one in questions.QUESTIONS if one.name == "AutoFormer cifar100 distilled"]
+    one = questions.asked(question, questions.committed(questions.SHIPPED))
+    found = standings.standings(one, None, {}).set_index("proxy").loc[standings.VANILLA]
+    assert pd.isna(found["spearman"])
+    assert found["why"] == found["why_given_size"] == "it is known of 100 of the 200 candidates alone"
+
+
 def test_places_are_shares_of_those_scored_there_and_few_answers_come_last() -> None:
     found = {"a": [0.9, 0.5, 0.1], "b": [0.5, 0.1, 0.3], "c": [0.1, 0.7, 0.2], "d": [0.95, np.nan, np.nan]}
     rows = pd.DataFrame(

@@ -132,8 +132,8 @@ def standings(one: Asked, own: Own | None, fresh: dict[tuple[str, ...], Scores])
             fresh[asked_of] = own.scores(one)
         found[own.proxy.name] = fresh[asked_of]
     if one.truth.vanilla:
-        values = np.array([[one.truth.vanilla[arch] for arch in one.archs]])
-        found[VANILLA] = values, np.ones(values.shape, dtype=bool)
+        values = np.array([[one.truth.vanilla.get(arch, np.nan) for arch in one.archs]])
+        found[VANILLA] = values, np.full(values.shape, np.isfinite(values).all())
     ahead = winners({name: pair for name, pair in found.items() if pair[1].any()}, one)
     return pd.DataFrame([{**row(one, name, *pair), "beats_params": name in ahead} for name, pair in found.items()])
 
@@ -157,6 +157,9 @@ def row(one: Asked, name: str, scores: NDArray[np.float64], ok: NDArray[np.bool_
 
 def reasons(one: Asked, name: str, numbers: Ranking, ok: NDArray[np.bool_]) -> tuple[str, str]:
     """Why a correlation is undefined, and what is left of it given size; empty where it is not."""
+    if name == VANILLA and not ok.any():
+        some = len(one.truth.vanilla.keys() & set(one.archs))
+        return (told := f"it is known of {some:,} of the {len(one.archs):,} candidates alone"), told
     if mostly_failed(ok):
         column, why = one.table.columns.get(name), ""
         if column is not None:

@@ -44,9 +44,9 @@ def measure(options: ValidateOptions) -> None:
     notes += [
         f"* more than {NEAR} from what was published: there each cell is drawn anew, and each data set has scores of "
         "its own images and classes; ours are those of CIFAR-10's networks on noise throughout",
-        "Experiments, on 200 cells: noise in place of images costs naswot .066, which is its difference, and jacob_cov .124, "
-        "all that differs together .089, which is more than its difference; networks of "
-        "their own classes bring grad_norm and snip .006 to .014 nearer on the other data sets, and no more",
+        "Experiments, on 200 cells: noise in place of images costs naswot .066, which is its difference, and jacob_cov "
+        ".124 (noise, init and one draw together .089), which is more than its; networks of their own classes bring "
+        "grad_norm and snip .006 to .014 nearer on the other data sets, and no more",
         *missing,
     ]
     show(

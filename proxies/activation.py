@@ -91,7 +91,7 @@ def _variance(tap: Tap, correction: int = 0) -> Tensor:
     count = values.shape[1] * values.shape[3]
     apart = values - values[:, :1, :, :1]  # from one of its own, so that a constant leaves nothing to round
     apart -= (apart.sum(-1, keepdim=True).double().sum(1, keepdim=True) / count).to(apart.dtype)
-    squares = torch.linalg.vector_norm(apart, dim=-1).double().square().sum(1)
+    squares: Tensor = torch.linalg.vector_norm(apart, dim=-1).double().square().sum(1)
     return (squares / (count - correction)).mean(-1)
 
 

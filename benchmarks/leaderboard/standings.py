@@ -158,8 +158,8 @@ def row(one: Asked, name: str, scores: NDArray[np.float64], ok: NDArray[np.bool_
 def reasons(one: Asked, name: str, numbers: Ranking, ok: NDArray[np.bool_]) -> tuple[str, str]:
     """Why a correlation is undefined, and what is left of it given size; empty where it is not."""
     if name == VANILLA and not ok.any():
-        some = len(one.truth.vanilla.keys() & set(one.archs))
-        return (told := f"it is known of {some:,} of the {len(one.archs):,} candidates alone"), told
+        known = len(one.truth.vanilla.keys() & set(one.archs))
+        return (told := f"it is known of {known:,} of the {len(one.archs):,} candidates alone"), told
     if mostly_failed(ok):
         column, why = one.table.columns.get(name), ""
         if column is not None:

@@ -157,14 +157,19 @@ MEASURES = {"": "spearman", "_sd": "spearman_sd", "_low": "low", "_high": "high"
 MEASURES |= {"_given_low": "given_size_low", "_given_high": "given_size_high"}
 
 
-def conditions() -> pd.DataFrame:
-    """What `ablate.py conditions` left in conditions/, a row for each run and setting, not one for each proxy too."""
+def ablated() -> dict[str, pd.DataFrame]:
+    """What `ablate.py conditions` left in conditions/, of the proxies that the page shows, by run."""
+    tables = {path.stem: pd.read_csv(path, na_values=["n/a"]) for path in sorted((OUT / "conditions").glob("*.csv"))}
+    return {run: table[table["proxy"].isin(FORMS)] for run, table in tables.items()}
+
+
+def conditions(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row for each run and setting, not one for each proxy too."""
     rows = []
-    for path in sorted((OUT / "conditions").glob("*.csv")):
-        table = pd.read_csv(path, na_values=["n/a"])
+    for run, table in tables.items():
         for setting, own in table.groupby("setting", sort=False):
             by_proxy = own.set_index("proxy")
-            row = {"run": path.stem, "setting": setting, "n": own["n"].iloc[0], "seeds": own["seeds"].iloc[0]}
+            row = {"run": run, "setting": setting, "n": own["n"].iloc[0], "seeds": own["seeds"].iloc[0]}
             for proxy, short in FORMS.items():
                 row |= {f"{short}{end}": by_proxy.loc[proxy, column] for end, column in MEASURES.items()}
             rows.append(row)
@@ -176,10 +181,9 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     write_csv(found := answers(), OUT / "answers.csv")
     write_csv(picks(found), OUT / "picks.csv")
-    write_csv(conditions(), OUT / "conditions.csv")
-    for path in sorted((OUT / "conditions").glob("*.csv")):
-        table = pd.read_csv(path, na_values=["n/a"])
-        charts.ablation(table[table["proxy"].isin(FORMS)], path.stem).savefig(path.with_suffix(".png"), dpi=110)
+    write_csv(conditions(tables := ablated()), OUT / "conditions.csv")
+    for run, table in tables.items():
+        charts.ablation(table, run).savefig(OUT / "conditions" / f"{run}.png", dpi=110)
     write_csv(facts(), OUT / "tables.csv")
     ranks().savefig(OUT / "ranks.png", dpi=110)
 

@@ -80,10 +80,11 @@ def test_ray_is_an_engine_like_the_others(table: bytes, tmp_path: Path, monkeypa
 
 def does_every_task(engine: Engine) -> None:
     for factor in (2, 3):  # other work replaces the first
-        results = dict(engine.map(Work(factor), list(range(1, 30))))
+        work = Work(factor)
+        results = dict(engine.map(work, list(range(1, 30))))
         assert {task: result[0] for task, result in results.items()} == {t: factor * t for t in range(1, 30)}  # type: ignore[index]
         assert max(calls for _, calls in results.values()) >= 7, "one worker kept its work over several tasks"  # type: ignore[misc]
-    assert list(engine.map(Work(4), [])) == []
+    assert list(engine.map(work, [])) == []
 
 
 def ends_with_what_is_raised(engine: Engine) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from proxies.formulas import spectra
-from proxies.probing.network import Tap
+from proxies.probing.network import Tap, by_member, positions
 from proxies.probing.probe import Probe
 from proxies.registry import proxy
 
@@ -178,23 +178,30 @@ def trainability(probe: Probe) -> Tensor:
     for tap, signs, back in probe.transport:
         value = _kept(signs, back, len(tap.members))
         index = torch.tensor(tap.members, device=device)
-        same = back.shape == signs.shape and (back == signs).unflatten(1, (len(tap.members), -1)).all(0).flatten(1).all(
-            1
-        )
-        kept = torch.where(torch.as_tensor(same, device=device), -torch.inf, 2 - value - 1 / (value + 1e-6))
+        kept = torch.where(_equal(signs, back, len(tap.members)), -torch.inf, 2 - value - 1 / (value + 1e-6))
         total.index_add_(0, index, kept)
         blocks.index_add_(0, index, torch.ones_like(value))
     return total / blocks
 
 
+def _equal(signs: Tensor, back: Tensor, members: int) -> Tensor:
+    """Whose block gives a gradient back as it came, [a]; all images are looked at only where the first one's is."""
+    if back.shape != signs.shape:
+        return torch.zeros(members, dtype=torch.bool, device=back.device)
+    for images in (slice(1), slice(None)):
+        same = (back[images] == signs[images]).unflatten(1, (members, -1)).transpose(0, 1).flatten(1).all(1)
+        if not same.any():
+            break
+    return same
+
+
 def _kept(signs: Tensor, back: Tensor, members: int) -> Tensor:
     """The largest singular value of the block's average Jacobian product, [a]."""
-    height = signs.shape[-2]
-    factor = back.shape[-2] // height
-    back = torch.nn.functional.pixel_unshuffle(back.unflatten(1, (members, -1)), factor)
-    out = signs.unflatten(1, (members, -1))
-    left, right = (x.transpose(0, 1).transpose(1, 2).flatten(2).double() for x in (back, out))
-    product = left @ right.mT / right.shape[-1]
+    factor = back.shape[-2] // signs.shape[-2]
+    if factor > 1:
+        back = torch.nn.functional.pixel_unshuffle(back, factor)
+    left, right = (positions(by_member(x, members)).double() for x in (back, signs))
+    product = left.mT @ right / right.shape[-2]
     return spectra.eigenvalues(product.mT @ product)[:, -1].clamp_min(0).sqrt()
 
 

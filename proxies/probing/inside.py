@@ -83,7 +83,8 @@ class Inside(Passes):
             value = tap.value
             shape = (value.shape[0], value.shape[1] // len(tap.members), *value.shape[2:])
             signs = self.noise("transport", shape).sign().repeat(1, len(tap.members), *[1] * (value.ndim - 2))
-            (back,) = self._back(value, [tap.before], signs.to(value))
+            signs = torch.empty_like(value).copy_(signs)  # and in its order of memory, as what goes back is
+            (back,) = self._back(value, [tap.before], signs)
             if tap.layout is not None:
                 signs, back = tap.layout.arrange(signs)[0], tap.layout.arrange(back)[0]
             if back.shape[-2] % signs.shape[-2] or back.shape[-1] % signs.shape[-1]:

@@ -196,6 +196,12 @@ def by_member(x: Tensor, members: int) -> Tensor:
     return stacked.transpose(0, 1)
 
 
+def positions(stacked: Tensor) -> Tensor:
+    """[a, N, C, H, W] -> [a, N*H*W, C]: a row for each position of each image. A view of what is channels_last."""
+    rows: Tensor = stacked.movedim(2, -1)
+    return rows.flatten(1, -2)
+
+
 class Taps:
     """Collects the taps of the kinds that are wanted during a pass.
 

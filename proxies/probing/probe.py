@@ -16,7 +16,7 @@ from torch import Tensor
 
 from proxies.formulas import similarity, spectra
 from proxies.probing.meter import cost_alone
-from proxies.probing.network import Layer, Network, Undefined, Weights
+from proxies.probing.network import Layer, Network, Undefined, Weights, positions
 from proxies.probing.own_passes import OwnPasses
 from proxies.probing.passes import Measured, Noise
 from proxies.probing.quantities import quantity
@@ -218,7 +218,7 @@ class Probe(OwnPasses):
     @quantity
     def block_entropies(self) -> list[tuple[tuple[int, ...], Tensor]]:
         """For the stem and each block, entropy of the covariance spectrum of its channels over N*H*W positions, [a]."""
-        return [(tap.members, spectra.entropy(tap.stacked().transpose(1, 2).flatten(2))) for tap in self.blocks]
+        return [(tap.members, spectra.entropy(positions(tap.stacked()).mT)) for tap in self.blocks]
 
     # -- sums over layers --------------------------------------------------------------------------------------------
 

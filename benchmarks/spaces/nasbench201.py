@@ -101,8 +101,7 @@ class NasBench201(Space):
 
     def count(self, arch: str, classes: int, resolution: int) -> Size:
         """In closed form; the API's FLOPs are these macs. Edges on no path count too."""
-        cell = parse_cell(arch)
-        convs_3x3, convs_1x1 = cell.count("nor_conv_3x3"), cell.count("nor_conv_1x1")
+        convs_3x3, convs_1x1 = arch.count("nor_conv_3x3"), arch.count("nor_conv_1x1")
         head = 65 * classes
         params = 72_656 + head + 243_040 * convs_3x3 + 28_000 * convs_1x1
         macs = 7_782_400 + 35_389_440 * convs_3x3 + 3_932_160 * convs_1x1

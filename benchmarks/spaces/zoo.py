@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.reading.late import Late
 from benchmarks.reading.naming import meant
@@ -20,7 +19,7 @@ from benchmarks.spaces.modules import ModuleSpace
 from benchmarks.spaces.space import Choices, Size
 from proxies.probing.admitting import FAILURES
 
-models = Late("torchvision.models")
+models, flop_counter = Late("torchvision.models"), Late("torch.utils.flop_counter")
 
 AUXILIARY = ("googlenet", "inception_v3")  # have heads beside the classifier, for training alone
 
@@ -91,7 +90,7 @@ def counted(name: str, classes: int, resolution: int) -> Size:
     with torch.random.fork_rng([]), _WithoutNumbers():
         network = built(name, classes, resolution)
     network = network.to("meta").eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), flop_counter.FlopCounterMode(display=False) as counter:
         network(torch.empty(1, 3, resolution, resolution, device="meta"))
     convolutions = sum(isinstance(one, nn.Conv2d) for one in network.modules())
     classifier = 0 if name.startswith("squeezenet") else 1  # there it is a convolution

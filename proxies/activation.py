@@ -64,7 +64,7 @@ def zen(probe: Probe) -> Tensor:
     """
     seen = probe.perturbed
     change: Tensor = torch.linalg.vector_norm(seen.change.double(), dim=2).mean(1)
-    return change.log() + probe.total_over([(tap.members, _variance(tap).log() / 2) for tap in seen.before])
+    return change.log() + probe.total_over([(one.members, one.variance.log() / 2) for one in seen.before])
 
 
 @proxy(source="idstcv/ZenNAS (released code)", whole=True)
@@ -79,20 +79,10 @@ def zen_released(probe: Probe) -> Tensor:
     change = seen.change.double().abs().sum(2).mean(1).log()
     parts = []
     for first, second in zip(seen.before, seen.after, strict=True):
-        running = 0.81 + 0.09 * _variance(first, 1) + 0.1 * _variance(second, 1)
+        unbiased = first.count / (first.count - 1)
+        running = 0.81 + unbiased * (0.09 * first.variance + 0.1 * second.variance)
         parts.append((first.members, running.log() / 2))
     return change + probe.total_over(parts)
-
-
-def _variance(tap: Tap, correction: int = 0) -> Tensor:
-    """Mean over channels of their variance over images and positions: [a]. Exactly 0 where all are constant."""
-    values = tap.stacked()
-    values = values.reshape(*values.shape[:3], -1)
-    count = values.shape[1] * values.shape[3]
-    apart = values - values[:, :1, :, :1]  # from one of its own, so that a constant leaves nothing to round
-    apart -= (apart.sum(-1, keepdim=True).double().sum(1, keepdim=True) / count).to(apart.dtype)
-    squares: Tensor = torch.linalg.vector_norm(apart, dim=-1).double().square().sum(1)
-    return (squares / (count - correction)).mean(-1)
 
 
 @proxy(source="Jiang et al. (MeCo), NeurIPS 2023", whole=True)

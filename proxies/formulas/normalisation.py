@@ -26,11 +26,25 @@ def batch_norm(x: Tensor) -> Tensor:
 
     Raises ValueError where a channel has a single value.
     """
-    here = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-    if here and x.is_contiguous(memory_format=torch.channels_last) and _count(x) > 1:
+    if _summed_in_a_row(x) and _count(x) > 1:
         out: Tensor = _Normalised.apply(x) if torch.is_grad_enabled() else F.batch_norm(x, *_statistics(x), eps=EPSILON)
         return out
     return F.batch_norm(x, None, None, training=True, eps=EPSILON)
+
+
+def variance(x: Tensor) -> Tensor:
+    """Of each channel over images and positions, [N, C, H, W] -> [C]; exactly 0 where all its values are equal."""
+    apart = x - x[:1, :, :1, :1]  # from one of its own, so that a constant leaves nothing to round
+    if _summed_in_a_row(apart):
+        return _statistics(apart)[1]
+    found: Tensor = torch.batch_norm_update_stats(apart, None, None, 0.0)[1]
+    return found
+
+
+def _summed_in_a_row(x: Tensor) -> bool:
+    """Whether PyTorch would sum a map position after position."""
+    here = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    return here and x.is_contiguous(memory_format=torch.channels_last)
 
 
 class _Normalised(Function):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.grad import conv2d_weight
 
+from proxies.formulas import normalisation
 from proxies.probing.inside import Inside
 from proxies.probing.network import Tap, Taps, by_member
 from proxies.probing.passes import NEEDS, Measured, Passes
@@ -22,12 +23,20 @@ ALONE = frozenset({"gradients"})  # what a pass over a part of the batch is for
 ROUNDING = 1e-12  # of float64, after all that a gradient goes through
 
 
+class Spread(NamedTuple):
+    """Of what a normalisation got: the mean over channels of their variance over `count` values, [a] in float64."""
+
+    members: tuple[int, ...]
+    variance: Tensor
+    count: int
+
+
 class Perturbed(NamedTuple):
-    """Change of the features under a change of the images [A, N, D]; what each normalisation got, before and after."""
+    """Change of the features under a change of the images [A, N, D]; how normalisations' inputs varied, both times."""
 
     change: Tensor
-    before: list[Tap]
-    after: list[Tap]
+    before: list[Spread]
+    after: list[Spread]
 
 
 class Sensitivity(NamedTuple):
@@ -146,12 +155,13 @@ class OwnPasses(Inside):
             unit.kernels[layer] = kernel / torch.where(deviation == 0, 1.0, deviation)
         images, other = (self.noise(name, tuple(self._images.shape)) for name in ("zen images", "zen change"))
         self._require("norm", "features")
-        taps = Taps("norm")
+        features, spreads = [], []
         with torch.no_grad():
-            first = self.network(images, unit, taps=taps).features
-            second = self.network(images + 0.01 * other, unit, taps=taps).features
-        count = len(taps.found) // 2
-        return Perturbed((first - second).flatten(2), taps.found[:count], taps.found[count:])
+            for shown in (images, images + 0.01 * other):
+                taps = Taps("norm")
+                features.append(self.network(shown, unit, taps=taps).features)
+                spreads.append([_spread(tap) for tap in taps.found])
+        return Perturbed((features[0] - features[1]).flatten(2), *spreads)
 
     @quantity
     def sensitivities(self) -> list[Sensitivity]:
@@ -212,6 +222,15 @@ def _by_image_again(tap: Tap, gradient: Tensor) -> ImageShares:
         given = tap.again(tap.before.detach().index_select(axis, index), weight)
         shares += torch.autograd.grad(given, weight, gradient.index_select(axis, index))
     return ImageShares(tap.members, torch.stack(shares)[None])
+
+
+def _spread(tap: Tap) -> Spread:
+    """How much what a normalisation got varies."""
+    x = tap.value if tap.layout is None else tap.stacked()[0]
+    if x.ndim != 4:
+        x = x.reshape(*x.shape[:2], -1, 1)
+    by_channel = normalisation.variance(x).double().view(len(tap.members), -1)
+    return Spread(tap.members, by_channel.mean(-1), x.numel() // x.shape[1])
 
 
 def _at_first_weight(tap: Tap, by_class: Sequence[Tensor]) -> Sensitivity:

@@ -202,6 +202,12 @@ def positions(stacked: Tensor) -> Tensor:
     return rows.flatten(1, -2)
 
 
+def flat(stacked: Tensor) -> Tensor:
+    """[a, N, C, H, W] -> [a, N, D], the same units of each image in an order of our own: that of its memory, a view."""
+    ordered: Tensor = stacked if stacked[0].is_contiguous() else stacked.movedim(2, -1)
+    return ordered.flatten(2)
+
+
 class Taps:
     """Collects the taps of the kinds that are wanted during a pass.
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from proxies.formulas import similarity, spectra
 from proxies.probing.meter import cost_alone
-from proxies.probing.network import Layer, Network, Undefined, Weights, positions
+from proxies.probing.network import Layer, Network, Undefined, Weights, flat, positions
 from proxies.probing.own_passes import OwnPasses
 from proxies.probing.passes import Measured, Noise
 from proxies.probing.quantities import quantity
@@ -197,13 +197,18 @@ class Probe(OwnPasses):
         kernel = torch.zeros(a, n, n, dtype=torch.float64, device=self._images.device)
         units = torch.zeros(a, dtype=torch.float64, device=self._images.device)
         for tap in self.relus:
-            value = tap.stacked().flatten(2)
-            times = torch.tensor(tap.times or [1] * len(tap.members), device=value.device) * (value != 0).any(2).any(1)
-            signs = (value > 0).float() * 2 - 1
+            value = flat(tap.stacked())
+            active = torch.gt(value, 0, out=torch.empty_like(value, dtype=torch.float32))
             with torch.autocast(value.device.type, enabled=False):  # counts are exact in float32 alone
-                together = (signs @ signs.mT + value.shape[2]) / 2  # D minus the Hamming distance
+                both = (active @ active.mT).double()
+            own = both.diagonal(dim1=-2, dim2=-1)
+            together = 2 * both - own[:, :, None] - own[:, None, :] + value.shape[2]  # D minus the Hamming distance
+            reached = own.any(1)
+            if not reached.all():
+                reached |= (value != 0).flatten(1).any(1)
+            times = reached * torch.tensor(tap.times or [1] * len(tap.members), device=value.device)
             index = torch.tensor(tap.members, device=value.device)
-            kernel.index_add_(0, index, (together * times[:, None, None]).double())
+            kernel.index_add_(0, index, together * times[:, None, None])
             units.index_add_(0, index, (times * value.shape[2]).double())
         return Agreement(kernel, units)
 

@@ -79,7 +79,7 @@ def zen_released(probe: Probe) -> Tensor:
     change = seen.change.double().abs().sum(2).mean(1).log()
     parts = []
     for first, second in zip(seen.before, seen.after, strict=True):
-        unbiased = first.count / (first.count - 1)
+        unbiased = first.number / (first.number - 1)
         running = 0.81 + unbiased * (0.09 * first.variance + 0.1 * second.variance)
         parts.append((first.members, running.log() / 2))
     return change + probe.total_over(parts)
@@ -179,7 +179,7 @@ def _equal(signs: Tensor, back: Tensor, members: int) -> Tensor:
     if back.shape != signs.shape:
         return torch.zeros(members, dtype=torch.bool, device=back.device)
     for images in (slice(1), slice(None)):
-        same = (back[images] == signs[images]).unflatten(1, (members, -1)).transpose(0, 1).flatten(1).all(1)
+        same: Tensor = (back[images] == signs[images]).unflatten(1, (members, -1)).transpose(0, 1).flatten(1).all(1)
         if not same.any():
             break
     return same

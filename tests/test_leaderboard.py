@@ -18,7 +18,9 @@ from analysis import leaderboard
 from benchmarks import rank, truth
 from benchmarks.leaderboard import commands, questions, standings
 from benchmarks.scoretables import archive
+from benchmarks.scoretables.table import ScoreTable
 from benchmarks.scoring.store import STATUSES
+from proxies.combine import NAMED
 from tests.test_scoretables import S0, made_up
 
 OWN = """
@@ -165,3 +167,23 @@ def test_scores_of_ones_own_are_kept_and_why_they_failed_is_said(
 def test_quick_without_a_proxy_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert leaderboard.main(["--quick"]) == 2
     assert "--quick goes with --proxy" in capsys.readouterr().err
+
+
+def test_a_named_combination_has_a_row_where_its_parts_have(tables: Path) -> None:
+    table = made_up("expressivity,progressivity,trainability,macs,diswot")
+    archive.write(table, tables / "s0-test.npz")
+    rows = standings.board().rows
+    found = rows.query("question == 'S0 gain'").set_index("proxy")
+    parts = [table.columns[name] for name in ("expressivity", "progressivity", "trainability", "macs")]
+    ranked = [stats.rankdata(np.where(part.ok[0], part.scores[0], -np.inf)) for part in parts]
+    gains = truth.load("published", S0, "cifar100", "gain").accuracy
+    expected = stats.spearmanr(np.log(ranked).sum(0), [gains[arch] for arch in table.archs(S0)]).statistic
+    assert found.loc["az_nas", "spearman"] == pytest.approx(expected, abs=1e-12)
+    assert found.loc["az_nas", "cost"] == pytest.approx(sum(found.loc[list(NAMED["az_nas"].parts), "cost"]))
+    assert standings.wide(rows).loc["az_nas", "family"] == "combine"
+    assert "az_nas" not in standings.scores_of(asked_of(table.of(["expressivity", "macs"])))
+
+
+def asked_of(table: ScoreTable) -> questions.Asked:
+    """The first question of S0, by a table."""
+    return questions.asked(next(one for one in questions.QUESTIONS if one.space == "s0"), [table])

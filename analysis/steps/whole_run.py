@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.rows.tables import number
 from analysis.rows.ties import to_be_ranked
@@ -17,7 +18,7 @@ from analysis.steps.validate_run import show
 from analysis.validation.published import WHOLE
 from benchmarks.leaderboard import standings
 from benchmarks.leaderboard.questions import Asked, Question, asked, committed
-from benchmarks.scoretables.table import ScoreTable, stated
+from benchmarks.scoretables.table import Floats, ScoreTable, stated
 
 SPACE, SCORED = "nasbench201", "cifar10"
 NEAR = 0.02  # of a published figure: farther is marked
@@ -67,22 +68,22 @@ def whole(tables: Sequence[ScoreTable]) -> list[ScoreTable]:
 
 def rows_of(table: ScoreTable, missing: dict[str, None]) -> list[list[str]]:
     """A row a proxy, the best by retrained accuracy first; `missing` is told which accuracies are not here."""
-    found = {key: [np.nan] * len(QUESTIONS) for key in table.columns}
+    found = {key.partition("@")[0]: [np.nan] * len(QUESTIONS) for key in table.columns}
     for place, question in enumerate(QUESTIONS):
         try:
             one = asked(question, [table])
         except ValueError as error:
             missing[f"{question.name}: {error}"] = None
             continue
-        for key, correlations in found.items():
-            correlations[place] = correlation(one, key)
+        for name, scores in standings.scores_of(one).items():
+            found.setdefault(name, [np.nan] * len(QUESTIONS))[place] = correlation(one, *scores)
     best_first = sorted(found.items(), key=lambda pair: (-np.nan_to_num(pair[1][0], nan=-2.0), pair[0]))
-    return [row(key.partition("@")[0], str(table.conditions.get("draw")), ours) for key, ours in best_first]
+    return [row(name, str(table.conditions.get("draw")), ours) for name, ours in best_first]
 
 
-def correlation(one: Asked, key: str) -> float:
-    """Spearman of a proxy's scores, the mean over seeds, with the accuracies of a question."""
-    return float(np.mean([spearman(scores, one.sample.truth) for scores in to_be_ranked(*standings.scored(one, key))]))
+def correlation(one: Asked, scores: Floats, ok: NDArray[np.bool_]) -> float:
+    """Spearman of a proxy's scores [S, n], the mean over seeds, with the accuracies of a question."""
+    return float(np.mean([spearman(seed, one.sample.truth) for seed in to_be_ranked(scores, ok)]))
 
 
 def row(proxy: str, draw: str, found: Sequence[float]) -> list[str]:

@@ -88,4 +88,5 @@ WHOLE = {
     "grad_norm": PublishedWhole((0.594, 0.637, 0.578), ZCN),
     "grasp": PublishedWhole((0.514, 0.55, 0.55), ZCN),
     "fisher_biased": PublishedWhole((0.360, nan, nan), ZCN),
+    "az_nas": PublishedWhole((0.913, nan, nan), "AZ-NAS, notebook, all cells"),
 }

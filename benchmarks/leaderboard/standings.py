@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 import proxies
@@ -27,6 +28,7 @@ from benchmarks.scoring.engines import open_engine
 from benchmarks.scoring.scorer import Scorer
 from benchmarks.scoring.store import Store
 from proxies import Proxy
+from proxies.combine import NAMED
 
 VANILLA, FLOOR, UNIT = "vanilla accuracy", "params", "diswot"
 MEAN_PLACE, COST = "mean place", "cost"  # columns over all questions
@@ -111,7 +113,7 @@ def told_of(one: Asked) -> Told:
     """What a reader has to know of a question."""
     same = np.zeros(len(one.archs))
     about = inference.about(one.sample, len(one.table.seeds), one.truth.noise_from)
-    names = [key.partition("@")[0] for key in one.table.columns]
+    names = list(scores_of(one))
     return Told(
         *(one.question.name, len(one.archs), len(one.space), f"{one.table.name}: {one.table.told()}"),
         *(one.truth.source, about, ranking.regret(same, one.sample.truth)),
@@ -125,7 +127,7 @@ def standings(one: Asked, own: Own | None, fresh: dict[tuple[str, ...], Scores])
 
     `fresh` keeps what was scored of a user's own proxy, for further questions of the same candidates.
     """
-    found = {key.partition("@")[0]: scored(one, key) for key in one.table.columns}
+    found = scores_of(one)
     if own is not None:
         asked_of = (one.table.where, *one.archs)
         if asked_of not in fresh:
@@ -181,11 +183,17 @@ def mostly_failed(ok: NDArray[np.bool_]) -> bool:
 
 
 def cost(one: Asked, name: str) -> float:
-    """What a candidate costs by a proxy, in times of what it costs by `diswot`; NaN unless both were made alike."""
-    own, unit = (one.table.columns.get(key) for key in (name, UNIT))
-    if own is None or unit is None or own.made.device.split()[0] != unit.made.device.split()[0]:
+    """What a candidate costs by a proxy, in times of what it costs by `diswot`; NaN unless both were made alike.
+
+    A combination costs what its parts do.
+    """
+    parts = NAMED[name].parts if name in NAMED else (name,)
+    own, unit = [one.table.columns.get(part) for part in parts], one.table.columns.get(UNIT)
+    if unit is None or any(column is None for column in own):
         return np.nan
-    return float(own.seconds.mean() / unit.seconds.mean())
+    if {column.made.device.split()[0] for column in own if column} != {unit.made.device.split()[0]}:
+        return np.nan
+    return float(sum(column.seconds.mean() for column in own if column) / unit.seconds.mean())
 
 
 def first(one: Asked, most: int) -> Asked:
@@ -195,6 +203,18 @@ def first(one: Asked, most: int) -> Asked:
     from_start["sample"] = type(sample)(sample.truth[:most], one.space.share(most), sample.noise, sample.random)
     sizes = {name: values[:most] for name, values in known.sizes.items()}
     return Asked(**{**from_start, "known": Cohort(sizes, known.connected[:most], one.space.share(most))})
+
+
+def scores_of(one: Asked) -> dict[str, Scores]:
+    """The scores of a question's candidates, by each proxy of its table and each named combination of these."""
+    found = {key.partition("@")[0]: scored(one, key) for key in one.table.columns}
+    for name, combination in NAMED.items():
+        parts = [found[part] for part in combination.parts if part in found]
+        if len(parts) == len(combination.parts) and all(ok.any() for _, ok in parts):
+            ranked = np.stack([to_be_ranked(*part) for part in parts], axis=1)  # [S, P, n]
+            values = np.stack([combination.combine(torch.from_numpy(seed)).numpy() for seed in ranked])
+            found[name] = values, np.ones(values.shape, dtype=bool)
+    return found
 
 
 def scored(one: Asked, key: str) -> Scores:
@@ -241,8 +261,11 @@ def wide(rows: pd.DataFrame) -> pd.DataFrame:
 
 def family(name: str) -> str:
     """What kind of measure a proxy is: the file of proxies/ that it stands in."""
-    known = {one.name: one.score.__module__.rpartition(".")[2] for one in proxies.registered()}
-    return known.get(name, "accuracy" if name == VANILLA else "own")
+    files = {one.name: one.score.__module__ for one in proxies.registered()}
+    files |= {one.name: one.combine.__module__ for one in NAMED.values()}
+    if name in files:
+        return files[name].rpartition(".")[2]
+    return "accuracy" if name == VANILLA else "own"
 
 
 def leaderboard(proxy: str | None = None, *, quick: bool = False) -> pd.DataFrame:

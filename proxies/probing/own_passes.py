@@ -24,11 +24,11 @@ ROUNDING = 1e-12  # of float64, after all that a gradient goes through
 
 
 class Spread(NamedTuple):
-    """Of what a normalisation got: the mean over channels of their variance over `count` values, [a] in float64."""
+    """Of what a normalisation got: the mean over channels of their variance over `number` values, [a] in float64."""
 
     members: tuple[int, ...]
     variance: Tensor
-    count: int
+    number: int
 
 
 class Perturbed(NamedTuple):

@@ -24,7 +24,7 @@ from benchmarks import rank
 from benchmarks.scoring.store import Score
 from proxies import select
 from proxies.activation import regions
-from proxies.formulas.normalisation import EPSILON, batch_norm
+from proxies.formulas.normalisation import EPSILON, batch_norm, variance
 from proxies.probing.probe import Agreement, Probe
 from search.evolution.fitness import ByProxy
 from tests.cases import MIXED, batch, stack_of
@@ -80,6 +80,16 @@ def test_a_channel_is_normalised_alike_whatever_stands_beside_it() -> None:
     x = maps((8, 48, 16, 16))
     alone = [batch_norm(x[:, i : i + 16].contiguous(memory_format=torch.channels_last)) for i in (0, 16, 32)]
     assert_close(batch_norm(x), torch.cat(alone, 1), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(64, 16, 32, 32), (3, 5, 7, 7), (6, 8, 1, 1)])
+@pytest.mark.parametrize("memory", [torch.channels_last, torch.contiguous_format])
+def test_a_variance_is_that_of_float64_and_0_of_a_constant(shape: tuple[int, ...], memory: torch.memory_format) -> None:
+    x = maps(shape)
+    x[:, 1] = 0.1  # which float32 has not: its mean is off by rounding
+    found = variance(x.contiguous(memory_format=memory))
+    assert_close(found, x.double().var((0, 2, 3), correction=0).float(), rtol=1e-6, atol=0)
+    assert found[1] == 0
 
 
 def test_what_is_not_summed_here_is_pytorchs_own() -> None:

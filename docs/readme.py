@@ -31,7 +31,7 @@ RUNS = {  # folder: the options of its run
 TABULAR = "--truth official --curves diswot,synflow,naswot"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "rank.md", ROOT / "docs" / "search.md")
 LEADERBOARD = Path("docs/leaderboard.csv")
-SHORT = ("params", "macs", "synflow", "logsynflow", "naswot", "grad_norm", "jacob_cov")  # and of the forms of DisWOT:
+SHORT = ("params", "az_nas", "synflow", "logsynflow", "naswot", "grad_norm", "jacob_cov")  # and of the forms of DisWOT:
 SHORT += ("diswot", "diswot_semantic", "diswot_relation")
 QUESTIONS = {  # of the leaderboard that README shows: what it calls them
     "NB201 C10": "NAS-Bench-201, CIFAR-10",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 import proxies
@@ -25,7 +24,7 @@ from benchmarks.output.terminal import progress
 from benchmarks.scoretables.anew import job_like
 from benchmarks.scoring.cohorts import Cohort
 from benchmarks.scoring.engines import open_engine
-from benchmarks.scoring.scorer import Scorer
+from benchmarks.scoring.scorer import Scorer, together
 from benchmarks.scoring.store import Store
 from proxies import Proxy
 from proxies.combine import NAMED
@@ -103,17 +102,18 @@ def board(own: Own | None = None, *, quick: bool = False, folder: Path | None = 
         print(f"{own.proxy.name} is scored on {', '.join(to_score.values())}", file=sys.stderr)
     for one in found:
         parts.append(standings(one, own, fresh))
-        told.append(told_of(one))
+        told.append(told_of(one, parts[-1]["proxy"]))
     if not parts:
         raise ValueError(f"no question can be answered: {'; '.join(missing)}")
     return Board(pd.concat(parts, ignore_index=True), told, missing)
 
 
-def told_of(one: Asked) -> Told:
-    """What a reader has to know of a question."""
+def told_of(one: Asked, shown: Iterable[str]) -> Told:
+    """What a reader has to know of a question; `shown` are its rows, of which a table's are told how to be made."""
     same = np.zeros(len(one.archs))
     about = inference.about(one.sample, len(one.table.seeds), one.truth.noise_from)
-    names = list(scores_of(one))
+    made = {key.partition("@")[0] for key in one.table.columns} | NAMED.keys()
+    names = [name for name in shown if name in made]
     return Told(
         *(one.question.name, len(one.archs), len(one.space), f"{one.table.name}: {one.table.told()}"),
         *(one.truth.source, about, ranking.regret(same, one.sample.truth)),
@@ -188,12 +188,11 @@ def cost(one: Asked, name: str) -> float:
     A combination costs what its parts do.
     """
     parts = NAMED[name].parts if name in NAMED else (name,)
-    own, unit = [one.table.columns.get(part) for part in parts], one.table.columns.get(UNIT)
-    if unit is None or any(column is None for column in own):
+    found = [column for part in (*parts, UNIT) if (column := one.table.columns.get(part)) is not None]
+    if len(found) <= len(parts) or len({column.made.device.split()[0] for column in found}) > 1:
         return np.nan
-    if {column.made.device.split()[0] for column in own if column} != {unit.made.device.split()[0]}:
-        return np.nan
-    return float(sum(column.seconds.mean() for column in own if column) / unit.seconds.mean())
+    *own, unit = (column.seconds.mean() for column in found)
+    return float(sum(own) / unit)
 
 
 def first(one: Asked, most: int) -> Asked:
@@ -206,21 +205,19 @@ def first(one: Asked, most: int) -> Asked:
 
 
 def scores_of(one: Asked) -> dict[str, Scores]:
-    """The scores of a question's candidates, by each proxy of its table and each named combination of these."""
-    found = {key.partition("@")[0]: scored(one, key) for key in one.table.columns}
+    """The scores of a question's candidates, by each proxy of its table and each named combination of these.
+
+    What the table lacks counts as failed.
+    """
+    held = one.table.columns.items()
+    found = {key.partition("@")[0]: (column.scores[:, one.places], column.ok[:, one.places]) for key, column in held}
     for name, combination in NAMED.items():
         parts = [found[part] for part in combination.parts if part in found]
         if len(parts) == len(combination.parts) and all(ok.any() for _, ok in parts):
-            ranked = np.stack([to_be_ranked(*part) for part in parts], axis=1)  # [S, P, n]
-            values = np.stack([combination.combine(torch.from_numpy(seed)).numpy() for seed in ranked])
+            by_seed = zip(*(np.stack(of_all, axis=1) for of_all in zip(*parts, strict=True)), strict=True)
+            values = np.stack([together(combination, scores, ok) for scores, ok in by_seed])
             found[name] = values, np.ones(values.shape, dtype=bool)
     return found
-
-
-def scored(one: Asked, key: str) -> Scores:
-    """A table's scores of a question's candidates; what it lacks counts as failed."""
-    column = one.table.columns[key]
-    return column.scores[:, one.places], column.ok[:, one.places]
 
 
 def winners(found: Mapping[str, Scores], one: Asked) -> set[str]:

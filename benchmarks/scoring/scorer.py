@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from analysis.rows.ties import to_be_ranked
 from benchmarks.scoring.alike import Alike
@@ -226,13 +227,18 @@ def combined(rows: Sequence[Score], job: Job, combinations: Sequence[Combination
                 continue
             scores = np.array([[row.score for row in part] for part in parts])
             ok = np.array([[row.status == "ok" for row in part] for part in parts])
-            values = one.combine(torch.from_numpy(to_be_ranked(scores, ok))).tolist()
+            values = together(one, scores, ok).tolist()
             costs = [sum(row.seconds for row in column) for column in zip(*parts, strict=True)]
             found += [
                 Score(job.space.name, arch, one.name, seed, value, "ok", cost)
                 for arch, value, cost in zip(job.archs, values, costs, strict=True)
             ]
     return found
+
+
+def together(one: Combination, scores: NDArray[np.float64], ok: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """A combination of its parts' scores [P, n] over a cohort: [n]. What is not ok ranks last."""
+    return one.combine(torch.from_numpy(to_be_ranked(scores, ok))).numpy()
 
 
 def refuse_undefined(rows: Sequence[Score], names: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,13 +21,16 @@ from analysis.rows.tables import number
 from benchmarks.output import record
 from benchmarks.output.terminal import show_table
 from benchmarks.scoring.engines import keep_memory, one_thread
+from benchmarks.scoring.jobs import find_device
 from benchmarks.timing import gpu_steps, gpu_ways
 from benchmarks.timing.gpu_steps import GROUPS, Bench, Finding, computing
 from benchmarks.timing.measuring import how_measured, prepare
 from benchmarks.timing.options import SpeedOptions
 from search.distillation import pace
 
-CELLS = 48  # where --cells says nothing
+USUAL = SpeedOptions()
+OWN = SpeedOptions(cells=48, proxy="all")  # what --gpu takes where an option is left as it is
+ON_CPU = replace(OWN, batch_size=4, repeats=1)  # there the way is walked, and no figure counts
 FOLDER = "runs/gpu"
 ROOT = Path(__file__).resolve().parent.parent.parent
 FAILURES = (RuntimeError, ValueError, TypeError, LookupError, OSError, ArithmeticError, AssertionError, ImportError)
@@ -56,11 +59,10 @@ def measure(options: SpeedOptions) -> None:
     start = monotonic()
     if not 0 < options.minutes <= 24 * 60:
         raise ValueError(f"--minutes {options.minutes}: above 0, {24 * 60} the most")
-    usual, out = SpeedOptions(), Path(options.out or FOLDER)
+    out = Path(options.out or FOLDER)
     record.check_writable(out)
-    cells = CELLS if options.cells == usual.cells else options.cells
-    asked = replace(options, cells=cells, proxy="all" if options.proxy == usual.proxy else options.proxy)
-    bench = Bench(prepare(asked), options.repeats)
+    asked = with_defaults(options)
+    bench = Bench(prepare(asked), asked.repeats)
     keep_memory()
     outcomes = []
     for position, step in enumerate(steps(bench, asked, start + 60 * options.minutes), 1):
@@ -69,7 +71,14 @@ def measure(options: SpeedOptions) -> None:
         print(f"  {one.name}: {one.status}, {one.seconds:.0f} s; {one.text}", flush=True)
     rows = [[one.name, one.status, one.text, number(one.seconds, 1)] for one in outcomes]
     show_table(["step", "", "found", "seconds"], rows, "everything that needs a GPU", texts=3)
-    print(f"  {how_measured(asked, bench.job)}\n  {monotonic() - start:.0f} s; a JSON file a step: {out}/")
+    print(f"  {how_measured(asked, bench.job, of='least')}\n  {monotonic() - start:.0f} s; a JSON file a step: {out}/")
+
+
+def with_defaults(options: SpeedOptions) -> SpeedOptions:
+    """The options, those that are left as they are for other modes replaced by what --gpu takes."""
+    own = OWN if find_device(options.device).type == "cuda" else ON_CPU
+    left = [field.name for field in fields(options) if getattr(options, field.name) == getattr(USUAL, field.name)]
+    return replace(options, **{name: getattr(own, name) for name in left})
 
 
 def steps(bench: Bench, options: SpeedOptions, end: float) -> list[Step]:

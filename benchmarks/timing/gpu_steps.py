@@ -32,7 +32,7 @@ from proxies import Proxy
 SIZES = (1, 8, 64, 256, 1024)  # of stacks; on a CPU 1, and what --cells has up to
 ON_CPU = 8
 GROUPS = ("diswot*", "naswot", "synflow", "grad_norm,snip,fisher")
-AGREEMENT_BATCH = 16  # images
+AGREEMENT_BATCH = 16  # images, the most
 CPU_WORKERS = 14  # that score on the CPU what is held against the GPU, where there are so many cores
 KERNELS = 12  # that a profile lists
 
@@ -65,14 +65,14 @@ class Bench:
         return own + [arch for arch in more if arch not in known][: count - len(own)]
 
     def best(self, task: Callable[[], object]) -> float:
-        """The least seconds of some calls; the first, which warms up, does not count."""
-        _ = once(task, self.cuda)
+        """The least seconds of some calls; a GPU's first, which warms up, does not count."""
+        if self.cuda:
+            once(task, self.cuda)
         return min(once(task, self.cuda) for _ in range(self.repeats))
 
     def bytes(self, task: Callable[[], object]) -> float:
         """The most bytes of a GPU that a call holds beyond what was held before; of a CPU, the process's most ever."""
-        if not self.cuda:
-            task()
+        if not self.cuda:  # what was timed counts in it already
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
         device = self.job.conditions.device
         torch.cuda.empty_cache()
@@ -114,9 +114,10 @@ def machine(bench: Bench) -> Finding:
 
 def agreement(bench: Bench) -> Finding:
     """Every proxy on the device in one stack and on the CPU one by one: tau-b, and the largest difference of scores."""
-    here = replace(bench.job, conditions=replace(bench.job.conditions, batch_size=AGREEMENT_BATCH, teacher="resnet20"))
+    images = min(AGREEMENT_BATCH, bench.job.conditions.batch_size)
+    here = replace(bench.job, conditions=replace(bench.job.conditions, batch_size=images, teacher="resnet20"))
     if not bench.cuda:
-        here = replace(here, stack=len(here.archs), conditions=replace(here.conditions, batch_size=4))
+        here = replace(here, stack=len(here.archs))
     there = replace(here, stack=None, conditions=replace(here.conditions, device=torch.device("cpu")))
     there_by: Engine = Workers(CPU_WORKERS) if bench.cuda else Serial()
     with there_by as engine:

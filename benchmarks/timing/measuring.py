@@ -61,10 +61,10 @@ def stack_sizes(options: SpeedOptions) -> list[int]:
     return sizes
 
 
-def how_measured(options: SpeedOptions, job: Job, threads: int = 1) -> str:
+def how_measured(options: SpeedOptions, job: Job, threads: int = 1, of: str = "median") -> str:
     """What has to be known beside the figures."""
     return (
-        f"median over {options.repeats} runs, mean over {options.cells} cells; batch {options.batch_size}, "
+        f"{of} over {options.repeats} runs, mean over {options.cells} cells; batch {options.batch_size}, "
         f"{options.dataset}, {record.device_name(job.conditions.device)}, threads: {threads}"
     )
 

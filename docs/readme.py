@@ -106,7 +106,7 @@ def main() -> None:
     for page in PAGES:
         page.write_text(tables(page.read_text(encoding="utf-8")), encoding="utf-8")
     run("docs/transformers.py")
-    run("docs/trial.py")
+    run("docs/distilled.py")
     run("docs/figures.py")
     folders = [str(EXAMPLE / name) for name in RUNS]
     print(run("analysis/report.py", *folders, "--ablation", "docs/ablations", "--out", "docs/report.html"))

@@ -21,7 +21,7 @@ from analysis.stats.ranking import top_tenth_spearman
 from benchmarks import truth
 from benchmarks.truth import accuracies, embedded, official, ownfile
 from benchmarks.truth.trained import trained
-from docs import trial
+from docs import distilled
 from search.distillation.protocol import stratified, trainings
 from tests.cases import MIXED, SPACE
 
@@ -123,8 +123,8 @@ def test_the_noise_of_the_trial_is_pooled_over_its_cells() -> None:
 
 def test_the_facts_of_the_trial_are_those_of_its_table() -> None:
     """The mean gain by hand, and what is committed; its page is held against that."""
-    found, table = trial.facts(), pd.read_csv(embedded.TRIAL)
-    pd.testing.assert_frame_equal(found, pd.read_csv(trial.OUT), rtol=1e-6)
+    found, table = distilled.facts(embedded.TRIAL), pd.read_csv(embedded.TRIAL)
+    pd.testing.assert_frame_equal(found, pd.read_csv(distilled.OUT / "8x8" / "facts.csv"), rtol=1e-6)
     assert found.set_index("fact")["value"]["kd over ce"] == pytest.approx(
         (table["distilled"] - table["vanilla"]).mean()
     )

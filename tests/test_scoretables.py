@@ -474,6 +474,23 @@ def test_the_whole_space_is_answered_from_what_is_shipped(
     assert pd.read_csv(tmp_path / "out" / "scores.csv")["score"].sum() != found
 
 
+def test_baselines_beside_a_table_of_ones_own_are_those_that_are_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive.write(made_up("synflow,l2_norm"), tmp_path / "mine.npz")
+    archive.write(made_up("synflow,params", seed=1), tmp_path / "s0-test.npz")
+    monkeypatch.setattr(recalling.shipped, "__defaults__", (tmp_path,))
+    monkeypatch.setattr("benchmarks.scoring.scorer.Serial.map", None)  # no network is run
+    asked = [*SCORED, "--proxy", "synflow", "--baselines", "params", "--sample", "all", "--workers", "1"]
+    assert rank.main([*asked, "--scores", str(tmp_path / "mine.npz"), "--out", str(tmp_path / "out")]) == 0
+    assert "mine.npz (sha256" in (text := " ".join(capsys.readouterr().out.split()))
+    assert "s0-test.npz (sha256" in text
+    scores = pd.read_csv(tmp_path / "out" / "scores.csv", na_values=["n/a"]).pivot(columns="proxy", index="index")
+    for name, path in (("synflow", "mine.npz"), ("params", "s0-test.npz")):
+        expected = archive.read(tmp_path / path).columns[name].scores[0]
+        np.testing.assert_array_equal(scores["score"][name], expected)
+
+
 def test_from_python(folder: Path, tmp_path: Path) -> None:
     scores = db.read_scores(folder / "store.npz")
     assert len(scores) == 18

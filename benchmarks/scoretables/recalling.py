@@ -88,6 +88,17 @@ def chosen(options: TableOptions, given: ScoreTable | None, job: Job, *, whole: 
     return None if found is None else Recalled(found, job, shipped=True)
 
 
+def filled(given: ScoreTable, job: Job) -> ScoreTable:
+    """A table with what a shipped one has of the job's other proxies: the baselines of one's own, say.
+
+    Raises ValueError where the table that was given has other conditions than the job.
+    """
+    check_fits(given, job)
+    found = shipped(job)
+    rest = [] if found is None else [key for key in found.keys_of(job) if key not in given.columns]
+    return joining.joined([given, found.of(rest)]) if found is not None and rest else given
+
+
 def is_of(table: ScoreTable, space: Space) -> bool:
     """Whether a table is of a space, or of the one that it was cut out of."""
     whole = space.origin
@@ -142,6 +153,6 @@ def shipped(job: Job, folder: Path = SHIPPED) -> ScoreTable | None:
     for path in paths(folder, f"{job.space.name}-"):
         table = archive.read(path)
         fits = is_of(table, job.space) and not differences(table, job)
-        if fits and {proxy.key for proxy in job.proxies} & table.columns.keys():
+        if fits and table.keys_of(job):
             fitting.append(table)
     return joining.joined(fitting) if fitting else None

@@ -115,6 +115,10 @@ class ScoreTable:
         """How many scores are not there, of those that its candidates, proxies and seeds make."""
         return sum(int((~column.there).sum()) for column in self.columns.values())
 
+    def keys_of(self, job: Job) -> list[str]:
+        """The keys of a job's proxies that it has scores of."""
+        return [proxy.key for proxy in job.proxies if proxy.key in self.columns]
+
     def of(self, keys: Sequence[str]) -> ScoreTable:
         """The same table with these proxies alone. Raises ValueError for one that is not there."""
         if missing := [key for key in keys if key not in self.columns]:

@@ -130,6 +130,24 @@ def test_the_facts_of_the_trial_are_those_of_its_table() -> None:
     )
 
 
+def test_facts_of_a_table_whose_cells_were_trained_once_or_twice(tmp_path: Path) -> None:
+    """The noise is that of the cells with two seeds, and larger for a cell that has one."""
+    table = pd.read_csv(embedded.TRIAL)
+    table.loc[10:, ["ce seed 1", "kd seed 1"]] = np.nan
+    table[["ce", "kd"]] = [
+        [table.loc[row, [f"{way} seed {seed}" for seed in (0, 1)]].mean() for way in ("ce", "kd")]
+        for row in table.index
+    ]
+    table.drop(columns=[name for name in table if name.startswith("diswot")]).to_csv(tmp_path / "t.csv", index=False)
+    found = distilled.facts(tmp_path / "t.csv").set_index("fact")["value"]
+    assert found["cells with two seeds"] == 10
+    gain = table[["kd seed 0", "kd seed 1"]].to_numpy() - table[["ce seed 0", "ce seed 1"]].to_numpy()
+    variance = gain[:10].var(axis=1, ddof=1).mean()
+    assert found["gain: sd of seeds"] == pytest.approx(variance**0.5)
+    noise = variance * (10 / 2 + 14) / 24
+    assert found["gain: reliability of all"] == pytest.approx(1 - noise / (table["kd"] - table["ce"]).var())
+
+
 @pytest.mark.parametrize(
     ("dataset", "rho", "best"),
     [("cifar10", 0.991, 94.37), ("cifar100", 0.980, 73.51), ("ImageNet16-120", 0.963, 47.31)],

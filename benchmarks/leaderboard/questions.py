@@ -20,7 +20,7 @@ from benchmarks.scoretables.table import ScoreTable
 from benchmarks.scoring.cohorts import Cohort, cohort
 from benchmarks.scoring.selection import sampled
 from benchmarks.spaces import Space
-from benchmarks.truth import Truth
+from benchmarks.truth import Target, Truth
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Question:
     name: str
     space: str
     dataset: str
-    target: str
+    target: Target
     truth: str = "auto"
     scored: str = ""
 
@@ -40,11 +40,12 @@ class Question:
         return self.scored or self.dataset
 
 
+TARGETS: Sequence[Target] = ("distilled", "gain")  # that a training of the student alone does not tell
 TRANSFORMERS = [
     Question(f"{title} {data} {target}", space, data, target)
     for space, title in (("autoformer", "AutoFormer"), ("pit", "PiT"))
     for data in ("cifar100", "flowers", "chaoyang")
-    for target in ("distilled", "gain")
+    for target in TARGETS
 ]
 QUESTIONS: Sequence[Question] = (
     Question("NB201 C10", "nasbench201", "cifar10", "vanilla"),
@@ -54,6 +55,7 @@ QUESTIONS: Sequence[Question] = (
     *TRANSFORMERS,
     Question("zoo ImageNet", "torchvision", "imagenet", "vanilla"),
     Question("trial distilled", "nasbench201", "cifar10", "distilled", "trial"),
+    *(Question(f"NB201 16x16 {target}", "nasbench201", "cifar10", target, "distilled") for target in TARGETS),
 )
 
 

@@ -205,6 +205,22 @@ def test_what_is_written_is_read_back(kind: archive.Kind, tmp_path: Path) -> Non
         np.testing.assert_array_equal(found.columns[key].status, column.status)
 
 
+def test_a_run_of_several_seeds_is_exported_and_read(tmp_path: Path) -> None:
+    out, table = tmp_path / "run", tmp_path / "a.npz"
+    asked = [*SCORED, "--proxy", "l2_norm,synflow", "--baselines", "", "--sample", "4", "--seeds", "3"]
+    assert rank.main([*asked, "--out", str(out)]) == 0
+    assert data.main(["export", str(out), "--into", str(table)]) == 0
+    found = {(row.proxy, row.seed, int(row.arch)): row.score for row in archive.read(table).rows(S0)}
+    expected = pd.read_csv(out / "scores.csv").query("proxy != 'vanilla accuracy'")
+    assert found == expected.set_index(["proxy", "seed", "arch"])["score"].to_dict()
+    assert len(found) == 24
+    again = ["--scores", str(table), "--scores-only", "--out", str(tmp_path / "again")]
+    assert rank.main([*asked, *again]) == 0
+    by = ["proxy", "seed", "arch"]
+    one, other = (pd.read_csv(folder / "scores.csv").sort_values(by) for folder in (out, tmp_path / "again"))
+    pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True))
+
+
 def test_a_score_too_large_for_float32_is_refused_there(tmp_path: Path) -> None:
     table = made_up()
     table.columns["synflow"].scores[:] = 1e60

@@ -51,6 +51,9 @@ def write(table: ScoreTable, path: Path, kind: Kind = "auto") -> str:
         parts[f"status_{number:03d}"] = column.status.astype("u1")
         if column.reason.any():
             parts[f"reason_{number:03d}"] = column.reason.astype("<u4")
+    parts = {
+        name: np.ascontiguousarray(part) for name, part in parts.items()
+    }  # of several seeds the store gives columns
     digest = _digest(parts)
     parts["digest"] = np.frombuffer(bytes.fromhex(digest), dtype="u1")
     with replacing(path) as meanwhile, meanwhile.open("wb") as file:
@@ -90,7 +93,7 @@ def _digest(parts: Mapping[str, np.ndarray]) -> str:
     summary = hashlib.sha256()
     for name in sorted(parts):
         summary.update(f"{name}/{parts[name].dtype.str}/{parts[name].shape}/".encode())
-        summary.update(np.ascontiguousarray(parts[name]).data)
+        summary.update(parts[name].data)
     return summary.hexdigest()
 
 
@@ -145,7 +148,8 @@ def _part(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
             raise ValueError(f"damaged: {entry.filename} has no head that can be read") from None
         size = int(np.prod(shape, dtype=object)) * dtype.itemsize
         if fortran or dtype.hasobject or dtype.str[1:] not in TYPES[kind].split() or dtype.str[0] == ">":
-            raise ValueError(f"damaged: {entry.filename} holds {dtype}")
+            order = " by columns" if fortran else ""
+            raise ValueError(f"damaged: {entry.filename} holds {dtype}{order}")
         if size != entry.file_size - file.tell():
             raise ValueError(f"damaged: {entry.filename} is not of the size that it says")
         return np.frombuffer(file.read(), dtype=dtype).reshape(shape)

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from benchmarks import rank
+from benchmarks.output import record
 from benchmarks.scoring.engines import Lost, Serial
 from benchmarks.spaces.resnet import S0
 from search import distill, evolve
@@ -232,6 +234,16 @@ def test_another_run_in_the_same_folder_is_refused(capsys: pytest.CaptureFixture
     assert run("--student", "s0:111", "--method", "ce") == 0
     assert run("--student", "s0:111", "--method", "ce", "--epochs", "2") == 2
     assert "holds a run with epochs 1, not epochs 2" in capsys.readouterr().err
+
+
+def test_two_commands_do_not_train_in_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--student", "s0:111", "--method", "ce", "--out", "o"]
+    assert run(*asked) == 0
+    with FileLock(Path("o") / record.LOCK):
+        assert run(*asked) == 2
+        assert "--out o: another process is training" in capsys.readouterr().err
+        assert run(*asked, "--done") == 0
+    assert run(*asked) == 0
 
 
 def test_methods_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

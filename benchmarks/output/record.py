@@ -6,14 +6,17 @@ import json
 import platform
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from analysis.rows.files import replacing
 
+LOCK = ".lock"
 PACKAGES = ("diswot-bench", "torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "analog-nasbench")
 
 
@@ -44,6 +47,25 @@ def write_json(content: Mapping[str, object], path: Path) -> None:
 def check_writable(folder: Path, option: str = "--out") -> None:
     """Make an option's output folder, and see that it takes files. Raises ValueError where it does not."""
     _check_takes_files(folder, f"{option} {folder}")
+
+
+@contextmanager
+def alone(folder: Path, doing: str) -> Iterator[None]:
+    """Hold a folder, which exists, for one process at a time; whoever is killed lets it go.
+
+    Raises ValueError, saying what the other is `doing`, where it is held. A disk that knows no locks holds nothing.
+    """
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(f"--out {folder}: another process is {doing} there") from None
+    except NotImplementedError:
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_file(option: str, path: Path) -> None:

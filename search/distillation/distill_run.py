@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from time import perf_counter
@@ -21,14 +21,23 @@ from search.distillation.options import PROG, DistillOptions
 from search.distillation.planning import prepare
 from search.distillation.results import show, show_methods, write
 from search.distillation.runs import Conditions, Run
+from search.distillation.sweep import Plan
 
 __all__ = ["distill", "show_methods"]
 
 
 def distill(options: DistillOptions) -> None:
     """Train the teacher where there is none, then every student with every method and seed; write; print."""
-    started, start = datetime.now(UTC), perf_counter()
     plan, conditions, planned = prepare(options)
+    held = (
+        record.alone(conditions.out, "training (its runs so far: --done)") if conditions.group.main else nullcontext()
+    )
+    with held:
+        _distill(options, plan, conditions, planned)
+
+
+def _distill(options: DistillOptions, plan: Plan, conditions: Conditions, planned: Sequence[Run]) -> None:
+    started, start = datetime.now(UTC), perf_counter()
     main, teacher_row = conditions.group.main, None
     before = chain.links(plan, planned, options.finetune_teacher or options.teacher_epochs)
     epochs = sum(link.epochs for link in before) + plan.recipe.epochs * len(planned)

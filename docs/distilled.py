@@ -1,12 +1,14 @@
 """docs/distilled_truth: what accuracies before and after distillation say of NAS-Bench-201. Run by `make readme`.
 
 A folder for each table of our own, 8x8 and 16x16: facts.csv, what the accuracies say without any score. In 16x16 also
-answers.csv: each proxy on each target, by the scores of the whole space and those that stand there.
+answers.csv: each proxy on each target, by the scores of the whole space and those that stand there; proxies.csv and
+teachers.csv are what the page shows of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +27,19 @@ from benchmarks.scoretables.recalling import SHIPPED
 from benchmarks.truth.embedded import DISTILLED, TRIAL
 
 OUT = Path(__file__).resolve().parent / "distilled_truth"
+LARGER = "retrained"  # the truth of 32x32 images
 METHODS = ("ce", "kd", "diswot")
 SMALLER = OUT / "16x16" / "at-8x8.csv"  # the same cells trained alike, but for the size of the images
+USUAL, RANDOM, TAUGHT = "resnet56, random", "resnet20, random", "resnet20, the one that taught"
 TEACHERS = {  # of answers.csv: the score tables under each, joined
-    "resnet56, random": (SHIPPED / "nasbench201-cifar10.npz", OUT / "16x16" / "more.npz"),
-    "resnet20, random": (OUT / "16x16" / "random.npz",),
-    "resnet20, the one that taught": (OUT / "16x16" / "taught.npz",),
+    USUAL: (SHIPPED / "nasbench201-cifar10.npz", OUT / "16x16" / "more.npz"),
+    RANDOM: (OUT / "16x16" / "random.npz",),
+    TAUGHT: (OUT / "16x16" / "taught.npz",),
 }
+SHOWN = ["vanilla accuracy", "diswot*", "kd", "sp", "cka", "dist", "az_nas", "naswot", "zen", "synflow", "logsynflow"]
+SHOWN += ["grad_norm", "snip", "jacob_cov", "l2_norm", "params", "macs"]
+BOUNDS = [f"{name}{end}" for name in ("spearman", "given_size") for end in ("", "_low", "_high")]
+COLUMNS = ["proxy", "n", *BOUNDS, "regret", "failed", "beats_params"]
 
 
 def facts(path: Path) -> pd.DataFrame:
@@ -48,20 +56,26 @@ def facts(path: Path) -> pd.DataFrame:
     for one, other in (("kd", "ce"), ("diswot", "ce"), ("diswot", "kd")):
         if {one, other} <= set(methods):
             found |= compared(f"{one} over {other}", table[one] - table[other])
-    by_seed = {method: table[[f"{method} seed 0", f"{method} seed 1"]].to_numpy() for method in methods}
+    by_seed = {method: seeds_of(table, method) for method in methods}
     by_seed["gain"] = by_seed["kd"] - by_seed["ce"]
-    twice = ~np.isnan(by_seed["gain"]).any(axis=1)
+    twice = (~np.isnan(by_seed["gain"])).sum(axis=1) > 1
     found["cells with two seeds"] = float(twice.sum())
-    for name, values in by_seed.items():
+    for name, values in by_seed.items() if twice.any() else ():
         found |= {f"{name}: sd of seeds": np.sqrt(values[twice].var(axis=1, ddof=1).mean())}
         found |= {f"{name}: spearman of seeds": spearman(*values[twice].T)}
     connected = table["arch"].map(spaces.find("nasbench201").connected).to_numpy(bool)
     for name, cells in (("all", np.full(len(table), True)), ("connected", connected)):
-        found |= {f"gain: reliability of {name}": reliability(by_seed["gain"][cells])}
+        if twice.any():
+            found |= {f"gain: reliability of {name}": reliability(by_seed["gain"][cells])}
         found |= {f"ce and kd: spearman of {name}": spearman(*table.loc[cells, ["ce", "kd"]].to_numpy().T)}
-    larger = truth.load("retrained", spaces.find("nasbench201"), "cifar10", "vanilla").accuracy
+    larger = truth.load(LARGER, spaces.find("nasbench201"), "cifar10", "vanilla").accuracy
     found |= alike("32x32", table, table["arch"].map(larger).to_numpy(float), connected)
     return pd.DataFrame(found.items(), columns=["fact", "value"])
+
+
+def seeds_of(table: pd.DataFrame, method: str) -> np.ndarray:
+    """A method's accuracies by seed, [n, S], NaN where it was not trained with it."""
+    return table[[name for name in table if name.startswith(f"{method} seed ")] or [method]].to_numpy(float)
 
 
 def compared(name: str, points: pd.Series) -> dict[str, float]:
@@ -88,10 +102,10 @@ def reliability(values: np.ndarray) -> float:
 def resolutions() -> pd.DataFrame:
     """How the same cells rank at 8x8 and 16x16, the rest being equal; facts as above."""
     table, smaller = (pd.read_csv(path, na_values=["n/a"]) for path in (DISTILLED, SMALLER))
-    accuracy = table["arch"].map(dict(zip(smaller["arch"], smaller["ce seed 0"], strict=True))).to_numpy(float)
+    accuracy = table["arch"].map(dict(zip(smaller["arch"], smaller["ce"], strict=True))).to_numpy(float)
     connected = table["arch"].map(spaces.find("nasbench201").connected).to_numpy(bool)
     found = alike("8x8", table, accuracy, connected)
-    larger = truth.load("retrained", spaces.find("nasbench201"), "cifar10", "vanilla").accuracy
+    larger = truth.load(LARGER, spaces.find("nasbench201"), "cifar10", "vanilla").accuracy
     own = table.assign(ce=accuracy)[np.isfinite(accuracy)]
     ends = alike("8x8 and 32x32", own, own["arch"].map(larger).to_numpy(float), connected[np.isfinite(accuracy)])
     return pd.DataFrame((found | ends).items(), columns=["fact", "value"])
@@ -114,30 +128,45 @@ def of_target(target: truth.Target) -> Iterator[dict[str, object]]:
         scores = standings.scores_of(one)
         for row in standings.standings(one, None, {}).to_dict("records"):
             name = str(row["proxy"])
+            if name == standings.VANILLA and teacher != USUAL:  # it is the same under any
+                continue
             row = {"target": target, "teacher": teacher, **{key: row[key] for key in COLUMNS}}
             if name in scores and np.isfinite(float(row["spearman"])):
                 measured = inference.measured(to_be_ranked(*scores[name]), one.sample)
                 if name in untaught:
                     apart = inference.difference(measured, untaught[name], one.sample)
                     row |= {"over_random": apart.value, "over_random_low": apart.low, "over_random_high": apart.high}
-                if teacher == "resnet20, random":
+                if teacher == RANDOM:
                     untaught[name] = measured
             yield row
 
 
-BOUNDS = [f"{name}{end}" for name in ("spearman", "given_size") for end in ("", "_low", "_high")]
-COLUMNS = ["proxy", "n", *BOUNDS, "regret", "failed", "beats_params"]
+def by_target(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a proxy of those that the page shows: its numbers for each target; the best on distilled accuracy first."""
+    own = rows[rows["teacher"].eq(USUAL) & rows["proxy"].map(lambda name: any(fnmatchcase(name, one) for one in SHOWN))]
+    wide = own.pivot(index="proxy", columns="target", values=BOUNDS)
+    wide.columns = pd.Index([f"{target}_{column}" for column, target in wide.columns])
+    return wide.sort_values("distilled_spearman", ascending=False, kind="stable").reset_index()
+
+
+def by_teacher(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row for each target and proxy: its correlation under the teacher that taught, and under a random one."""
+    taught, random = (rows[rows["teacher"].eq(teacher)] for teacher in (TAUGHT, RANDOM))
+    random = random[["target", "proxy", "spearman"]].rename(columns={"spearman": "random"})
+    both = taught.merge(random, on=["target", "proxy"])
+    return both.sort_values(["target", "spearman"], ascending=[True, False], kind="stable")
 
 
 def main() -> None:
     """Write all."""
     write_csv(facts(TRIAL), OUT / "8x8" / "facts.csv")
     if DISTILLED.exists():
-        found = facts(DISTILLED)
+        found, rows, out = facts(DISTILLED), answers(), OUT / "16x16"
         if SMALLER.exists():
             found = pd.concat([found, resolutions()], ignore_index=True)
-        write_csv(found, OUT / "16x16" / "facts.csv")
-        write_csv(answers(), OUT / "16x16" / "answers.csv")
+        for name, table in (("facts", found), ("answers", rows), ("proxies", by_target(rows))):
+            write_csv(table, out / f"{name}.csv")
+        write_csv(by_teacher(rows), out / "teachers.csv")
 
 
 if __name__ == "__main__":

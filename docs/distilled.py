@@ -114,23 +114,27 @@ def resolutions() -> pd.DataFrame:
 def answers() -> pd.DataFrame:
     """A row for each target, teacher and proxy: the leaderboard's columns, and paired with the same of another teacher.
 
-    The pair is that of the random teacher of the same shape, on the same images: what its training adds.
+    The pair is that of the random teacher of the same shape, on the same images: what its training adds. The last
+    target is another table's: the same cells at 32x32, trained alone to the end.
     """
-    return pd.DataFrame([row for target in truth.TARGETS for row in of_target(target)])
+    own = [Question(target, "nasbench201", "cifar10", target, "distilled") for target in truth.TARGETS]
+    larger = Question("32x32", "nasbench201", "cifar10", "vanilla", LARGER)
+    return pd.DataFrame([row for question in (*own, larger) for row in of_question(question)])
 
 
-def of_target(target: truth.Target) -> Iterator[dict[str, object]]:
+def of_question(question: Question) -> Iterator[dict[str, object]]:
     """The rows of one target."""
-    question = Question(f"16x16 {target}", "nasbench201", "cifar10", target, "distilled")
+    cells = set(truth.load("distilled", spaces.find("nasbench201"), "cifar10", "vanilla").accuracy)
     untaught: dict[str, inference.Measured] = {}
     for teacher, paths in TEACHERS.items():
-        one = asked(question, [joining.joined([archive.read(path) for path in paths])])
+        every = asked(question, [joining.joined([archive.read(path) for path in paths])])
+        one = standings.among(every, np.flatnonzero([arch in cells for arch in every.archs]))
         scores = standings.scores_of(one)
         for row in standings.standings(one, None, {}).to_dict("records"):
             name = str(row["proxy"])
             if name == standings.VANILLA and teacher != USUAL:  # it is the same under any
                 continue
-            row = {"target": target, "teacher": teacher, **{key: row[key] for key in COLUMNS}}
+            row = {"target": question.name, "teacher": teacher, **{key: row[key] for key in COLUMNS}}
             if name in scores and np.isfinite(float(row["spearman"])):
                 measured = inference.measured(to_be_ranked(*scores[name]), one.sample)
                 if name in untaught:
@@ -160,13 +164,10 @@ def by_teacher(rows: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     """Write all."""
     write_csv(facts(TRIAL), OUT / "8x8" / "facts.csv")
-    if DISTILLED.exists():
-        found, rows, out = facts(DISTILLED), answers(), OUT / "16x16"
-        if SMALLER.exists():
-            found = pd.concat([found, resolutions()], ignore_index=True)
-        for name, table in (("facts", found), ("answers", rows), ("proxies", by_target(rows))):
-            write_csv(table, out / f"{name}.csv")
-        write_csv(by_teacher(rows), out / "teachers.csv")
+    rows, out = answers(), OUT / "16x16"
+    write_csv(pd.concat([facts(DISTILLED), resolutions()], ignore_index=True), out / "facts.csv")
+    for name, table in (("answers", rows), ("proxies", by_target(rows)), ("teachers", by_teacher(rows))):
+        write_csv(table, out / f"{name}.csv")
 
 
 if __name__ == "__main__":

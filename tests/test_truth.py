@@ -19,6 +19,8 @@ from scipy import stats
 from analysis.rows import tables
 from analysis.stats.ranking import top_tenth_spearman
 from benchmarks import truth
+from benchmarks.scoretables import archive
+from benchmarks.scoretables.recalling import SHIPPED
 from benchmarks.truth import accuracies, embedded, official, ownfile
 from benchmarks.truth.trained import trained
 from docs import distilled
@@ -128,6 +130,24 @@ def test_the_facts_of_the_trial_are_those_of_its_table() -> None:
     assert found.set_index("fact")["value"]["kd over ce"] == pytest.approx(
         (table["distilled"] - table["vanilla"]).mean()
     )
+
+
+def test_the_answers_of_the_larger_table_are_spearman_of_its_accuracies_and_the_shipped_scores() -> None:
+    """By scipy, from the CSV and the scores of the whole space; and its facts are those that are committed."""
+    folder, table = distilled.OUT / "16x16", pd.read_csv(embedded.DISTILLED, na_values=["n/a"])
+    facts = pd.concat([distilled.facts(embedded.DISTILLED), distilled.resolutions()], ignore_index=True)
+    pd.testing.assert_frame_equal(facts, pd.read_csv(folder / "facts.csv"), rtol=1e-6)
+    scores = archive.read(SHIPPED / "nasbench201-cifar10.npz")
+    places = [scores.places[SPACE.index(arch)] for arch in table["arch"]]
+    rows = pd.read_csv(folder / "answers.csv", na_values=["n/a"]).query("teacher == 'resnet56, random'")
+    ends = table["arch"].map(truth.load("retrained", SPACE, "cifar10", "vanilla").accuracy)
+    targets = {"vanilla": table["ce"], "distilled": table["kd"], "32x32": ends}
+    targets["gain"] = (table["kd"] - table["ce"]).round(6)  # equal counts of images are equal gains
+    for target, accuracy in targets.items():
+        for proxy in ("diswot", "synflow", "params"):
+            (row,) = rows[rows["target"].eq(target) & rows["proxy"].eq(proxy)].to_dict("records")
+            expected = stats.spearmanr(scores.columns[proxy].scores[0, places], accuracy).statistic
+            assert row["spearman"] == pytest.approx(expected), (target, proxy)
 
 
 def test_facts_of_a_table_whose_cells_were_trained_once_or_twice(tmp_path: Path) -> None:

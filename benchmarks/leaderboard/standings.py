@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -197,11 +198,19 @@ def cost(one: Asked, name: str) -> float:
 
 def first(one: Asked, most: int) -> Asked:
     """The same question of its first candidates, which are in a seeded order: a subsample that is always the same."""
-    from_start = {**one.__dict__, "archs": one.archs[:most], "places": one.places[:most]}
-    sample, known = one.sample, one.known
-    from_start["sample"] = type(sample)(sample.truth[:most], one.space.share(most), sample.noise, sample.random)
-    sizes = {name: values[:most] for name, values in known.sizes.items()}
-    return Asked(**{**from_start, "known": Cohort(sizes, known.connected[:most], one.space.share(most))})
+    return among(one, np.arange(min(most, len(one.archs))))
+
+
+def among(one: Asked, numbers: NDArray[np.intp]) -> Asked:
+    """The same question of some of its candidates, by their places in it."""
+    sample, known, share = one.sample, one.known, one.space.share(len(numbers))
+    return replace(
+        one,
+        archs=[one.archs[number] for number in numbers],
+        places=one.places[numbers],
+        sample=type(sample)(sample.truth[numbers], share, sample.noise, sample.random),
+        known=Cohort({name: sizes[numbers] for name, sizes in known.sizes.items()}, known.connected[numbers], share),
+    )
 
 
 def scores_of(one: Asked) -> dict[str, Scores]:

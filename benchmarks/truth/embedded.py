@@ -30,8 +30,8 @@ RETRAINED_SHA256 = "85f3435b877aa2d36268d55ce07f6ff6d73643d17a840f1941745da5eb80
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 PUBLISHED_S0 = RESULTS / "s0-cifar100.csv"
-DISTILLED = RESULTS / "nasbench201-cifar10_5k-16x16.csv"  # while its trainings last there is none
-TRIAL = RESULTS / "nasbench201-cifar10_5k-8x8.csv"  # its protocol: the .json beside it
+DISTILLED = RESULTS / "nasbench201-cifar10_5k-16x16.csv"  # its protocol: the .json beside it, as of the next
+TRIAL = RESULTS / "nasbench201-cifar10_5k-8x8.csv"
 
 
 def retrained() -> Truth:

@@ -48,12 +48,13 @@ def protocol(
     distilled = next((run.method for run in planned if run.distilled), "")
     summary = (
         f"{len(table)} of {wanted} students, {len(data.train.labels):,} images of {size} of {data.name}, "
-        f"{conditions.recipe.epochs} epochs, {int(seeds.gt(1).sum())} with several seeds; distilled is {distilled}"
+        f"{conditions.recipe.epochs} epochs, {int(seeds.gt(1).sum())} with several seeds"
+        f"{f'; distilled is {distilled}' if distilled else ''}"
     )
     return {
         "summary": summary,
         "accuracy": "percent of the test images after the last epoch, mean over the seeds of a student",
-        "columns": {"vanilla": runs.VANILLA, "distilled": distilled},
+        "columns": {"vanilla": runs.VANILLA} | ({"distilled": distilled} if distilled else {}),
         "losses": {name: " or ".join(own.unique()) for name, own in rows.groupby("method", sort=False)["loss"]},
         "images": {"name": data.name, "resolution": data.resolution, "sha256_12": data.digest},
         "training_images": len(data.train.labels),

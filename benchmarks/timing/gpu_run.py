@@ -77,7 +77,7 @@ def measure(options: SpeedOptions) -> None:
 def with_defaults(options: SpeedOptions) -> SpeedOptions:
     """The options, those that are left as they are for other modes replaced by what --gpu takes."""
     own = OWN if find_device(options.device).type == "cuda" else ON_CPU
-    left = [field.name for field in fields(options) if getattr(options, field.name) == getattr(USUAL, field.name)]
+    left = [field.name for field in fields(USUAL) if getattr(options, field.name) == getattr(USUAL, field.name)]
     return replace(options, **{name: getattr(own, name) for name in left})
 
 

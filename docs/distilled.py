@@ -7,7 +7,7 @@ teachers.csv are what the page shows of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -24,9 +24,12 @@ from benchmarks.leaderboard import standings
 from benchmarks.leaderboard.questions import Question, asked
 from benchmarks.scoretables import archive, joining
 from benchmarks.scoretables.recalling import SHIPPED
+from benchmarks.scoretables.table import ScoreTable
 from benchmarks.truth.embedded import DISTILLED, TRIAL
+from benchmarks.truth.trained import noise_of
 
 OUT = Path(__file__).resolve().parent / "distilled_truth"
+SPACE = spaces.find("nasbench201")
 LARGER = "retrained"  # the truth of 32x32 images
 METHODS = ("ce", "kd", "diswot")
 SMALLER = OUT / "16x16" / "at-8x8.csv"  # the same cells trained alike, but for the size of the images
@@ -36,22 +39,8 @@ TEACHERS = {  # of answers.csv: the score tables under each, joined
     RANDOM: (OUT / "16x16" / "random.npz",),
     TAUGHT: (OUT / "16x16" / "taught.npz",),
 }
-SHOWN = [
-    "vanilla accuracy",
-    "diswot*",
-    "kd",
-    "at",
-    "nst",
-    "sp",
-    "cka",
-    "dist",
-    "az_nas",
-    "naswot",
-    "zen",
-    "synflow",
-    "logsynflow",
-]
-SHOWN += ["grad_norm", "snip", "jacob_cov", "l2_norm", "params", "macs"]
+SHOWN = ("vanilla accuracy", "diswot*", "kd", "at", "nst", "sp", "cka", "dist", "az_nas", "naswot", "zen", "synflow")
+SHOWN += ("logsynflow", "grad_norm", "snip", "jacob_cov", "l2_norm", "params", "macs")
 BOUNDS = [f"{name}{end}" for name in ("spearman", "given_size") for end in ("", "_low", "_high")]
 COLUMNS = ["proxy", "n", *BOUNDS, "regret", "failed", "beats_params"]
 
@@ -70,26 +59,19 @@ def facts(path: Path) -> pd.DataFrame:
     for one, other in (("kd", "ce"), ("diswot", "ce"), ("diswot", "kd")):
         if {one, other} <= set(methods):
             found |= compared(f"{one} over {other}", table[one] - table[other])
-    by_seed = {method: seeds_of(table, method) for method in methods}
+    by_seed = {method: table.filter(regex=f"^{method} seed ").set_axis(["0", "1"], axis=1) for method in methods}
     by_seed["gain"] = by_seed["kd"] - by_seed["ce"]
-    twice = (~np.isnan(by_seed["gain"])).sum(axis=1) > 1
+    twice = by_seed["gain"].notna().all(axis=1)
     found["cells with two seeds"] = float(twice.sum())
-    for name, values in by_seed.items() if twice.any() else ():
-        found |= {f"{name}: sd of seeds": np.sqrt(values[twice].var(axis=1, ddof=1).mean())}
-        found |= {f"{name}: spearman of seeds": spearman(*values[twice].T)}
-    connected = table["arch"].map(spaces.find("nasbench201").connected).to_numpy(bool)
+    for name, values in by_seed.items():
+        found |= {f"{name}: sd of seeds": np.sqrt(values[twice].var(axis=1).mean())}
+        found |= {f"{name}: spearman of seeds": spearman(*values[twice].to_numpy().T)}
+    connected = table["arch"].map(SPACE.connected).to_numpy(bool)
     for name, cells in (("all", np.full(len(table), True)), ("connected", connected)):
-        if twice.any():
-            found |= {f"gain: reliability of {name}": reliability(by_seed["gain"][cells])}
+        found |= {f"gain: reliability of {name}": reliability(by_seed["gain"][cells])}
         found |= {f"ce and kd: spearman of {name}": spearman(*table.loc[cells, ["ce", "kd"]].to_numpy().T)}
-    larger = truth.load(LARGER, spaces.find("nasbench201"), "cifar10", "vanilla").accuracy
-    found |= alike("32x32", table, table["arch"].map(larger).to_numpy(float), connected)
+    found |= alike("32x32", table.set_index("arch")["ce"], larger())
     return pd.DataFrame(found.items(), columns=["fact", "value"])
-
-
-def seeds_of(table: pd.DataFrame, method: str) -> np.ndarray:
-    """A method's accuracies by seed, [n, S], NaN where it was not trained with it."""
-    return table[[name for name in table if name.startswith(f"{method} seed ")] or [method]].to_numpy(float)
 
 
 def compared(name: str, points: pd.Series) -> dict[str, float]:
@@ -99,30 +81,32 @@ def compared(name: str, points: pd.Series) -> dict[str, float]:
     return found | {f"{name}: {way}": float(cells.sum()) for way, cells in ways.items()}
 
 
-def alike(size: str, table: pd.DataFrame, accuracy: np.ndarray, connected: np.ndarray) -> dict[str, float]:
-    """Spearman of a table's accuracies without distillation with those at another size of images, where both are."""
-    both, own = np.isfinite(accuracy), table["ce"].to_numpy()
-    found = {f"{size}: cells": float(both.sum()), f"{size}: spearman of all": spearman(own[both], accuracy[both])}
-    return found | {f"{size}: spearman of connected": spearman(own[both & connected], accuracy[both & connected])}
+def alike(size: str, own: pd.Series, other: Mapping[str, float]) -> dict[str, float]:
+    """Spearman of accuracies without distillation, by cell, with those at another size of images, where both are."""
+    own = own[[arch in other for arch in own.index]]
+    pairs = pd.DataFrame({"own": own, "other": own.index.map(other)})
+    connected = pairs[[SPACE.connected(arch) for arch in pairs.index]]
+    found = {f"{size}: cells": float(len(pairs))}
+    found |= {f"{size}: spearman of all": spearman(*pairs.to_numpy().T)}
+    return found | {f"{size}: spearman of connected": spearman(*connected.to_numpy().T)}
 
 
-def reliability(values: np.ndarray) -> float:
+def larger() -> Mapping[str, float]:
+    """The accuracies of all cells at 32x32, trained alone to the end."""
+    return truth.load(LARGER, SPACE, "cifar10", "vanilla").accuracy
+
+
+def reliability(values: pd.DataFrame) -> float:
     """Of means over seeds, [n, S], where NaN stands for a training that was not done."""
-    counts = (~np.isnan(values)).sum(axis=1)
-    noise = np.nanvar(values[counts > 1], axis=1, ddof=1).mean() * (1 / counts).mean()
-    return float(1 - noise / np.nanmean(values, axis=1).var(ddof=1))
+    return float(1 - noise_of(values) ** 2 / values.mean(axis=1).var())
 
 
 def resolutions() -> pd.DataFrame:
     """How the same cells rank at 8x8 and 16x16, the rest being equal; facts as above."""
-    table, smaller = (pd.read_csv(path, na_values=["n/a"]) for path in (DISTILLED, SMALLER))
-    accuracy = table["arch"].map(dict(zip(smaller["arch"], smaller["ce"], strict=True))).to_numpy(float)
-    connected = table["arch"].map(spaces.find("nasbench201").connected).to_numpy(bool)
-    found = alike("8x8", table, accuracy, connected)
-    larger = truth.load(LARGER, spaces.find("nasbench201"), "cifar10", "vanilla").accuracy
-    own = table.assign(ce=accuracy)[np.isfinite(accuracy)]
-    ends = alike("8x8 and 32x32", own, own["arch"].map(larger).to_numpy(float), connected[np.isfinite(accuracy)])
-    return pd.DataFrame((found | ends).items(), columns=["fact", "value"])
+    own, smaller = (pd.read_csv(path, index_col="arch", na_values=["n/a"])["ce"] for path in (DISTILLED, SMALLER))
+    found = alike("8x8", own, smaller.to_dict())
+    found |= alike("8x8 and 32x32", smaller[smaller.index.isin(own.index)], larger())
+    return pd.DataFrame(found.items(), columns=["fact", "value"])
 
 
 def answers() -> pd.DataFrame:
@@ -132,16 +116,17 @@ def answers() -> pd.DataFrame:
     target is another table's: the same cells at 32x32, trained alone to the end.
     """
     own = [Question(target, "nasbench201", "cifar10", target, "distilled") for target in truth.TARGETS]
-    larger = Question("32x32", "nasbench201", "cifar10", "vanilla", LARGER)
-    return pd.DataFrame([row for question in (*own, larger) for row in of_question(question)])
+    to_the_end = Question("32x32", "nasbench201", "cifar10", "vanilla", LARGER)
+    tables = {name: joining.joined([archive.read(path) for path in paths]) for name, paths in TEACHERS.items()}
+    return pd.DataFrame([row for question in (*own, to_the_end) for row in of_question(question, tables)])
 
 
-def of_question(question: Question) -> Iterator[dict[str, object]]:
-    """The rows of one target."""
-    cells = set(truth.load("distilled", spaces.find("nasbench201"), "cifar10", "vanilla").accuracy)
+def of_question(question: Question, tables: Mapping[str, ScoreTable]) -> Iterator[dict[str, object]]:
+    """The rows of one target, by the score tables under each teacher."""
+    cells = truth.load("distilled", SPACE, "cifar10", "vanilla").accuracy.keys()
     untaught: dict[str, inference.Measured] = {}
-    for teacher, paths in TEACHERS.items():
-        every = asked(question, [joining.joined([archive.read(path) for path in paths])])
+    for teacher, table in tables.items():
+        every = asked(question, [table])
         one = standings.among(every, np.flatnonzero([arch in cells for arch in every.archs]))
         scores = standings.scores_of(one)
         for row in standings.standings(one, None, {}).to_dict("records"):

@@ -155,8 +155,6 @@ def prepare(options: RankingOptions) -> tuple[Job, list[Proxy | Combination], Tr
     else:
         archs = selection.listed(space, table, Path(options.archs), allowed)
     job = scoring_job(options, space, archs, chosen, seeds)
-    if given is not None and whole(options) and not options.scores_only:
-        given = recalling.filled(given, job)
     return job, chosen, table, recalling.chosen(options, given, job, whole=whole(options) and not options.anew)
 
 

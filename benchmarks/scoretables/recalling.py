@@ -77,23 +77,20 @@ def asked(options: TableOptions, space: Space) -> ScoreTable | None:
 
 
 def chosen(options: TableOptions, given: ScoreTable | None, job: Job, *, whole: bool) -> Recalled | None:
-    """What stands in place of scoring: the table given or, of a `whole` space, one that is shipped; or nothing.
+    """What stands in place of scoring: the table given and, of a `whole` space, what is shipped; or nothing.
 
     Raises ValueError where the table that was given has other conditions than the job.
     """
     if given is not None:
         check_fits(given, job)
-        return Recalled(given, job, only=options.scores_only)
+        table = filled(given, job) if whole and not options.scores_only else given
+        return Recalled(table, job, only=options.scores_only)
     found = shipped(job) if whole else None
     return None if found is None else Recalled(found, job, shipped=True)
 
 
 def filled(given: ScoreTable, job: Job) -> ScoreTable:
-    """A table with what a shipped one has of the job's other proxies: the baselines of one's own, say.
-
-    Raises ValueError where the table that was given has other conditions than the job.
-    """
-    check_fits(given, job)
+    """A table under a job's conditions with what is shipped of its other proxies: the baselines of one's own, say."""
     found = shipped(job)
     rest = [] if found is None else [key for key in found.keys_of(job) if key not in given.columns]
     return joining.joined([given, found.of(rest)]) if found is not None and rest else given

@@ -33,10 +33,14 @@ def trained(name: str, path: Path, space: Space, target: str) -> Truth:
     counts = seeds.notna().sum(axis=1)
     if counts.gt(1).sum() < FEWEST:
         return truth
-    variance = float(seeds[counts.gt(1)].var(axis=1).mean())
-    noise = float(np.sqrt(variance * (1 / counts).mean()))
     several = f"{int(counts.gt(1).sum())} of {len(seeds)} candidates were trained with several seeds"
-    return replace(truth, noise=noise, noise_from=several, ceiling=between(seeds))
+    return replace(truth, noise=noise_of(seeds), noise_from=several, ceiling=between(seeds))
+
+
+def noise_of(seeds: pd.DataFrame) -> float:
+    """The deviation of means over one seed or more, [n, S]: pooled over those with several, by how many each has."""
+    counts = seeds.notna().sum(axis=1)
+    return float(np.sqrt(seeds[counts.gt(1)].var(axis=1).mean() * (1 / counts).mean()))
 
 
 def by_seed(table: pd.DataFrame, target: str, columns: dict[str, str]) -> pd.DataFrame:

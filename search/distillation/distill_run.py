@@ -21,30 +21,22 @@ from search.distillation.options import PROG, DistillOptions
 from search.distillation.planning import prepare
 from search.distillation.results import show, show_methods, write
 from search.distillation.runs import Conditions, Run
-from search.distillation.sweep import Plan
 
 __all__ = ["distill", "show_methods"]
 
 
 def distill(options: DistillOptions) -> None:
     """Train the teacher where there is none, then every student with every method and seed; write; print."""
-    plan, conditions, planned = prepare(options)
-    held = (
-        record.alone(conditions.out, "training (its runs so far: --done)") if conditions.group.main else nullcontext()
-    )
-    with held:
-        _distill(options, plan, conditions, planned)
-
-
-def _distill(options: DistillOptions, plan: Plan, conditions: Conditions, planned: Sequence[Run]) -> None:
     started, start = datetime.now(UTC), perf_counter()
+    plan, conditions, planned = prepare(options)
     main, teacher_row = conditions.group.main, None
     before = chain.links(plan, planned, options.finetune_teacher or options.teacher_epochs)
     epochs = sum(link.epochs for link in before) + plan.recipe.epochs * len(planned)
     if main and (told := images.told(conditions.data)):
         warn(told)
     announce(conditions)
-    with opened_engine(options, conditions, len(planned)) as engine, shown_progress(epochs, main) as advance:
+    held = record.alone(conditions.out, "training (its runs so far: --done)") if main else nullcontext()
+    with held, opened_engine(options, conditions, len(planned)) as engine, shown_progress(epochs, main) as advance:
         for link in before:
             plan, conditions, teacher_row = chain.train(link, plan, conditions, engine, advance, warn)
             announce(conditions)

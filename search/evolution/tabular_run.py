@@ -134,7 +134,7 @@ def table_of(options: TabularOptions, space: Space) -> tuple[Recalled, list[Prox
         )
     given = recalling.asked(options, space)
     job = scoring_job(options, space, (), asked, [options.draw_seed])
-    known = recalling.chosen(options, given, job, whole=True)
+    known = recalling.chosen(options, given, job, whole=given is None)
     if known is None:
         raise ValueError("no score table of these conditions comes with the project: name one by --scores FILE")
     if not known.keys:

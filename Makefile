@@ -61,7 +61,7 @@ leaderboard-anew: $(VENV)/installed
 			--out runs/leaderboard-autoformer-$$data && \
 		$(KEPT) runs/leaderboard-autoformer-$$data --into $(SCORES)/autoformer-$$data.npz || exit 1; \
 	done
-	$(ANEW) --space torchvision --dataset imagenet --max-params 100M --batch-size 8 \
+	$(ANEW) --space torchvision --dataset imagenet --max-params 100M --batch-size 8 --teacher torchvision:resnet50 \
 		--proxy params,macs,synflow,grad_norm,naswot,diswot --out runs/leaderboard-zoo
 	$(KEPT) runs/leaderboard-zoo --into $(SCORES)/torchvision-imagenet.npz
 	$(ANEW) --proxy $(NO_IMAGE_ALONE) --out runs/leaderboard-nasbench201

@@ -88,7 +88,12 @@ def short() -> str:
     ]
     counts = rows.drop_duplicates("question").set_index("question")
     held = [f"{counts.loc[one, 'n']:,} of {counts.loc[one, 'of']:,}" for one in QUESTIONS if one in counts.index]
-    return markdown(["proxy", *QUESTIONS.values()], lines, [f"candidates, in this order: {', '.join(held)}"])
+    notes = [
+        f"candidates, in this order: {', '.join(held)}",
+        "scores: of one draw of weights and noise, another gives others (`diswot` over three, with the ResNets: "
+        "[what we find](docs/reproduce.md)); the conditions of each question stand below its table on the page",
+    ]
+    return markdown(["proxy", *QUESTIONS.values()], lines, notes)
 
 
 def tables(text: str) -> str:

@@ -45,14 +45,20 @@ def load(text: str, option: str, kind: Literal["function", "class"] = "function"
 
 
 def _there(content: bytes, kind: Literal["function", "class"]) -> str:
-    """Which functions or classes a file has, read off its text: it is not run for that."""
+    """Which functions, or classes and dicts, a file has, read off its text: it is not run for that."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return "it is no Python"
     wanted = ast.FunctionDef if kind == "function" else ast.ClassDef
     names = [node.name for node in tree.body if isinstance(node, wanted) and not node.name.startswith("_")]
-    return f"it has the {kind} {', '.join(names[:MOST_NAMED])}" if names else f"it has no {kind}"
+    if kind == "class":
+        dicts = [
+            node.targets for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)
+        ]
+        names += [target.id for targets in dicts for target in targets if isinstance(target, ast.Name)]
+    what = kind if kind == "function" else "class or dict"
+    return f"it has the {what} {', '.join(names[:MOST_NAMED])}" if names else f"it has no {what}"
 
 
 def tell(text: str, option: str) -> None:

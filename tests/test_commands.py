@@ -316,7 +316,14 @@ BAD = [
     (["--proxy", "own.py:theirs"], "has no 'theirs'"),
     (["--proxy", "broken.py:mine"], "the file does not run (SyntaxError"),
     (["--explain", "nothing"], "no proxy is called 'nothing'"),
-    (["--batch-size", "x"], "Expected a <class 'int'>"),
+    (["--batch-size", "x"], "error: --batch-size x: a whole number is expected (see"),
+    (["--teacher-resolution", "x"], "error: --teacher-resolution x: a whole number is expected (see"),
+    (["--batch", "."], "--batch .: a folder"),
+    (["--archs", "nothing.txt"], "--archs nothing.txt: No such file"),
+    (
+        ["--target", "gain"],
+        "there is no table of gain accuracies for nasbench201 on cifar10; there are --truth trial, distilled",
+    ),
     (["--draw", "own"], "error: --draw own: there are independent, common, shared (see"),
     (["--config", "draw.yaml"], "error: --draw own: there are independent, common, shared (see"),
     (["--seed", "-1"], "--seed -1: 0 is the least"),
@@ -335,7 +342,7 @@ BAD = [
     (["--proxy", "own.py"], "--proxy own.py: write own.py:NAME; it has the function mine"),
     (["--proxy", "own.py:theirs"], "the file has no 'theirs'; it has the function mine"),
     (["--proxy", "broken.py"], "write broken.py:NAME; it is no Python"),
-    (["--space", "own.py"], "--space own.py: write own.py:NAME; it has no class"),
+    (["--space", "own.py"], "--space own.py: write own.py:NAME; it has no class or dict"),
     (["--space", "NASBench-201"], "did you mean nasbench201?"),
     (["--teacher", "ResNet-56"], "did you mean resnet56?"),
     (["--dataset", "CIFAR-100"], "did you mean cifar100?"),
@@ -377,6 +384,25 @@ def test_bad_input_is_one_line_and_code_2(
     assert lines[0].startswith("rank.py: error: ")
     assert message in lines[0]
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("misspelt", "AttributeError: 'Probe' object has no attribute 'logitz' (slips.py, line 2)"),
+        ("a_number", "TypeError: proxy 'slips.py:a_number' returned a float; a tensor (1,) is wanted"),
+        ("of_nothing", "TypeError: of_nothing() takes 0 positional arguments but 1 was given"),
+    ],
+)
+def test_a_slip_in_a_function_of_a_users_own_ends_the_run_with_its_line(
+    name: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = (
+        "def misspelt(probe):\n    return probe.logitz\ndef a_number(probe):\n    return 1.0\ndef of_nothing(): ...\n"
+    )
+    Path("slips.py").write_text(body)
+    assert run("--proxy", f"slips.py:{name}", "--baselines", "params", "--workers", "2") == 2
+    assert f"rank.py: error: --proxy slips.py:{name}: {message}" in capsys.readouterr().err.splitlines()
 
 
 def test_a_truth_of_few_cells_limits_the_sample(capsys: pytest.CaptureFixture[str]) -> None:

@@ -148,7 +148,7 @@ def test_batch_statistics_make_the_released_trace_another_measure() -> None:
 def test_proxies_that_return_another_shape_are_refused() -> None:
     from proxies import Proxy
 
-    with pytest.raises(ValueError, match=r"'wrong' returned shape \(3,\)"):
+    with pytest.raises(TypeError, match=r"'wrong' returned shape \(3,\)"):
         probe_of(MIXED[:1], *batch()).score(Proxy("wrong", lambda probe: torch.zeros(3), "a test"))
-    with pytest.raises(ValueError, match="'wrong' returned a float"):
+    with pytest.raises(TypeError, match="'wrong' returned a float"):
         probe_of(MIXED[:1], *batch()).score(Proxy("wrong", lambda probe: 3.0, "a test"))  # type: ignore[arg-type]

@@ -68,6 +68,20 @@ def test_the_pages_are_written(pages: Path) -> None:
     assert len(pd.read_csv(pages / "leaderboard.csv")) == 4 + 5 + 5
 
 
+def test_notes_of_the_page_are_those_that_its_cells_refer_to(pages: Path) -> None:
+    text = (pages / "leaderboard.md").read_text().partition("## S0")[0]
+    table, listed = text.partition("- candidates:")[::2]
+    assert sorted(set(re.findall(r"(?:n/a|\d) \((\d+)\) \|", table))) == re.findall(r"- n/a \((\d+)\):", listed) != []
+    assert "- asked: --space s0 --dataset cifar100 --target gain --truth auto" in (pages / "leaderboard.md").read_text()
+
+
+def test_pages_that_answer_more_are_kept(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pd.DataFrame({"question": ["S0 gain", "zoo ImageNet"]}).to_csv(tables / "leaderboard.csv")
+    assert leaderboard.main(["--out", str(tables)]) == 2
+    assert "leaderboard.csv has more questions than can be answered here. zoo ImageNet: " in capsys.readouterr().err
+    assert not (tables / "leaderboard.md").exists()
+
+
 def test_every_number_leads_to_a_command_and_what_is_undefined_to_its_reason(pages: Path) -> None:
     text = (pages / "leaderboard.html").read_text()
     cells = re.findall(r"<td data[^>]*>(.*?)</td>", text, re.DOTALL)

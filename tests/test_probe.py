@@ -185,7 +185,7 @@ def test_scores_come_to_the_host_in_float64_with_their_seconds(monkeypatch: pyte
     ],
 )
 def test_a_proxy_that_returns_something_else_is_told(probe: Probe, returned: object, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(TypeError, match=message):
         probe.score(proxy(lambda _: returned))
 
 

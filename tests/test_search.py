@@ -250,13 +250,17 @@ def test_a_combination_is_ranked_over_what_was_scored() -> None:
     assert order.rank().equals(steps["fitness"].rank())
 
 
-def test_the_oracle_needs_no_proxy_and_a_space_without_a_table_none() -> None:
+def test_the_oracle_needs_no_proxy_and_a_space_without_a_table_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert evolve.main([*QUICK, "--oracle", "--strategy", "evolution,nsga2,exhaustive", "--out", "out"]) == 0
     front = pd.read_csv("out/front.csv", dtype={"arch": str}).query("proxy == 'oracle'")
     assert front["params"].is_monotonic_increasing
     assert front["fitness"].is_monotonic_increasing
     best = pd.read_csv("out/best.csv", dtype={"arch": str}).set_index(["strategy", "proxy"])
     assert best.loc[("exhaustive", "oracle"), "arch"] == "117", "the best of the first six"
+    assert "exhaustive: the first 6 of 64 candidates by index" in capsys.readouterr().out
+    assert evolve.main([*ON_S0, "--oracle", "--strategy", "exhaustive", "--alone", "--out", "every"]) == 0
+    assert len(pd.read_csv("every/history.csv")) == 64
+    assert "exhaustive:" not in capsys.readouterr().out
     arguments = ["--space", "s1", "--dataset", "cifar100", "--proxy", "params", "--alone", "--budget", "6"]
     assert evolve.main([*arguments, "--population", "4", "--tournament", "2", "--top", "1", "--out", "s1"]) == 0
     assert pd.read_csv("s1/history.csv", na_values=["n/a"])["truth"].isna().all()

@@ -249,7 +249,7 @@ def test_a_search_among_known_candidates_takes_scores_from_a_table_of_the_space(
     where = recalling.SHIPPED / "autoformer-cifar100.npz"
     asked = ["--space", "autoformer", "--dataset", "cifar100", "--target", "vanilla", "--among-known", "--alone"]
     asked += ["--batch-size", "16", "--init", "default", "--draw", "independent", "--proxy", "diswot_relation"]
-    asked += ["--strategy", "exhaustive", "--budget", "200", "--scores", str(where), "--scores-only"]
+    asked += ["--strategy", "exhaustive", "--scores", str(where), "--scores-only"]
     assert evolve.main([*asked, "--out", str(tmp_path)]) == 0
     known = truth.load("auto", FLAT, "cifar100", "vanilla").accuracy
     table = archive.read(where)

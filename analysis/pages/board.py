@@ -90,9 +90,9 @@ def shown(value: float, digits: int, bounds: str, why: str, notes: Notes) -> Sho
     )
 
 
-def marked(one: Shown) -> str:
-    """A number in Markdown, with the number of its note."""
-    return f"{one.text}{f' ({one.note})' if one.note else ''}"
+def marked(one: Shown, place: Mapping[int, int]) -> str:
+    """A number in Markdown, with the `place` of its note among those shown."""
+    return f"{one.text}{f' ({place[one.note]})' if one.note else ''}"
 
 
 def families(made: Sequence[Line]) -> list[str]:

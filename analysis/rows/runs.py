@@ -104,6 +104,9 @@ def read(folder: str | Path) -> Run:
     """The run that a folder holds. Raises ValueError where it holds none, or one that does not fit together."""
     folder = Path(folder)
     if lacks := missing(folder):
+        if (folder / "run.json").is_file() and (folder / "scores.csv").is_file():
+            blind = "a run without accuracies, of which nothing is ranked; rank.py --truth FILE.csv gives it some"
+            raise ValueError(f"{folder}: {blind}")
         raise ValueError(f"{folder}: no {lacks[0]}; the folder of a run of benchmarks/rank.py is expected")
     try:
         conditions = json.loads((folder / "run.json").read_text(encoding="utf-8"))

@@ -24,6 +24,13 @@ TITLE = "Which proxy predicts which student"
 ROUGH = 3  # digits
 OVER = {MEAN_PLACE: 0, "questions": 0, "beats params": 0, COST: 2}  # columns over all questions, and digits
 LEAST_FIRST = (MEAN_PLACE, COST)
+PROPOSED = f"""\
+python benchmarks/rank.py --space s0 --dataset cifar100 --target distilled --sample all --anew \\
+    --baselines '' --proxy NAME --out runs/mine
+python benchmarks/data.py export runs/mine {SCORES}/s0-cifar100.npz --into runs/s0-cifar100.npz
+mv runs/s0-cifar100.npz {SCORES}/s0-cifar100.npz
+python benchmarks/data.py check
+python analysis/leaderboard.py"""
 
 
 def leaderboard(options: LeaderboardOptions) -> None:
@@ -41,6 +48,7 @@ def leaderboard(options: LeaderboardOptions) -> None:
     if own is not None:
         return
     out = Path(options.out)
+    keep_others(made, out)
     record.check_writable(out)
     write_csv(made.rows, out / "leaderboard.csv")
     content = (out / "leaderboard.csv").read_bytes()
@@ -48,6 +56,14 @@ def leaderboard(options: LeaderboardOptions) -> None:
     (out / "leaderboard.md").write_text(page(rows, reasons, made), encoding="utf-8")
     (out / "leaderboard.html").write_text(html(rows, reasons, made, content), encoding="utf-8")
     print(f"  written: {out}/leaderboard.md, leaderboard.csv, leaderboard.html")
+
+
+def keep_others(made: Board, out: Path) -> None:
+    """Raises ValueError where the pages in a folder answer questions that could not be answered now."""
+    there = out / "leaderboard.csv"
+    before = pd.read_csv(there, usecols=["question"])["question"].unique() if there.is_file() else []
+    if lost := [one for one in made.missing if one.partition(": ")[0] in before]:
+        raise ValueError(f"nothing is written: {there} has more questions than can be answered here. {'; '.join(lost)}")
 
 
 def readable(wide: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
@@ -88,23 +104,28 @@ def missing(made: Board) -> list[str]:
 def page(rows: Sequence[pages.Line], reasons: pages.Notes, made: Board) -> str:
     """The page in Markdown: correlations, and question by question what is left given size."""
     headers = ["proxy", *(one.name for one in made.told), *OVER, "family"]
+    shown = [[*(cell["spearman"] for cell in one.cells), *one.over] for one in rows]
+    used = sorted({one.note for line in shown for one in line if one.note})  # others are of the other page alone
+    place = {note: number for number, note in enumerate(used, 1)}
     lines = [
-        [one.name, *(pages.marked(cell["spearman"]) for cell in one.cells), *(f.text for f in one.over), one.family]
-        for one in rows
+        [one.name, *(pages.marked(figure, place) for figure in line), one.family]
+        for one, line in zip(rows, shown, strict=True)
     ]
-    numbered = [f"n/a ({number}): {text}" for number, text in enumerate(reasons.texts, 1)]
+    numbered = [f"n/a ({number}): {reasons.texts[note - 1]}" for note, number in place.items()]
     text = [
         "# Leaderboard",
         f"Which proxy predicts which student? Made by `{WHOLE}` from the score tables in `benchmarks/results/scores`, "
-        "which `python benchmarks/data.py check` verifies. [All digits](leaderboard.csv); "
-        "[a page to sort and to filter](leaderboard.html), where every number leads to its command.",
+        "which `python benchmarks/data.py check` verifies; the accuracies of CIFAR-100 and ImageNet16-120 are got once "
+        "by `python benchmarks/data.py fetch cifar100` and `fetch ImageNet16-120`. [All digits](leaderboard.csv); [a "
+        "page to sort and to filter](leaderboard.html), where every number leads to its command. Below the table "
+        "stands for each question what it asks: [spaces and accuracies](spaces.md), "
+        "[distilled ones](distilled_truth.md).",
         markdown(headers, lines, [*notes(made), *numbered, *missing(made)]),
         "A proxy of yours is ranked among these by `python analysis/leaderboard.py --proxy mine.py:name --quick`, or "
         '`diswot_bench.leaderboard("mine.py:name")`; without `--quick` on every candidate, and it says beforehand on '
-        "how many. To propose it for the table: add it as [a proxy](add_a_proxy.md), score it under the conditions of "
-        "each table (`python benchmarks/rank.py --anew --space s0 --dataset cifar100 --target distilled --sample all "
-        "--baselines '' --proxy NAME --out runs/mine` for S0; below each question's table stand its own), and join "
-        f"both by `python benchmarks/data.py export runs/mine {SCORES}/s0-cifar100.npz --into s0-cifar100.npz`.",
+        "how many. To propose it for the table: add it as [a proxy](add_a_proxy.md), and for each score table do what "
+        "here is done for S0's; the options are the conditions that stand below the question's table.",
+        f"```\n{PROPOSED}\n```",
     ]
     for one in made.told:
         text += [f"## {one.name}", markdown(*_of_question(made.rows[made.rows["question"].eq(one.name)]), about(one))]
@@ -114,6 +135,7 @@ def page(rows: Sequence[pages.Line], reasons: pages.Notes, made: Board) -> str:
 def about(one: Told) -> list[str]:
     """What has to be known of a question, a line each."""
     return [
+        f"asked: {one.asked}",
         f"truth: {one.truth}; {one.n:,} of {one.of:,} candidates",
         f"scores: {one.scores}",
         f"interval: {one.interval}",

@@ -67,6 +67,7 @@ class ValidateOptions:
 
     batch: str = option("cifar10", "real images: cifar10 (by --data-dir) or the path of a .npz")
     data_dir: str | None = option(None, "folder of CIFAR images for torchvision [$DISWOT_DATA, or data]")
+    download: bool = option(False, "let torchvision download the images")
     truth: str = option("official", "accuracies: official (fetch it once) or retrained")
     sample: int | str = option(1000, "how many cells, or all")
     seed: int = option(0, "seed of cells, batch and weights")

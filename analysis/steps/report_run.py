@@ -58,7 +58,7 @@ def report(options: ReportOptions) -> None:
     with replacing(out) as meanwhile:
         meanwhile.write_text(page, encoding="utf-8", errors="backslashreplace")  # names of files may be no UTF-8
     if skipped:
-        print(f"  skipped, as they are no runs of benchmarks/rank.py: {', '.join(skipped)}")
+        print(f"  skipped, as they are no runs of benchmarks/rank.py with accuracies: {', '.join(skipped)}")
     print(f"  written: {out} ({len(page) / 1e6:.1f} MB, {len(sections)} sections)\n  again: {typed()}")
 
 

@@ -100,6 +100,8 @@ def run_rank(options: ValidateOptions, names: Sequence[str], out: Path, more: Se
     command += ["--batch", options.batch, "--device", options.device, "--out", str(out), "--store", store, *more]
     if options.data_dir:
         command += ["--data-dir", options.data_dir]
+    if options.download:
+        command += ["--download"]
     done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     if done.returncode:
         raise SystemExit(done.returncode)

@@ -188,6 +188,8 @@ def open_source(
         if name != dataset_name:
             raise ValueError(f"--batch {name} does not go with --dataset {dataset_name}: classes and size differ")
         return Source(name, dataset, cifar("--batch", name, data_dir, download))
+    if Path(name).is_dir():
+        raise ValueError(f"--batch {name}: a folder; the path of a .npz file is expected, or noise, cifar10, cifar100")
     if name.endswith(".npz"):
         images = npz("--batch", Path(name), find_dataset(dataset_name), floats=True)
         return Source(shown(Path(name).name), dataset, images)
@@ -205,7 +207,7 @@ def cifar(
     try:
         images = kind(root, train=train, download=download)
     except (HTTPException, OSError, RuntimeError) as error:
-        hint = "download failed" if download else "give its folder by --data-dir, or add --download"
+        hint = "download failed" if download else "name its folder by --data-dir or $DISWOT_DATA, or add --download"
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{option} {name}: not found in {root} ({reason}); {hint}") from None
     return images.data.transpose(0, 3, 1, 2), np.asarray(images.targets)

@@ -34,6 +34,11 @@ class Question:
     truth: str = "auto"
     scored: str = ""
 
+    def told(self) -> str:
+        """What is asked, by the words of rank.py."""
+        found = f"--space {self.space} --dataset {self.dataset} --target {self.target}"
+        return f"{found} --truth {self.truth}"
+
     @property
     def conditions(self) -> str:
         """The data set that the scores were made for."""

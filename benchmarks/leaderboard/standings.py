@@ -43,6 +43,7 @@ class Told(NamedTuple):
     """What has to be known of a question beside its rows; a constant score's regret and top-10 accuracy."""
 
     name: str
+    asked: str
     n: int
     of: int
     scores: str
@@ -116,8 +117,9 @@ def told_of(one: Asked, shown: Iterable[str]) -> Told:
     made = {key.partition("@")[0] for key in one.table.columns} | NAMED.keys()
     names = [name for name in shown if name in made]
     return Told(
-        *(one.question.name, len(one.archs), len(one.space), f"{one.table.name}: {one.table.told()}"),
-        *(one.truth.source, about, ranking.regret(same, one.sample.truth)),
+        *(one.question.name, one.question.told(), len(one.archs), len(one.space)),
+        *(f"{one.table.name}: {one.table.told()}", one.truth.source, about),
+        ranking.regret(same, one.sample.truth),
         ranking.top_mean_truth(same, one.sample.truth, ranking.TOP),
         *(commands.ranks(one, names), commands.checks(one)),
     )

@@ -26,6 +26,7 @@ from benchmarks.reading.naming import option_meant
 
 DEBUG_VARIABLE = "DISWOT_DEBUG"  # set it to see the traceback of what is otherwise one line
 INTERRUPTED = 130
+NUMBER = re.compile(r'Parser key "(\w+)": .*?<class \'(int|float)\'>.* (?:Got|Given) value: (.*)')
 CHOICE = re.compile(r'Parser key "(\w+)": .*?typing\.Literal(\[.*?\]).* (?:Got|Given) value: (.*)')
 DEEPEST = 10  # lists and maps in one another, in a configuration
 
@@ -72,13 +73,21 @@ class Parser(jsonargparse.ArgumentParser):
         raise SystemExit(BAD_INPUT)
 
     def _plain(self, message: str) -> str:
-        """What jsonargparse says of a value that is none of its choices, without its words for types."""
-        found = CHOICE.fullmatch(" ".join(message.split()))
-        if found is None:
-            return message
-        named = any(f"--{found[1].replace('_', '-')}" in action.option_strings for action in self._actions)
-        name = f"--{found[1].replace('_', '-')}" if named else found[1]
-        return f"{name} {found[3]}: there are {', '.join(ast.literal_eval(found[2]))}"
+        """What jsonargparse says of a value that is no number or none of its choices, without its words for types."""
+        message = " ".join(message.split())
+        if lacking := re.fullmatch(r"the following arguments are required: (?:\w+\.)?(.*)", message):
+            return f"missing: {lacking[1]}"
+        if choice := CHOICE.fullmatch(message):
+            return f"{self._typed(choice[1])} {choice[3]}: there are {', '.join(ast.literal_eval(choice[2]))}"
+        if number := NUMBER.fullmatch(message):
+            wanted = "a whole number" if number[2] == "int" else "a number"
+            return f"{self._typed(number[1])} {number[3]}: {wanted} is expected"
+        return message
+
+    def _typed(self, name: str) -> str:
+        """An option as it is typed."""
+        option = f"--{name.replace('_', '-')}"
+        return option if any(option in action.option_strings for action in self._actions) else name
 
 
 class ConfigFile(jsonargparse.ActionConfigFile):

@@ -127,7 +127,7 @@ def leave_scores(
     """Write the scores, and print that there are no accuracies to rank them against."""
     scores = summary.scores_table(rows, job, None)
     write_csv(scores.drop(columns="seconds"), out / "scores.csv")
-    notes = [*summary.blind_notes(job, scores), *notes]
+    notes = [*summary.blind_notes(job, options.target, scores), *notes]
     show(summary.blind_headline(scores, names), "scores", notes, "scores.csv, run.json", options, out)
 
 

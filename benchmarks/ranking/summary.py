@@ -19,7 +19,7 @@ from benchmarks.conditions.drawing import generator
 from benchmarks.scoring.cohorts import sizes as sizes_of
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
-from benchmarks.truth import Truth
+from benchmarks.truth import Truth, offered
 
 VANILLA = "vanilla accuracy"
 GIVEN = ("size", "params", "macs")  # what --given can hold fixed; size is both
@@ -158,12 +158,13 @@ def blind_headline(scores: pd.DataFrame, names: Sequence[str]) -> tuple[list[str
     return ["proxy", "scores", "failed", "ms/arch"], rows
 
 
-def blind_notes(job: Job, scores: pd.DataFrame) -> list[str]:
+def blind_notes(job: Job, target: str, scores: pd.DataFrame) -> list[str]:
     """What a reader has to know of scores without accuracies."""
     c = job.conditions
+    elsewhere = offered(job.space, c.dataset, target)
     return [
-        "nothing to rank against: no accuracies of these candidates; give yours as --truth FILE.csv (columns arch or "
-        "index, and accuracy)",
+        f"nothing to rank against: no accuracies of these candidates{elsewhere}; give yours as --truth FILE.csv "
+        "(columns arch or index, and accuracy)",
         f"{len(job.archs):,} of {len(job.space):,} candidates of {job.space.name}",
         f"batch: {c.batch_size} x {job.source.name}; {_seeds(job)}; {job.told()}",
         *failures(scores),

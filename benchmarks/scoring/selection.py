@@ -15,7 +15,7 @@ from benchmarks.spaces.space import LISTABLE
 from benchmarks.truth import Truth
 
 USUAL = 200  # candidates in a sample
-UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
+UNITS = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
 
 Allowed = Callable[[str], bool]
 
@@ -24,7 +24,7 @@ def limit(name: str, value: float | str | None) -> float | None:
     """The most that candidates may have of a size, such as 1e6 or 1M. Raises ValueError for what is no such number."""
     if value is None:
         return None
-    found = re.fullmatch(r"([0-9]*\.?[0-9]+(?:e[0-9]+)?)([kMG]?)", str(value))
+    found = re.fullmatch(r"([0-9]*\.?[0-9]+(?:e[0-9]+)?)([kKMG]?)", str(value))
     size = float(found[1]) * UNITS[found[2]] if found else math.nan
     if not 0 < size < math.inf:
         raise ValueError(f"--{name.replace('_', '-')} {value}: a positive number, such as 1e6, 1M or 800k")
@@ -92,6 +92,8 @@ def listed(space: Space, truth: Truth | None, path: Path, allowed: Allowed | Non
     try:
         check_size(path, "list")
         lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise ValueError(f"--archs {path}: {error.strerror}") from None
     except ValueError as error:
         raise ValueError(f"--archs {path}: not a text file of candidates ({error})") from None
     for number, line in enumerate(lines, 1):

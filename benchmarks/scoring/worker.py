@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -166,6 +167,10 @@ class SeedRun:
                     rows += self._failed(archs, proxy, status, error)
                 else:  # of one candidate, perhaps: find it, and let the others be
                     rows += [row for arch in archs for row in self._stack([arch], [proxy])]
+            except Exception as error:
+                if not proxy.version:
+                    raise
+                raise ValueError(f"--proxy {proxy.name}: {slip(error, proxy)}") from error
             else:
                 rows += self._rows(archs, proxy, values, seconds)
         self.plan |= probe.asked
@@ -187,6 +192,14 @@ class SeedRun:
         if status == "error":
             reason = f"{type(error).__name__}: {reason}"
         return failed(self.job, Task(self.seed, tuple(archs), (proxy.name,)), status, reason)
+
+
+def slip(error: Exception, proxy: Proxy) -> str:
+    """What Python says of a slip in a user's function, and the line of its file where that was."""
+    own = getattr(proxy.score, "__globals__", None)  # a function that came to a worker has lost its file's name
+    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_globals is own]
+    where = f" ({proxy.name.partition(':')[0]}, line {lines[-1]})" if lines else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"
 
 
 def out_of_memory(error: BaseException) -> bool:

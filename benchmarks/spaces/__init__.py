@@ -20,13 +20,13 @@ __all__ = ["SPACES", "ModuleSpace", "Size", "Space", "find", "recorded"]
 SPACES: dict[str, type[Space]] = {kind.name: kind for kind in (NasBench201, S0, S1, S2, AutoFormer, PiT, Torchvision)}
 
 
-def find(name: str) -> Space:
+def find(name: str, option: str = "--space") -> Space:
     """The space of this name, or the class that path/to/file.py:Name names; that file is run.
 
-    Raises ValueError, naming the spaces there are, or what the class lacks.
+    Raises ValueError, naming the spaces there are, or what the class that the `option` names lacks.
     """
     if name.endswith(".py") or ".py:" in name:
-        return _from_file(name)
+        return _from_file(name, option)
     if name not in SPACES:
         known = f"{', '.join(SPACES)}, or path/to/file.py:Name"
         raise ValueError(f"no space is called {name!r}; there are: {known}{meant(name, SPACES)}")
@@ -49,21 +49,21 @@ def recorded(name: str, where: str, named: str | None = None) -> Space:
     return find(named)
 
 
-def _from_file(text: str) -> Space:
-    kind, digest = load(text, "--space", "class")
+def _from_file(text: str, option: str) -> Space:
+    kind, digest = load(text, option, "class")
     if isinstance(kind, dict):
         listed = Listed(kind, f"{Path(text).name}")
         listed.version = digest
-        tell(text, "--space")
+        tell(text, option)
         return listed
     if not (isinstance(kind, type) and issubclass(kind, Space)):
-        raise ValueError(f"--space {text}: not a subclass of benchmarks.spaces.Space, and no dict of networks by name")
+        raise ValueError(f"{option} {text}: not a subclass of benchmarks.spaces.Space, and no dict of networks by name")
     lacking = [part for part in ("name", "choices") if not hasattr(kind, part)] + sorted(kind.__abstractmethods__)
     if lacking:
-        raise ValueError(f"--space {text}: the class lacks {', '.join(lacking)}")
+        raise ValueError(f"{option} {text}: the class lacks {', '.join(lacking)}")
     if kind.name in SPACES:
-        raise ValueError(f"--space {text}: its name {kind.name!r} is that of a space of this project; take another")
+        raise ValueError(f"{option} {text}: its name {kind.name!r} is that of a space of this project; take another")
     space = kind()
     space.version = digest
-    tell(text, "--space")
+    tell(text, option)
     return space

@@ -57,6 +57,8 @@ def load(name: str, space: Space, dataset: str, target: str) -> Truth:
         raise ValueError(f"no target is called {target!r}; there are: {known}{meant(target, TARGETS)}")
     if name.startswith(f"{NasBench201.name}:"):
         return from_import(name, space, dataset, target)
+    if name == "none":
+        raise ValueError("--truth none: this needs accuracies")
     if name not in (*TABLES, "auto"):
         if not Path(name).exists():
             near = meant(name, (*TABLES, "auto"))
@@ -70,9 +72,19 @@ def load(name: str, space: Space, dataset: str, target: str) -> Truth:
         raise ValueError(f"--truth {name} is {TABLES[name].text}; for {space.name} on {dataset}: {', '.join(fitting)}")
     columns = "vanilla and distilled" if target == "gain" else f"{target} or accuracy"
     raise ValueError(
-        f"there is no table of {target} accuracies for {space.name} on {dataset}: give your own as --truth FILE.csv "
-        f"(columns arch or index, and {columns})"
+        f"there is no table of {target} accuracies for {space.name} on {dataset}{offered(space, dataset, target)}; "
+        f"give your own as --truth FILE.csv (columns arch or index, and {columns})"
     )
+
+
+def offered(space: Space, dataset: str, target: str) -> str:
+    """Which accuracies of a space there are where `auto` finds none: by what other name, or of which other data set."""
+    names = [name for name, table in TABLES.items() if table.covers(space.name, dataset, target)]
+    if names:
+        return f"; there are --truth {', '.join(names)}"
+    found = [table.datasets for table in TABLES.values() if space.name in table.spaces and target in table.targets]
+    elsewhere = dict.fromkeys(one for datasets in found for one in datasets if one != dataset)
+    return f"; there are some for --dataset {', '.join(elsewhere)}" if elsewhere else ""
 
 
 def lacking(space: Space, dataset: str, target: str) -> bool:

@@ -23,10 +23,10 @@ from proxies.probing.structure import Found, Named, find
 
 LOOKED_AT = 3  # images, so that their axis is told from others
 MISSING = {
-    "head": "no layer of it gives the logits; name the classifier with head=",
-    "features": "no feature map was found before its head; name the submodule that gives it with features=",
-    "block": "no submodules of it repeat as blocks do; name them with blocks=",
-    "stage": "no stages were found in it; name the submodules that end them with stages=",
+    "head": "no layer of it gives the logits; `head` names the classifier",
+    "features": "no feature map was found before its head; `features` names the submodule that gives it",
+    "block": "no submodules of it repeat as blocks do; `blocks` names them",
+    "stage": "no stages were found in it; `stages` names the submodules that end them",
     "relu": "it has no activation that switches at 0",
     "norm": "it has no batch normalisation",
     "attention": "it has no attention: no softmax of a product, times something, was seen in it",

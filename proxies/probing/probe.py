@@ -255,13 +255,13 @@ class Probe(OwnPasses):
     def score(self, proxy: Named) -> tuple[Tensor, float]:
         """Scores [A] of one proxy on the host in float64, and the seconds they would cost alone.
 
-        Shared passes count in full for each proxy that asks for them, the teacher's half for none. Raises ValueError
+        Shared passes count in full for each proxy that asks for them, the teacher's half for none. Raises TypeError
         when the proxy does not return a tensor of A scores.
         """
         scores, account = self._meter.measure(self._owner, lambda: proxy.score(self))
         expected = (self.network.candidates,)
         if not isinstance(scores, Tensor):
-            raise ValueError(f"proxy {proxy.name!r} returned a {type(scores).__name__}; a tensor {expected} is wanted")
+            raise TypeError(f"proxy {proxy.name!r} returned a {type(scores).__name__}; a tensor {expected} is wanted")
         if scores.shape != expected:
-            raise ValueError(f"proxy {proxy.name!r} returned shape {tuple(scores.shape)}; a stack wants {expected}")
+            raise TypeError(f"proxy {proxy.name!r} returned shape {tuple(scores.shape)}; a stack wants {expected}")
         return scores.detach().double().cpu(), cost_alone(account)

@@ -165,7 +165,7 @@ def find(text: str, named: str | None = None, role: str = "student") -> Student:
             f"no {role} is called {text!r}; write SPACE:CODE (s0:357), FILE.py:NETWORKS:NAME, torchvision:NAME, a "
             f"winner's .json, or: {there}{meant(text, teachers.TEACHERS)}"
         )
-    found = spaces.find(space)
+    found = spaces.find(space, f"--{role}")
     return Student(found, found.parse(code))
 
 

@@ -138,7 +138,7 @@ def conditions(run: Run) -> dict[str, object]:
 def run_name(options: SearchOptions) -> str:
     """The default folder's name: the main conditions, and a digest of all."""
     named = [options.strategy, ORACLE if options.oracle else options.proxy, options.space, options.dataset]
-    named += [f"n{options.budget}", f"seed{options.seed}x{options.seeds}"]
+    named += [*([f"n{options.budget}"] if options.budget else []), f"seed{options.seed}x{options.seeds}"]
     name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "_".join(named))[:LONGEST_NAME]
     return f"{name}_{hashlib.sha256(repr(options).encode()).hexdigest()[:6]}"
 
@@ -158,7 +158,9 @@ def show(table: tuple[list[str], list[list[str]]], run: Run, files: Sequence[Pat
 def told(run: Run) -> list[str]:
     """What a reader has to know beside the table, a line each."""
     options, settings = run.options, run.settings
-    source = run.truth.source if run.truth is not None else "none known for this space and data set"
+    source = "none" if run.truth is None else run.truth.source
+    if run.truth is None and options.truth != "none":
+        source += f" known for this space and data set{truth.offered(run.space, options.dataset, options.target)}"
     sizes = [f"{name[4:]} <= {getattr(options, name):,.0f}" for name in LIMITS if getattr(options, name) is not None]
     return [
         f"truth: {source}; target {options.target}; limits: {', '.join(sizes) or 'none'}; best of the space: "
@@ -169,6 +171,15 @@ def told(run: Run) -> list[str]:
         f"batch: {options.batch_size} x {options.batch}; {run.job.told()}",
         "accuracy: of the candidate with the highest fitness, mean ± sd over searches; seconds: what its scores cost; "
         f"{SIZE}: the most parameters within the limits",
+        *cut_short(run),
         *([] if run.known is None else [run.known.told]),
         *run.undefined.values(),
     ]
+
+
+def cut_short(run: Run) -> list[str]:
+    """That an exhaustive search was not one, where --budget ended it."""
+    every, looked = run.terrain.allowed or len(run.space), run.budget("exhaustive")
+    if "exhaustive" not in run.options.strategy or looked >= every:
+        return []
+    return [f"exhaustive: the first {looked:,} of {every:,} candidates by index, as --budget says; all without it"]

@@ -18,7 +18,7 @@ class SearchOptions(TableOptions, EngineOptions, ScoringOptions):
     proxy: str = option("diswot", "fitness: proxies or combinations as for rank.py; each is searched with")
     strategy: str = option("evolution", "evolution, aging, local, random, exhaustive, nsga2; separated by commas")
     oracle: bool = option(False, "the fitness is the accuracy table itself: the classic multi-trial search")
-    budget: int = option(200, "candidates to score in each search")
+    budget: int | None = option(None, "candidates to score in each search [200; exhaustive: all]")
     max_params: float | str | None = option(None, "most trainable scalars, such as 1M or 1e6")
     max_macs: float | str | None = option(None, "most multiply-accumulates for one image")
     max_layers: float | str | None = option(None, "most convolutions and linear layers")

@@ -28,6 +28,7 @@ from search.evolution.strategies import Settings
 
 ORACLE, SIZE = "oracle", "params (counted)"
 MOST_EVALUATIONS, MOST_SEEDS, MOST_POPULATION = 10_000_000, 10_000, 1_000_000
+BUDGET = 200  # candidates of a search, where nothing is said
 WITH_POPULATION = ("evolution", "aging", "nsga2")
 
 
@@ -52,6 +53,13 @@ class Run:
         known = self.truth.accuracy if self.truth is not None else {}
         return max((value for arch, value in known.items() if self.terrain.feasible(arch)), default=math.nan)
 
+    def budget(self, strategy: str) -> int:
+        """After how many candidates a search ends: as asked for, else BUDGET, or all where it goes through them."""
+        if self.options.budget is not None:
+            return self.options.budget
+        every = self.terrain.allowed or len(self.space)
+        return every if strategy == "exhaustive" else BUDGET
+
 
 def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
     """What the searches share, and the searches. Raises ValueError for what can't be had."""
@@ -67,7 +75,7 @@ def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
     sizes = limits(options)
     options = replace(options, max_params=sizes.params, max_macs=sizes.macs, max_layers=sizes.layers)
     names = named_strategies(options.strategy, space)
-    check_range("budget", options.budget, 1, MOST_EVALUATIONS)
+    check_range("budget", BUDGET if options.budget is None else options.budget, 1, MOST_EVALUATIONS)
     check_range("seeds", options.seeds, 1, MOST_SEEDS)
     settings = settings_of(options)
     seeds = range(options.seed, options.seed + options.seeds)
@@ -128,8 +136,9 @@ def check_population(options: SearchOptions, terrain: Terrain) -> None:
     if terrain.allowed is not None and options.population > terrain.allowed:
         allowed = f"{terrain.space.name} has {terrain.allowed} candidates allowed"
         raise ValueError(f"--population {options.population}: {allowed}")
-    if options.budget < options.population:
-        raise ValueError(f"--budget {options.budget}: less than the population of {options.population}")
+    budget = BUDGET if options.budget is None else options.budget
+    if budget < options.population:
+        raise ValueError(f"--budget {budget}: less than the population of {options.population}")
 
 
 def limits(options: SearchOptions) -> Limits:
@@ -138,7 +147,9 @@ def limits(options: SearchOptions) -> Limits:
 
 
 def known_truth(options: SearchOptions, space: Space) -> Truth | None:
-    """The accuracies to judge by; None where --truth is auto and there are none here."""
+    """The accuracies to judge by; None where --truth is none, or auto and there are none here."""
+    if options.truth == "none" and not options.oracle:
+        return None
     try:
         return truth.load(options.truth, space, options.dataset, options.target)
     except ValueError:
@@ -157,7 +168,7 @@ def plan(names: Sequence[str], fitnesses: Sequence[str], run: Run) -> list[Searc
         pairs += [("random", proxy) for proxy in fitnesses]
         pairs += [(strategy, SIZE) for strategy in names if strategy != "exhaustive"]
     searches = {
-        Search(strategy, proxy, seed, run.options.budget): None for strategy, proxy in pairs for seed in run.job.seeds
+        Search(strategy, proxy, seed, run.budget(strategy)): None for strategy, proxy in pairs for seed in run.job.seeds
     }
     if not run.options.alone and run.terrain.allowed is not None:
         searches[Search("exhaustive", SIZE, run.options.seed, run.terrain.allowed)] = None

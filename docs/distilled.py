@@ -25,8 +25,8 @@ from benchmarks.leaderboard.questions import Question, asked
 from benchmarks.scoretables import archive, joining
 from benchmarks.scoretables.recalling import SHIPPED
 from benchmarks.scoretables.table import ScoreTable
+from benchmarks.truth.accuracies import noise_of
 from benchmarks.truth.embedded import DISTILLED, TRIAL
-from benchmarks.truth.trained import noise_of
 
 OUT = Path(__file__).resolve().parent / "distilled_truth"
 SPACE = spaces.find("nasbench201")
@@ -98,7 +98,7 @@ def larger() -> Mapping[str, float]:
 
 def reliability(values: pd.DataFrame) -> float:
     """Of means over seeds, [n, S], where NaN stands for a training that was not done."""
-    return float(1 - noise_of(values) ** 2 / values.mean(axis=1).var())
+    return float(1 - (noise_of(values) or 0.0) ** 2 / values.mean(axis=1).var())
 
 
 def resolutions() -> pd.DataFrame:

@@ -19,18 +19,20 @@ from torch.testing import assert_close
 from torchvision import models
 
 import diswot_bench as db
+from benchmarks.output import record
 from benchmarks.timing.plain import PlainResNet
 from proxies.probing import structure
 from search import distill
-from search.distillation import exporting, images, methods, pairing, teaching
+from search.distillation import exporting, images, methods, pairing, students, teaching
 from search.distillation.augmenting import augmented
+from search.distillation.called import recipe_of
 from search.distillation.data import Batch, Data
 from search.distillation.loop import WEIGHTS, Stepper, Watch, accuracy, train
 from search.distillation.models import Model, Network, Seen
 from search.distillation.modules import Net
 from search.distillation.objective import Objective, check_fit
 from search.distillation.pairing import Named, matched
-from search.distillation.recipes import RECIPES, Recipe, optimizer_of
+from search.distillation.recipes import DIGITS_EPOCHS, RECIPES, Recipe, optimizer_of, usual_epochs
 from search.distillation.sight import Sight
 from tests.cases import TRAIN_QUICKLY as QUICK
 from tests.cases import killed_at, small_data, small_model
@@ -570,7 +572,7 @@ def stepped(recipe: Recipe) -> tuple[nn.Module, Tensor, Batch]:
     data, module = small_data(), seeded(cnn)
     student, batch = net(module), next(small_data().epoch(8, 0, 0))
     objective = Objective(methods.parse("ce"), student, None, data, 0, recipe.label_smoothing)
-    optimizer = optimizer_of(recipe, student.parameters())
+    optimizer = optimizer_of(recipe, student.parameters(), student.vectors())
     Stepper(student, objective, optimizer, torch.amp.GradScaler(enabled=False), print, recipe=recipe).step(batch)
     norm = torch.stack([one.grad.norm() for one in module.parameters() if one.grad is not None]).norm()
     return module, norm, batch
@@ -591,12 +593,15 @@ def test_accumulated_parts_make_the_step_of_the_whole_batch_and_clipping_limits_
         assert_close(one.grad, two.grad)
 
 
-def test_weight_decay_of_adamw_spares_vectors() -> None:
-    groups = optimizer_of(RECIPES["deit"], cnn().parameters()).param_groups
-    assert [(group["weight_decay"], {one.ndim > 1 for one in group["params"]}) for group in groups] == [
-        (0.05, {True}),
-        (0.0, {False}),
-    ]
+@pytest.mark.parametrize("kind", ["module", "stack"])
+def test_weight_decay_of_adamw_spares_vectors(kind: str) -> None:
+    student = net(cnn()) if kind == "module" else students.find("s0:111").network("given", 3, 8)
+    decayed, spared = optimizer_of(RECIPES["deit"], student.parameters(), student.vectors()).param_groups
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.05, 0.0)
+    assert len(decayed["params"]) + len(spared["params"]) == len(student.parameters())
+    lead = 1 if kind == "stack" else 0  # the candidates' axis
+    assert {one.ndim - lead > 1 for one in decayed["params"]} == {True}
+    assert {one.ndim - lead for one in spared["params"]} == {1}
 
 
 def test_mixed_images_are_mixed_with_their_labels_and_seen_again() -> None:
@@ -615,3 +620,67 @@ def test_mixed_images_are_mixed_with_their_labels_and_seen_again() -> None:
     assert 0 < share <= 1
     share = blended.targets[torch.arange(8), batch.labels][batch.labels != batch.labels.roll(1)][0]
     assert_close(blended.images, share * batch.images + (1 - share) * batch.images.roll(1, 0), rtol=1e-4, atol=1e-5)
+
+
+def images_and_labels(count: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(count)
+    return random.integers(0, 256, (count, 3, 8, 8), dtype=np.uint8), np.arange(count) % 3
+
+
+def test_constructors_of_one_name_and_other_code_are_trained_apart(tmp_path: Path) -> None:
+    def trained_loss(act: type[nn.Module], out: Path) -> list[float]:
+        def made() -> nn.Module:
+            return nn.Sequential(nn.Conv2d(3, 4, 3), act(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+
+        data = images_and_labels(12), images_and_labels(9)
+        done = db.distill(made, data=data, method="ce", epochs=1, out=out, progress=False)
+        return list(done.history["loss"])
+
+    first, second = trained_loss(nn.ReLU, tmp_path / "one"), trained_loss(nn.Tanh, tmp_path / "one")
+    assert first != second == trained_loss(nn.Tanh, tmp_path / "two")
+    assert trained_loss(nn.ReLU, tmp_path / "one") == first
+    assert len(list((tmp_path / "one").glob("*/outcome.json"))) == 2
+
+
+def test_a_folder_that_another_trains_in_is_refused(tmp_path: Path) -> None:
+    data = images_and_labels(12), images_and_labels(9)
+    with record.alone(tmp_path, "training"), pytest.raises(ValueError, match="another process is training there"):
+        db.distill(cnn(), data=data, method="ce", epochs=1, out=tmp_path, progress=False)
+
+
+OWN_STACK = """
+from benchmarks.spaces.resnet import S0, ResNetStack
+class Other(ResNetStack): ...
+class Own(S0):
+    name = "own"
+    def build(self, archs, classes, resolution):
+        made = super().build(archs, classes, resolution)
+        return NotKnown(made)
+class NotKnown:
+    def __init__(self, made): self.made = made
+    def __getattr__(self, name): return getattr(self.made, name)
+"""
+
+
+def test_what_can_not_be_exported_is_not_trained_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(OWN_STACK)
+    asked = ["--student", "own.py:Own:111", "--method", "ce", "--epochs", "1", "--export", "torchscript"]
+    assert distill.main([*asked, "--workers", "1", "--out", "o"]) == 2
+    assert "is a stack of its own kind, of which no ordinary module is known" in capsys.readouterr().err
+    assert not list(Path("o").glob("*/metrics.jsonl"))
+
+
+def test_parts_are_checked_against_the_images_there_are(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (images, labels), (more, others) = images_and_labels(12), images_and_labels(9)
+    np.savez(tmp_path / "few.npz", train_images=images, train_labels=labels, test_images=more, test_labels=others)
+    asked = ["--data", str(tmp_path / "few.npz"), "--student", "s0:111", "--method", "ce", "--accumulate", "16"]
+    assert distill.main([*asked, "--out", str(tmp_path / "o")]) == 2
+    assert "--batch-size 12: 1 processes need two images each in 16 parts" in capsys.readouterr().err
+
+
+def test_digits_are_trained_as_long_from_python_as_by_the_command() -> None:
+    assert recipe_of("cifar", {}, usual_epochs("digits", "cifar"), 0).epochs == DIGITS_EPOCHS == 10
+    assert recipe_of("cifar", {}, usual_epochs("cifar10", "cifar"), 0).epochs == 240

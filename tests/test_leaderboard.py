@@ -154,6 +154,18 @@ def test_what_failed_for_most_is_no_ranking_and_costs_are_of_one_machine(tables:
     assert rows.loc["diswot", "cost"] == 1
     assert rows.loc["synflow", "cost"] > 0
     assert np.isnan(rows.loc["params", "cost"])
+    (question,) = [one for one in questions.QUESTIONS if one.name == "S0 gain"]
+    one = questions.asked(question, [archive.read(tables / "s0-test.npz")])
+    best = one.sample.truth >= np.quantile(one.sample.truth, 0.6)
+    mine = np.where(best, one.sample.truth, np.nan)[None], best[None]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            standings, "scores_of", lambda one: {"params": (one.known.sizes["params"][None], ~mine[1] | True)}
+        )
+        patch.setattr(standings.Own, "scores", lambda own, one: mine)
+        made = standings.standings(one, standings.Own(standings.named("snip")), {}).set_index("proxy")
+    assert np.isnan(made.loc["snip", "spearman"])
+    assert not made.loc["snip", "beats_params"]
 
 
 def test_a_proxy_of_ones_own_stands_among_the_others(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:

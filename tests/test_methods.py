@@ -92,6 +92,13 @@ def test_what_a_text_names() -> None:
     assert weights("kd:0.9,diswot:2") == {"ce": 1, "kd": 0.9, "diswot_semantic": 2, "diswot_relation": 2}
 
 
+def test_a_term_beside_diswot_has_the_weight_that_it_is_given() -> None:
+    terms = methods.parse("diswot,diswot_semantic:7,kd:3")
+    assert {name: term.weight for name, term in terms.items()} == {
+        **{"ce": 1, "kd": 3, "diswot_semantic": 7, "diswot_relation": 1}
+    }
+
+
 def test_cross_entropy_gives_way_to_plain_kd_alone() -> None:
     """RepDistiller: -r .1 -a .9 for kd; CRD + KD is -a 1 -b .8, with gamma at its default of 1."""
     assert weights("kd:1,crd") == {"ce": 1, "kd": 1, "crd": 0.8}
@@ -243,6 +250,13 @@ def test_contrasts_are_images_of_other_classes_each_equally_likely() -> None:
         assert (counts[label][~others] == 0).all()
         share = counts[label][others] / counts[label].sum() * others.sum()
         assert ((share - 1).abs() < 0.1).all()
+
+
+def test_parts_of_a_batch_draw_contrasts_of_their_own() -> None:
+    adapter = Contrast(seen(0), seen(100), torch.arange(10), 0, negatives=5)
+    one = Batch(torch.zeros(1, 3, 8, 8), torch.tensor([0]), torch.tensor([0]), 0)
+    drawn = [adapter._others(one._replace(part=number)).tolist() for number in (0, 1, 2)]
+    assert drawn[0] != drawn[1] != drawn[2] != drawn[0]
 
 
 def test_memories_move_half_way_and_stay_on_the_sphere() -> None:

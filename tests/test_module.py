@@ -398,7 +398,7 @@ def test_what_a_network_lacks_is_said_and_leaves_the_others_alone() -> None:
     images, labels = batch()
     probe = probed(module, images, labels)
     first = probe.score(select("grad_norm")[0])[0]
-    with pytest.raises(Undefined, match="blocks="):
+    with pytest.raises(Undefined, match="`blocks` names them"):
         probe.score(select("expressivity")[0])
     network = Module(module, images)
     planned = Probe(network, network.weights(), images, labels, plan=frozenset({"blocks", "gradients", "transport"}))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import random
 import re
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor
 
 import diswot_bench as db
 from benchmarks import rank, spaces, truth
@@ -267,3 +272,95 @@ def test_options_that_are_none_are_refused(options: dict[str, object], says: str
 def test_what_can_not_be_trained_is_refused(options: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=re.escape(says)):
         db.distill(odd(), method="ce", progress=False, **options)
+
+
+class Small(torch.nn.Module):
+    """Two maps, of which `features` may name either."""
+
+    def __init__(self, width: int = 4, act: Callable[[Tensor], Tensor] = torch.relu) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.Conv2d(3, width, 3, padding=1), torch.nn.Conv2d(width, width, 3, padding=1)
+        self.head, self.act = torch.nn.Linear(width, 3), act
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.act(self.second(self.act(self.first(images)))).mean((2, 3)))
+
+
+class Squeezing(Small):
+    """Of one image alone its forward fails."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.act(self.first(images)).mean((2, 3), keepdim=True).squeeze().flatten(1))
+
+
+def small_scores(networks: dict[str, Any], **given: Any) -> pd.DataFrame:
+    return db.score(networks, batch_size=4, dataset="own:3x8", progress=False, teacher="resnet20", **given)
+
+
+def test_a_store_keeps_apart_what_differs_in_named_submodules(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    made = {"one": Small()}
+    for store in (None, tmp_path / "s.sqlite"):
+        first, second = (
+            small_scores(made, proxies="diswot_relation", features=name, store=store)["score"].item()
+            for name in ("first", "second")
+        )
+        assert first != second
+
+
+OWN_NETWORKS = """
+from torch import nn
+def made():
+    return nn.Sequential(nn.Conv2d(3, WIDTH, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTH, 3))
+"""
+USING = "import own_networks\ndef constructor():\n    return own_networks.made()\nprint(fingerprint(constructor, 'x'))"
+
+
+def fingerprint_of(text: str, folder: Path, before: str = "") -> str:
+    """Of a constructor in a script, which takes from a module with this text; in a process of its own."""
+    (folder / "own_networks.py").write_text(text)
+    script = f"{before}from benchmarks.scoring.fingerprint import fingerprint\n{USING}"
+    paths = os.pathsep.join([str(folder), str(Path(__file__).parent.parent)])
+    done = subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": paths}, capture_output=True)
+    return done.stdout.decode()
+
+
+def test_networks_are_told_apart_by_the_code_of_modules_that_they_take_from(tmp_path: Path) -> None:
+    first = fingerprint_of(OWN_NETWORKS.replace("WIDTH", "4"), tmp_path)
+    assert re.fullmatch("[0-9a-f]{12}\n", first)
+    assert fingerprint_of("# a remark\n" + OWN_NETWORKS.replace("WIDTH", "4"), tmp_path, "# another\n\n") == first
+    assert fingerprint_of(OWN_NETWORKS.replace("WIDTH", "5"), tmp_path) != first
+
+
+def test_a_network_that_fails_on_one_image_alone_costs_the_others_nothing() -> None:
+    table = small_scores({"fine": Small, "squeezing": Squeezing}, proxies="params,meco", init="default")
+    status = table.set_index(["arch", "proxy"])["status"]
+    assert status["fine", "meco"] == status["squeezing", "params"] == "ok"
+    assert status["squeezing", "meco"] == "undefined"
+
+
+def test_a_teacher_that_is_handed_over_sees_what_the_candidates_see() -> None:
+    seen = []
+
+    class Watched(Small):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(tuple(images.shape[-2:]))
+            return super().forward(images[..., ::8, ::8])
+
+    given = {"proxies": "diswot_relation", "dataset": "flowers", "batch_size": 2, "sample": 1, "progress": False}
+    teacher = Watched()
+    teacher.head = torch.nn.Linear(4, 102)
+    db.score(db.space("pit"), teacher=teacher, **given)
+    assert set(seen) == {(224, 224)}
+
+
+def test_where_a_size_is_unknown_none_is_held_fixed(scores: pd.DataFrame) -> None:
+    lacking = scores.assign(params=scores["params"].where(scores["arch"] != scores["arch"][0]))
+    accuracy = {arch: 50.0 + number for number, arch in enumerate(scores["arch"].unique())}
+    assert db.rank(lacking, accuracy)["given size"].isna().all()
+
+
+def test_seeds_are_checked_as_for_the_command() -> None:
+    for given, said in (({"seeds": 0}, "--seeds 0: 1 is the least"), ({"seed": -1}, "--seed -1: 0 is the least")):
+        with pytest.raises(ValueError, match=re.escape(said)):
+            small_scores({"one": Small()}, proxies="params", **given)

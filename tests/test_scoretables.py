@@ -6,11 +6,13 @@ import contextlib
 import io
 import json
 import re
+import sqlite3
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -24,7 +26,7 @@ from analysis.rows.ties import ROUNDING, Levels, to_be_ranked
 from benchmarks import data, rank, spaces, truth
 from benchmarks.conditions import batches
 from benchmarks.conditions.batches import Batch
-from benchmarks.scoretables import archive, joining, recalling
+from benchmarks.scoretables import archive, exporting, joining, recalling
 from benchmarks.scoretables.anew import job_like
 from benchmarks.scoretables.table import ABSENT, Column, ScoreTable, conditions_of, made_here
 from benchmarks.scoring.jobs import Conditions, Job
@@ -465,6 +467,26 @@ def test_a_store_gets_nothing_of_a_table(tmp_path: Path) -> None:
         assert not list(
             store.scores(store.conditions(job.conditions.content(source.batch(2, 0))), space.name, ["synflow"], 0)
         )
+
+
+def test_what_is_written_while_a_store_is_exported_is_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores and failures are asked for one after the other: what fails in between was in the second alone."""
+    path, parts = tmp_path / "s.sqlite", exporting._part
+    asked = ["--sample", "6", "--proxy", "params", "--baselines", "", "--store", str(path), "--out", str(tmp_path)]
+    assert rank.main([*SCORED, *asked]) == 0
+
+    def between(connection: sqlite3.Connection, key: tuple[str, str, str, int], places: Any) -> Any:
+        def execute(*asked: Any) -> sqlite3.Cursor:
+            found = connection.execute(*asked)
+            with Store(path) as store:
+                other = next(arch for arch in map(S0.arch, range(64)) if arch not in places.of)
+                store.add(key[0], [Score("s0", other, key[2], key[3], float("nan"), "nan", 0.1)])
+            return found
+
+        return parts(mock.Mock(execute=execute), key, places)
+
+    monkeypatch.setattr(exporting, "_part", between)
+    assert len(exporting.from_store(path, {}).index) == 6
 
 
 def test_some_candidates_are_usable_and_how_many_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

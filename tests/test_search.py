@@ -180,6 +180,36 @@ def test_favourites_follow_the_highest_fitness_not_the_highest_truth() -> None:
     assert curve["seconds"].tolist() == [1, 2, 3, 4]
 
 
+def test_a_favourite_of_unknown_accuracy_has_none() -> None:
+    found = {"fitness": [1.0, 2, 3, 0], "truth": [50, np.nan, 60, 70]}
+    rows = pd.DataFrame({**found, "step": range(4), "seconds": [1.0] * 4})
+    np.testing.assert_array_equal(searches.favourites(rows)["truth"], [50, np.nan, 60, 60])
+
+
+SOME_FAIL = """
+from torch import nn
+def made(width, act=nn.ReLU, kernel=3):
+    body = nn.Conv2d(3, width, kernel), act(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(*body, nn.Linear(width, 10))
+TOO_LARGE = {"a": lambda: made(4), "b": lambda: made(5), "c": lambda: made(6, kernel=64), "d": lambda: made(7)}
+SMOOTH = {"a": lambda: made(4), "b": lambda: made(5, nn.Tanh), "c": lambda: made(6), "d": lambda: made(7, nn.Tanh)}
+"""
+
+
+def test_candidates_that_cannot_be_built_are_none_and_a_search_among_them_ends_well(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("some.py").write_text(SOME_FAIL)
+    asked = ["--dataset", "own:10x8", "--batch-size", "4", "--teacher", "resnet20", "--proxy", "naswot", "--alone"]
+    every = [*asked, "--strategy", "exhaustive", "--out", "one"]
+    assert evolve.main(["--space", "some.py:TOO_LARGE", *every]) == 0
+    assert pd.read_csv("one/history.csv")["arch"].tolist() == ["a", "b", "d"]
+    few = [*asked, "--strategy", "random", "--budget", "1", "--seeds", "4", "--out", "two"]
+    assert evolve.main(["--space", "some.py:SMOOTH", *few]) == 0
+    assert set(pd.read_csv("two/best.csv")["arch"]) < {"a", "c"} | set("ac")
+    assert "naswot is undefined for" in capsys.readouterr().out
+
+
 def same(a: str, b: str) -> bool:
     """Whether two histories are the same, timings apart."""
     one, two = (pd.read_csv(path, dtype={"arch": str}).drop(columns="seconds") for path in (a, b))

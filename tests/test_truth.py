@@ -336,6 +336,17 @@ def test_the_noise_of_a_trained_table_is_between_seeds_and_of_its_means(tmp_path
     assert trained("mine", path, SPACE, "distilled").vanilla.keys() == found.accuracy.keys()
 
 
+def test_a_candidate_without_a_seed_in_common_does_not_count_for_the_noise(tmp_path: Path) -> None:
+    path = trained_table(tmp_path, 40, 10)
+    made = pd.read_csv(path, na_values=["n/a"])
+    made.loc[39, ["kd seed 0", "ce seed 1"]] = np.nan
+    made["kd seed 1"] = made["kd seed 1"].fillna(made["distilled"].where(made.index == 39))
+    tables.write_csv(made, path)
+    noise = trained("mine", path, SPACE, "gain").noise
+    assert noise is not None
+    assert 0 < noise < 100
+
+
 def test_of_few_second_seeds_nothing_is_said(tmp_path: Path) -> None:
     found = trained("mine", trained_table(tmp_path, 12, 7), SPACE, "distilled")
     assert (found.noise, found.ceiling) == (None, None)

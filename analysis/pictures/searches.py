@@ -73,7 +73,8 @@ def favourites(rows: pd.DataFrame) -> pd.DataFrame:
     """Of one search's rows in order: seconds so far, and the truth of the candidate of highest fitness so far."""
     fitness = rows["fitness"].to_numpy(dtype=float)
     new = np.r_[True, fitness[1:] > np.maximum.accumulate(fitness)[:-1]]
-    truth = rows["truth"].where(new).ffill().to_numpy()
+    ahead = np.maximum.accumulate(np.where(new, np.arange(len(new)), 0))
+    truth = rows["truth"].to_numpy(dtype=float)[ahead]
     return pd.DataFrame(
         {"step": rows["step"].to_numpy(), "seconds": rows["seconds"].cumsum().to_numpy(), "truth": truth}
     )

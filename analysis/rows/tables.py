@@ -47,9 +47,9 @@ def number(value: float, digits: int = 3, *, sign: str = "-") -> str:
     return UNDEFINED if math.isnan(value) else f"{value:{sign}.{digits}f}"
 
 
-def interval(low: float, high: float, *, sign: str = "-") -> str:
+def interval(low: float, high: float, digits: int = 3, *, sign: str = "-") -> str:
     """An interval as text, n/a where it is undefined."""
-    return UNDEFINED if math.isnan(low) else f"{number(low, sign=sign)} to {number(high, sign=sign)}"
+    return UNDEFINED if math.isnan(low) else f"{number(low, digits, sign=sign)} to {number(high, digits, sign=sign)}"
 
 
 def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> str:

@@ -61,7 +61,7 @@ def leaderboard(options: LeaderboardOptions) -> None:
 def keep_others(made: Board, out: Path) -> None:
     """Raises ValueError where the pages in a folder answer questions that could not be answered now."""
     there = out / "leaderboard.csv"
-    before = pd.read_csv(there, usecols=["question"])["question"].unique() if there.is_file() else []
+    before = set(pd.read_csv(there, usecols=["question"])["question"]) if there.is_file() else set[str]()
     if lost := [one for one in made.missing if one.partition(": ")[0] in before]:
         raise ValueError(f"nothing is written: {there} has more questions than can be answered here. {'; '.join(lost)}")
 

@@ -20,7 +20,7 @@ from benchmarks.scoring import worker
 from benchmarks.scoring.asked import scoring_job
 from benchmarks.spaces import Space
 from benchmarks.truth import Truth
-from proxies.formulas.similarity import class_activation_maps, frobenius_unit
+from proxies.formulas.similarity import frobenius_unit
 from proxies.probing.probe import Probe
 
 
@@ -74,10 +74,8 @@ def weights_said(options: MapsOptions) -> str:
 
 def label_maps(probe: Probe, labels: Array) -> Array:
     """The class activation map of each image's own class: [M, h, w]."""
-    features = probe.features[0, : len(labels)]
-    maps = class_activation_maps(features, probe.head_weight[0])
-    own = maps[range(len(labels)), labels]
-    return np.asarray(own.unflatten(-1, tuple(features.shape[-2:])).cpu())
+    own = probe.class_maps[0][range(len(labels)), labels]
+    return np.asarray(own.unflatten(-1, tuple(probe.features.shape[-2:])).cpu())
 
 
 def with_distance(name: str, relations: Mapping[str, Array]) -> str:
@@ -91,4 +89,4 @@ def unit_range(images: Array) -> Array:
     """Each image from 0 to 1: [M, H, W, 3]."""
     low = images.min(axis=(1, 2, 3), keepdims=True)
     high = images.max(axis=(1, 2, 3), keepdims=True)
-    return np.asarray((images - low) / (high - low))
+    return np.asarray((images - low) / np.maximum(high - low, np.finfo(images.dtype).tiny))

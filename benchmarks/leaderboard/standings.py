@@ -139,7 +139,7 @@ def standings(one: Asked, own: Own | None, fresh: dict[tuple[str, ...], Scores])
     if one.truth.vanilla:
         values = np.array([[one.truth.vanilla.get(arch, np.nan) for arch in one.archs]])
         found[VANILLA] = values, np.full(values.shape, np.isfinite(values).all())
-    ahead = winners({name: pair for name, pair in found.items() if pair[1].any()}, one)
+    ahead = winners({name: pair for name, pair in found.items() if not mostly_failed(pair[1])}, one)
     return pd.DataFrame([{**row(one, name, *pair), "beats_params": name in ahead} for name, pair in found.items()])
 
 

@@ -12,6 +12,7 @@ from benchmarks.output.command import option
 
 LARGEST_BATCH = 100_000
 LARGEST_SEED = 2**31
+MOST_SEEDS = 1000
 
 
 @dataclass

@@ -143,6 +143,10 @@ def _table(own: pd.DataFrame, column: str, archs: list[str]) -> np.ndarray:
 
 
 def _sizes(scores: pd.DataFrame, archs: list[str]) -> list[np.ndarray]:
-    """Numbers of parameters [n] and of multiply-accumulates [n], as far as the table has them."""
+    """Numbers of parameters [n] and of multiply-accumulates [n], as far as the table has them.
+
+    None where one is lacking: of a network that could not be looked at nobody knows a size to be held fixed.
+    """
     first = scores.drop_duplicates("arch").set_index("arch").reindex(archs)
-    return [first[name].to_numpy(float) for name in ("params", "macs") if name in scores.columns]
+    found = [first[name].to_numpy(float) for name in ("params", "macs") if name in scores.columns]
+    return found if all(np.isfinite(one).all() for one in found) else []

@@ -23,7 +23,7 @@ from benchmarks import spaces, truth
 from benchmarks.conditions import batches
 from benchmarks.output import record
 from benchmarks.output.naming import said
-from benchmarks.output.options import RankingOptions, check_range
+from benchmarks.output.options import MOST_SEEDS, RankingOptions, check_range
 from benchmarks.output.terminal import progress, show_table, typed
 from benchmarks.ranking import summary
 from benchmarks.scoretables import recalling
@@ -38,7 +38,6 @@ from benchmarks.truth import Truth
 from proxies import Combination, Proxy
 
 LONGEST_NAME = 150  # of a run's folder; what is cut off is in the digest behind it
-MOST_SEEDS = 1000
 
 
 def rank(options: RankingOptions) -> None:

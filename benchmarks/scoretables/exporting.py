@@ -80,6 +80,7 @@ def from_store(path: Path, where: Mapping[str, str], named: str | None = None) -
         pass
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("BEGIN")  # what others write meanwhile is not seen: a table is asked for more than once
         filed = list(_filed(connection))
         wanted = {name: value for name, value in where.items() if name != BATCH}
         found = [group for group in _groups(connection, filed) if _fits(group.said, wanted)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -11,7 +9,6 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import numpy as np
 import pandas as pd
 from torch import Tensor, nn
@@ -21,10 +18,11 @@ from benchmarks import spaces
 from benchmarks.conditions.batches import Given, named_dataset
 from benchmarks.conditions.chosen import Chosen
 from benchmarks.conditions.drawing import INITS, MODES, Init, Mode, generator
-from benchmarks.output.options import EngineOptions, ScoringOptions
+from benchmarks.output.options import LARGEST_SEED, MOST_SEEDS, EngineOptions, ScoringOptions, check_range
 from benchmarks.output.terminal import progress as shown_progress
 from benchmarks.scoring.asked import scoring_job
 from benchmarks.scoring.engines import open_engine
+from benchmarks.scoring.fingerprint import fingerprint
 from benchmarks.scoring.given import check_fits, given_batch, own_dataset
 from benchmarks.scoring.jobs import Job, Precision
 from benchmarks.scoring.looking import submodules
@@ -120,6 +118,8 @@ def score(
     chosen = registry.select(named_proxies(proxies))
     if not chosen:
         raise ValueError("proxies: names no proxy; diswot_bench.proxies() has them")
+    check_range("seed", seed, 0, LARGEST_SEED)
+    check_range("seeds", seeds, 1, MOST_SEEDS)
     codes = chosen_archs(candidates, archs, sample, seed)
     job = scoring_job(options, candidates, codes, chosen, range(seed, seed + seeds))
     if given is not None:
@@ -129,10 +129,11 @@ def score(
         job = replace(job, conditions=replace(job.conditions, init="trained" if running else "own"))
     if not isinstance(teacher, str):
         own = Chosen(Listed({"teacher": teacher}, "teacher"), "teacher", "given", own=True)
-        told = f"given {fingerprint(teacher)}" if store else "given"
-        job = replace(job, teacher=own, conditions=replace(job.conditions, teacher=told))
-    if store and not isinstance(networks, Space):
-        candidates.version = fingerprint(networks)
+        told = f"given {fingerprint(teacher, 'store')}" if store else "given"
+        sees = replace(job.conditions, teacher=told, teacher_resolution=teacher_resolution)
+        job = replace(job, teacher=own, conditions=sees)
+    if store and isinstance(candidates, Listed) and candidates is not networks:
+        candidates.version = fingerprint((networks, candidates.named), "store")
     counting = replace(job, proxies=[*job.proxies, *uncounted(job)])
     rows = score_all(counting, Path(store) if store else IN_MEMORY, workers, progress)
     rows += combined(rows, job, [one for one in chosen if isinstance(one, Combination)])
@@ -150,30 +151,6 @@ def score_all(job: Job, path: Path, workers: int | str, progress: bool) -> list[
         bar = shown_progress(f"scoring {job.space.name}", scorer.size(job.archs)) if progress else nullcontext(_quiet)
         with bar as advance:
             return scorer.rows(job.archs, advance)
-
-
-class _Summary:
-    """A file of which only the checksum is kept."""
-
-    def __init__(self) -> None:
-        self.sha256 = hashlib.sha256()
-
-    def write(self, content: Any) -> None:
-        self.sha256.update(content)
-
-
-def fingerprint(networks: object) -> str:
-    """Tells modules and constructors from others of the same names, where their scores are kept.
-
-    By the first digits of a sha256 over weights and code. Raises ValueError for what can't be written down.
-    """
-    summary = _Summary()
-    try:
-        cloudpickle.Pickler(summary).dump(networks)
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
-        said = " ".join(str(error).split())
-        raise ValueError(f"store: networks can't be told from others ({said}); leave store out") from None
-    return summary.sha256.hexdigest()[:12]
 
 
 def _quiet(count: int, text: str | None = None) -> None:

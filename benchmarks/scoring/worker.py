@@ -149,7 +149,7 @@ class SeedRun:
         try:
             probe = self.probe(archs, self.plan)
         except ValueError as error:  # can't be built, or not run on these images
-            if len(self.job.archs) < 2:
+            if len(self.job.archs) == 1:  # a search names none beforehand
                 raise
             return [row for proxy in proxies for row in self._failed(archs, proxy, "undefined", error)]
         rows = []

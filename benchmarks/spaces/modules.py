@@ -72,6 +72,11 @@ class ModuleSpace(Space):
     stages: Sequence[str] = ()
     blocks: Sequence[str] = ()
 
+    @property
+    def named(self) -> dict[str, Any]:
+        """The submodules that are named."""
+        return {"features": self.features, "head": self.head, "stages": self.stages, "blocks": self.blocks}
+
     @abstractmethod
     def module(self, chosen: Choices, classes: int, resolution: int) -> nn.Module:
         """The network of some choices, one out of each of `choices`, for square images."""
@@ -90,9 +95,8 @@ class ModuleSpace(Space):
         self, arch: str, module: nn.Module, images: Tensor, make: Callable[[], nn.Module] | None, classes: int
     ) -> Made:
         """A candidate's module behind the contract. Raises ValueError, naming it, where it can't be scored."""
-        found = {"features": self.features, "head": self.head, "stages": self.stages, "blocks": self.blocks}
         try:
-            network = Made(module, images, make, **found)
+            network = Made(module, images, make, **self.named)
         except ValueError as error:
             raise ValueError(f"{self.name} {arch}: {error}") from None
         if "head" not in network.lacks and network.head.shape[0] != classes:

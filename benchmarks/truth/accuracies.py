@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+import pandas as pd
+
 Target = Literal["vanilla", "distilled", "gain"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 
@@ -76,3 +78,18 @@ def refuse_fractions(percents: Iterable[float], where: str, inside: str) -> None
     if all(value <= 1 for value in percents):
         what = f"no accuracy above 1 in {inside}: are these fractions?"
         raise ValueError(f"{where}: {what} Accuracies are read in percent: multiply them by 100")
+
+
+def noise_of(accuracies: pd.DataFrame, chosen: pd.DataFrame | None = None) -> float | None:
+    """Deviation over trainings of the mean of the chosen seeds; None where no candidate has several.
+
+    accuracies, chosen (all, where not given) [n, seeds], NaN where a candidate was not trained with a seed. The
+    variance is pooled over the candidates that have several, by their degrees of freedom.
+    """
+    trained = accuracies.count(axis=1)
+    freedom = (trained - 1).clip(lower=0)
+    if not freedom.sum():
+        return None
+    variance = float((accuracies.var(axis=1) * freedom).sum() / freedom.sum())
+    seeds = (accuracies if chosen is None else chosen).count(axis=1)
+    return math.sqrt(variance * float((1 / seeds[seeds > 0]).mean()))

@@ -19,6 +19,7 @@ from analysis.stats import ranking
 from benchmarks.output.naming import said
 from benchmarks.reading.limits import file_digest
 from benchmarks.spaces.nasbench201 import NasBench201
+from benchmarks.truth.accuracies import noise_of
 
 NOTE = "nasbench201.json"  # names the table that is installed, and says where it came from
 LARGEST_NOTE = 1 << 16
@@ -177,20 +178,6 @@ def select(name: str, dataset: str, folder: Path) -> Column:
     )
     found = {str(arch): float(value) for arch, value in accuracy.items()}
     return Column(found, source, noise_ceiling(table[seeds]), noise_of(table[seeds], table[chosen]))
-
-
-def noise_of(accuracies: pd.DataFrame, chosen: pd.DataFrame) -> float | None:
-    """Deviation over trainings of the mean of the chosen seeds, pooled over cells with several; None without any.
-
-    accuracies, chosen [cells, seeds], NaN where a cell was not trained with a seed.
-    """
-    trained = accuracies.count(axis=1)
-    freedom = (trained - 1).clip(lower=0)
-    if not freedom.sum():
-        return None
-    variance = float((accuracies.var(axis=1) * freedom).sum() / freedom.sum())
-    seeds = chosen.count(axis=1)
-    return math.sqrt(variance * float((1 / seeds[seeds > 0]).mean()))
 
 
 def _how_many(accuracies: pd.DataFrame) -> str:

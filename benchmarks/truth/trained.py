@@ -15,7 +15,7 @@ import pandas as pd
 
 from analysis.stats.ranking import spearman
 from benchmarks.spaces import Space
-from benchmarks.truth.accuracies import Truth
+from benchmarks.truth.accuracies import Truth, noise_of
 from benchmarks.truth.ownfile import from_csv
 
 FEWEST = 8  # candidates trained twice, below which nothing is said of the noise between seeds
@@ -24,8 +24,7 @@ FEWEST = 8  # candidates trained twice, below which nothing is said of the noise
 def trained(name: str, path: Path, space: Space, target: str) -> Truth:
     """The table under its name, with the noise between seeds where enough candidates were trained with several.
 
-    The noise is that of the table's accuracies, means over one seed or more: the variance between seeds, pooled over
-    the candidates that have several, by the number of seeds of each.
+    The noise is that of the table's accuracies, which are means over one seed or more.
     """
     protocol = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     truth = replace(from_csv(path, space, target), source=f"{name} ({target}; {protocol['summary']})")
@@ -35,12 +34,6 @@ def trained(name: str, path: Path, space: Space, target: str) -> Truth:
         return truth
     several = f"{int(counts.gt(1).sum())} of {len(seeds)} candidates were trained with several seeds"
     return replace(truth, noise=noise_of(seeds), noise_from=several, ceiling=between(seeds))
-
-
-def noise_of(seeds: pd.DataFrame) -> float:
-    """The deviation of means over one seed or more, [n, S]: pooled over those with several, by how many each has."""
-    counts = seeds.notna().sum(axis=1)
-    return float(np.sqrt(seeds[counts.gt(1)].var(axis=1).mean() * (1 / counts).mean()))
 
 
 def by_seed(table: pd.DataFrame, target: str, columns: dict[str, str]) -> pd.DataFrame:

@@ -19,7 +19,8 @@ from proxies.probing.looking import Record
 
 T = TypeVar("T")
 # What the code of a module raises where it can't be run on the images.
-FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError)
+SLIPS = (TypeError, LookupError, AttributeError, ArithmeticError, AssertionError)
+FAILURES = (RuntimeError, ValueError, *SLIPS)
 
 
 def check(module: object, images: Tensor) -> None:
@@ -106,10 +107,13 @@ def tried(run: Callable[[], T], images: Tensor) -> T:
     try:
         return run()
     except FAILURES as error:
-        first = (str(error).strip() or "no message").split("\n")[0]
-        raise ValueError(
-            f"the network does not run on images {_size(images)}: {type(error).__name__}: {first}"
-        ) from error
+        raise not_run(error, images) from error
+
+
+def not_run(error: BaseException, images: Tensor) -> ValueError:
+    """A failure of the user's code on some images as one line."""
+    first = (str(error).strip() or "no message").split("\n")[0]
+    return ValueError(f"the network does not run on images {_size(images)}: {type(error).__name__}: {first}")
 
 
 def logits_of(given: Any, images: Tensor) -> Tensor:

@@ -147,7 +147,13 @@ class Module:
                 tensors[name] = buffer.clone()
         run = Pass(self._plan, weights, len(images), batch_norm=batch_norm, taps=taps)
         with admitting.evaluating(self.module), run:
-            logits = functional_call(self.module, tensors, (images,))
+            try:
+                logits = functional_call(self.module, tensors, (images,))
+            except admitting.SLIPS as error:  # it ran on others: on one image alone it may not
+                raise admitting.not_run(error, images) from error
+        if logits.ndim != 2 or len(logits) != len(images):
+            made = list(logits.shape)
+            raise ValueError(f"of {len(images)} images the network makes {made}; logits [N, K] are wanted")
         return self._outputs(run, logits)
 
     def _outputs(self, run: Pass, logits: Tensor) -> Outputs:

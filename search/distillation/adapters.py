@@ -179,7 +179,7 @@ class Contrast(Adapter):
 
     def _others(self, batch: Batch) -> Tensor:
         """For each image some of other classes, none twice, uniformly, [N, M]."""
-        random = generator(self.seed, "crd negatives", batch.step)
+        random = generator(self.seed, "crd negatives", batch.step, *([batch.part] if batch.part else []))
         rows = []
         for label in batch.labels.tolist():
             start, count = self.first[label], self.many[label]

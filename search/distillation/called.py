@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, get_args
 import pandas as pd
 from torch import nn
 
+from benchmarks.output import record
 from benchmarks.output.terminal import Advance
 from benchmarks.output.terminal import progress as shown_progress
 from benchmarks.scoring import jobs
@@ -82,7 +83,7 @@ def distill(
     """
     if epochs is not None and epochs < 1:
         raise ValueError(f"epochs={epochs}: at least 1")
-    chosen = recipe_of(recipe, given, epochs, seed)
+    chosen = recipe_of(recipe, given, recipes.usual_epochs(data, recipe) if epochs is None else epochs, seed)
     registered.parse(method)
     check_choice("precision", precision, get_args(Precision))
     check_choice("stream", stream, get_args(Stream))
@@ -106,9 +107,23 @@ def distill(
     if run.distilled:
         inputs = normalisation.parse(teacher_normalisation) if teacher_normalisation else None
         tutor = handed.tutor(teacher, teacher_weights, inputs, teacher_resolution, finetune_teacher)
-    with nullcontext(str(out)) if out else TemporaryDirectory() as folder:
-        conditions = Conditions(found, chosen, None, Path(folder), precision=precision, stages=stages)
+    exporting.ordinary(run.student, found.name, found.classes, found.resolution)  # what can't be given is not trained
+    with kept(out) as folder:
+        conditions = Conditions(found, chosen, None, folder, precision=precision, stages=stages)
         return trained(run, tutor, helped, conditions, progress=progress)
+
+
+@contextmanager
+def kept(out: str | Path | None) -> Iterator[Path]:
+    """The folder of a run, held for this process; without one a folder that is gone afterwards."""
+    if out is None:
+        with TemporaryDirectory() as gone:
+            yield Path(gone)
+        return
+    folder = Path(out)
+    record.check_writable(folder)
+    with record.alone(folder, "training"):
+        yield folder
 
 
 def halves_of(data: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:

@@ -30,7 +30,8 @@ class Batch(NamedTuple):
     """Normalised images [N, 3, H, W], labels [N], their positions in the training set [N], the run's step and epoch.
 
     Steps and epochs are counted from 0. `targets` [N, K]: of images that are mixed, the share of each class. `whole`:
-    images of the batch of which this is one process's part; 0 where it is all of it.
+    images of the batch of which this is one process's part; 0 where it is all of it. `part`: its number among those
+    that a batch is run in, from 0.
     """
 
     images: Tensor
@@ -40,6 +41,7 @@ class Batch(NamedTuple):
     epoch: int = 0
     targets: Tensor | None = None
     whole: int = 0
+    part: int = 0
 
 
 class Split(NamedTuple):

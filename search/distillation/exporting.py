@@ -37,8 +37,8 @@ def check_format(kind: str) -> None:
         )
 
 
-def ordinary(student: Student, data: str, classes: int, resolution: int, weights: Path) -> nn.Module:
-    """A student as a module of plain PyTorch, with the weights of a file, in evaluation mode.
+def ordinary(student: Student, data: str, classes: int, resolution: int, weights: Path | None = None) -> nn.Module:
+    """A student as a module of plain PyTorch, with the weights of a file where one is given, in evaluation mode.
 
     Raises ValueError for a stack of a user's own space, of which no such module is known.
     """
@@ -52,7 +52,8 @@ def ordinary(student: Student, data: str, classes: int, resolution: int, weights
             made = PlainCellNetwork(stack.cells[0], classes)
         else:
             raise ValueError(f"{student.name} is a stack of its own kind, of which no ordinary module is known")
-    statedicts.into(made, weights)
+    if weights is not None:
+        statedicts.into(made, weights)
     return made.eval()
 
 

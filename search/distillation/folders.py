@@ -191,6 +191,8 @@ def faulty(listing: Listing, side: int, loaders: int) -> Faults:
     return [(number * CHUNK + place, text) for number, read in every for place, text in read.faults]
 
 
-def usual_loaders() -> int:
-    """How many processes read pictures where nothing is said: a core each; none in a process that may start none."""
-    return 0 if multiprocessing.current_process().daemon else min(MOST_LOADERS, cores(cuda=False))
+def readers(asked: int | None) -> int:
+    """How many processes read pictures: as asked, else a core each; none in a process that may start none."""
+    if multiprocessing.current_process().daemon:
+        return 0
+    return min(MOST_LOADERS, cores(cuda=False)) if asked is None else asked

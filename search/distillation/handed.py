@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from benchmarks.reading import statedicts
+from benchmarks.scoring.fingerprint import fingerprint
 from benchmarks.spaces.modules import Listed, forked
 from search.distillation import normalisation, objective, pairing, students, teaching
 from search.distillation.augmenting import drawn_seed
@@ -37,7 +38,10 @@ class Tutor(NamedTuple):
 
 
 def named(network: Given, role: str) -> Student:
-    """What is handed over as a student or a teacher is called; of a module's name its weights are a part."""
+    """What is handed over as a student or a teacher; of a module's name its weights are a part.
+
+    A constructor's first weights are drawn by its name, so that its code is no part of that.
+    """
     if isinstance(network, str):
         return students.find(network, role=role)
     if not callable(network):
@@ -45,7 +49,10 @@ def named(network: Given, role: str) -> Student:
     name = getattr(network, "__name__", type(network).__name__)
     if isinstance(network, nn.Module):
         name = f"{name}-{statedicts.digest(network.state_dict())[:DIGITS]}"
-    return Student(Listed({name: network}, "given"), name)
+        return Student(Listed({name: network}, "given"), name)
+    space = Listed({name: network}, "given")
+    space.version = fingerprint(network, role)[:DIGITS]
+    return Student(space, name)
 
 
 def several(assistant: Given | Sequence[Given]) -> list[Given]:

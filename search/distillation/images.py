@@ -53,7 +53,8 @@ def load(
 
     Raises ValueError where there is none, where its two halves do not fit together, or where it is too small.
     """
-    if Path(name).is_dir():
+    named = name == "digits" or name in DATASETS
+    if not named and Path(name).is_dir():
         return folder(Path(name), device, resolution or FOLDER_RESOLUTION, reading)
     if reading.stream == "yes" or reading.skip_corrupt:
         raise ValueError(f"--data {name}: --stream and --skip-corrupt are for a folder with train/ and val/")
@@ -75,7 +76,7 @@ def folder(path: Path, device: torch.device, side: int, reading: Reading) -> Dat
     Raises ValueError where one can't be read and is not to be left out, or where a class has none that can.
     """
     found = folders.listed(path)
-    loaders = folders.usual_loaders() if reading.loaders is None else reading.loaders
+    loaders = folders.readers(reading.loaders)
     counts = len(found.train.paths), len(found.val.paths)
     size = 3 * side**2 * sum(counts)
     if reading.stream == "yes" or (reading.stream == "auto" and size > HELD_BYTES):

@@ -80,7 +80,9 @@ def train(
     """
     device = data.device
     average = student.copy() if recipe.ema else student
-    optimizer = optimizer_of(recipe, [*student.parameters(), *objective.parameters()])
+    adapters = list(objective.parameters())
+    vectors = [*student.vectors(), *(one for one in adapters if one.ndim < 2)]
+    optimizer = optimizer_of(recipe, [*student.parameters(), *adapters], vectors)
     scaler = torch.amp.GradScaler(device.type, enabled=student.precision == "fp16")
     parts: dict[str, Any] = {
         "student": student,
@@ -126,7 +128,8 @@ def train(
             watch.epoch(history[-1])
 
     if group.main:
-        torch.save(average.state_dict(), folder / WEIGHTS)
+        with replacing(folder / WEIGHTS) as meanwhile:  # who looks for it takes it for whole
+            torch.save(average.state_dict(), meanwhile)
     group.wait()  # some read what one writes
     return Outcome("done", history)
 
@@ -215,7 +218,8 @@ def part(batch: Batch, number: int, count: int) -> Batch:
     """One of `count` parts of a batch, equal but for the first ones, which have an image more where it can't be."""
     own = rows(len(batch.labels), number, count)
     targets = None if batch.targets is None else batch.targets[own]
-    return batch._replace(images=batch.images[own], labels=batch.labels[own], places=batch.places[own], targets=targets)
+    images, labels, places = (tensor[own] for tensor in (batch.images, batch.labels, batch.places))
+    return batch._replace(images=images, labels=labels, places=places, targets=targets, part=number)
 
 
 def accuracies(model: Network, data: Data, split: Split, group: Group = ALONE) -> dict[str, float]:

@@ -228,7 +228,7 @@ def parse(text: str, pair: Pair | None = None) -> Terms:
     terms = {name: term for name, term in given.items() if name not in (CE, DISWOT)}
     entropy = max(0.0, 1 - given[first].weight) if len(given) == 1 and (first := next(iter(given))) in SHARED else 1.0
     if DISWOT in given:
-        added = dict.fromkeys(DISWOT_TERMS, Term(given[DISWOT].weight))
+        added = {name: Term(given[DISWOT].weight) for name in DISWOT_TERMS if name not in terms}
         terms = {"kd": Term(1.0, METHODS["kd"].usual(pair)), **terms, **added}
     return {CE: given.get(CE, Term(entropy)), **terms}
 

@@ -55,6 +55,9 @@ class Network(Protocol):
     def parameters(self) -> list[Tensor]:
         """What is trained."""
 
+    def vectors(self) -> list[Tensor]:
+        """Of what is trained biases, scales and shifts."""
+
     def statistics(self) -> list[Tensor]:
         """What follows the batches without being trained: running means and variances."""
 
@@ -138,6 +141,10 @@ class Model:
     def parameters(self) -> list[Tensor]:
         """What is trained: kernels, the head's bias, scales and shifts."""
         return trained(self.weights)
+
+    def vectors(self) -> list[Tensor]:
+        """The head's bias, scales and shifts."""
+        return [one for one in self.parameters() if not any(one is kernel for kernel in self.weights.kernels.values())]
 
     def statistics(self) -> list[Tensor]:
         """Running means and variances."""

@@ -71,6 +71,10 @@ class Net:
             raise ValueError("none of the student's parameters wants a gradient (requires_grad), so nothing is trained")
         return found
 
+    def vectors(self) -> list[Tensor]:
+        """Of what is trained what has a single axis."""
+        return [one for one in self.parameters() if one.ndim < 2]
+
     def statistics(self) -> list[Tensor]:
         """Buffers of floats: running means and variances."""
         return [one for one in self.module.buffers() if one.is_floating_point()]

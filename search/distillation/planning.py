@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.output import record
-from benchmarks.output.options import LARGEST_BATCH, LARGEST_SEED, check_range
+from benchmarks.output.options import LARGEST_BATCH, LARGEST_SEED, MOST_SEEDS, check_range
 from benchmarks.scoring import jobs
 from search.distillation import (
     chain,
@@ -31,8 +31,7 @@ from search.distillation.students import Student
 from search.distillation.sweep import Plan
 from search.distillation.teaching import Start
 
-DIGITS_EPOCHS = 10  # the default run takes about two minutes on two cores
-MOST_SEEDS, MOST_LOADERS = 1000, 256
+MOST_LOADERS = 256
 
 
 def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
@@ -51,18 +50,20 @@ def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
     exporting.check_format(options.export)
     plan = make_plan(options)
     processes = group.join(cpu=jobs.find_device(options.device).type == "cpu")
-    size = plan.recipe.batch_size
-    if size < 2 * processes.size * plan.recipe.accumulate:
-        parts = f" in {plan.recipe.accumulate} parts" if plan.recipe.accumulate > 1 else ""
-        raise ValueError(f"--batch-size {size}: {processes.size} processes need two images each{parts}")
     conditions = plan.conditions(processes)
+    fitting = min(plan.recipe.batch_size, len(conditions.data.train.labels))
+    if fitting < 2 * processes.size * plan.recipe.accumulate:
+        parts = f" in {plan.recipe.accumulate} parts" if plan.recipe.accumulate > 1 else ""
+        raise ValueError(f"--batch-size {fitting}: {processes.size} processes need two images each{parts}")
     if processes.main:
         record.check_writable(plan.out)
         if options.table:
             record.check_file("--table", Path(options.table))
-    fitting = min(size, len(conditions.data.train.labels))
     plan = replace(plan, recipe=replace(plan.recipe, batch_size=fitting))
     conditions = replace(conditions, recipe=plan.recipe)
+    if options.export != "none":  # what can't be exported is said before it is trained
+        for run in planned:
+            exporting.ordinary(run.student, conditions.data.name, conditions.data.classes, conditions.size)
     if distilled:
         teacher = students.find(options.teacher)
         resolution = plan.teacher_resolution
@@ -90,7 +91,12 @@ def planned_runs(options: DistillOptions) -> list[Run]:
     every = [Run(student, way, seed) for student in chosen for way in ways for seed in student.seeds or seeds]
     if any(student.seeds for student in chosen):
         every.sort(key=lambda run: run.seed)
-    return list({run.name: run for run in every}.values())
+    found = {(run.student.name, run.method, run.seed): run for run in every}
+    folders: dict[str, str] = {}
+    for (name, *_), run in found.items():
+        if (other := folders.setdefault(run.name, name)) != name:
+            raise ValueError(f"--student: {other} and {name} would be trained in one folder, {run.name}")
+    return list(found.values())
 
 
 def chosen_students(options: DistillOptions) -> list[Student]:
@@ -143,8 +149,8 @@ def make_plan(options: DistillOptions) -> Plan:
 def recipe_of(options: DistillOptions) -> Recipe:
     """The recipe that is named, and what is given beside it."""
     given = given_of(options)
-    if options.data == "digits" and options.recipe == "cifar":
-        given.setdefault("epochs", DIGITS_EPOCHS)
+    if "epochs" not in given and (usual := recipes.usual_epochs(options.data, options.recipe)):
+        given["epochs"] = usual
     return replace(RECIPES[options.recipe], **given)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from benchmarks.output.options import LARGEST_BATCH
 
 MOST_EPOCHS = 10_000
+DIGITS_EPOCHS = 10  # of scikit-learn's digits: the default run takes about two minutes on two cores
 FIELD_EPOCHS = 240  # RepDistiller's schedule: the rate falls tenfold at three of them
 FIELD_MILESTONES = (150, 180, 210)
 LEAST_RATE, FIRST_RATE = 1e-5, 1e-6  # DeiT's: where its cosine ends, and where its warm-up begins
@@ -141,16 +142,23 @@ def check(given: Mapping[str, object], written: Callable[[str], str]) -> None:
             raise ValueError(f"{written(name)}{value!r}: {allowed}")
 
 
-def optimizer_of(recipe: Recipe, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-    """SGD with momentum, or AdamW, whose weight decay spares vectors: biases, scales and shifts, as DeiT's does."""
-    every = list(parameters)
+def usual_epochs(data: object, recipe: str) -> int | None:
+    """How many epochs a data set is trained for where nothing is said; None for as many as the recipe has."""
+    return DIGITS_EPOCHS if data == "digits" and recipe == "cifar" else None
+
+
+def optimizer_of(recipe: Recipe, parameters: Iterable[Tensor], vectors: Iterable[Tensor]) -> torch.optim.Optimizer:
+    """SGD with momentum, or AdamW, whose weight decay spares `vectors`: biases, scales and shifts, as DeiT's does.
+
+    Which these are the network knows: in a stack they have an axis more.
+    """
+    every, spared = list(parameters), {id(one) for one in vectors}
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             every, lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
         )
-    matrices, vectors = ([one for one in every if (one.ndim > 1) is wide] for wide in (True, False))
     groups = [
-        {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": [one for one in every if id(one) not in spared], "weight_decay": recipe.weight_decay},
+        {"params": [one for one in every if id(one) in spared], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.learning_rate)

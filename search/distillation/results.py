@@ -45,7 +45,7 @@ def protocol(
     table = runs.truth_table(rows)
     wanted, size = len({run.student.name for run in planned}), f"{data.resolution}x{data.resolution}"
     seeds = rows[rows["status"].eq("done")].groupby(["space", "arch"])["seed"].nunique()
-    distilled = next((run.method for run in planned if run.distilled), "")
+    distilled = runs.distilled_of(rows["method"].unique())
     summary = (
         f"{len(table)} of {wanted} students, {len(data.train.labels):,} images of {size} of {data.name}, "
         f"{conditions.recipe.epochs} epochs, {int(seeds.gt(1).sum())} with several seeds"

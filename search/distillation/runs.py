@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,13 +65,14 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Its folder."""
-        return folder_name(f"{self.student.name}_{self.method}_seed{self.seed}")
+        """Its folder; another version of a user's own code is trained in another."""
+        code = self.student.space.version if self.student.space else ""
+        return folder_name(f"{self.student.name}{f'-{code}' if code else ''}_{self.method}_seed{self.seed}")
 
     @property
     def distilled(self) -> bool:
         """Whether it learns from a teacher."""
-        return set(methods.parse(self.method)) != {methods.CE}
+        return bool(distilled_of([self.method]))
 
 
 def folder_name(text: str) -> str:
@@ -163,6 +164,8 @@ def _settings(run: Run, conditions: Conditions) -> dict[str, object]:
     others: dict[str, object] = {}  # what older runs have no word of stands only where it is unusual
     if teacher is not None and teacher.resolution:
         others["teacher's resolution"] = teacher.resolution
+    if run.student.space and run.student.space.version:
+        others["code"] = run.student.space.version
     if conditions.start:
         others["begins with"] = conditions.start.text
     if conditions.stages and run.distilled:
@@ -231,20 +234,24 @@ def finished(folder: Path, settings: dict[str, object]) -> Outcome | None:
     return outcome
 
 
+def distilled_of(names: Iterable[str]) -> str:
+    """The method whose accuracies a table calls distilled: the first of these that learns from a teacher; or empty."""
+    return next((name for name in names if set(methods.parse(name)) != {methods.CE}), "")
+
+
 def truth_table(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a student, as `rank.py --truth` reads it: mean last accuracies in percent over seeds.
 
-    `vanilla` is the method ce; `distilled` the first other method; each method also has a column under its own name
-    and, with several seeds, one of its deviation and one a seed ("ce seed 0"). `params`, and `found_by` where searches
-    found the students, stand at the end. Students with a method of which no run is done are left out.
+    `vanilla` is the method ce; `distilled` the first that learns from a teacher; each method also has a column under
+    its own name and, with several seeds, one of its deviation and one a seed ("ce seed 0"). `params`, and `found_by`
+    where searches found the students, stand at the end. Students with a method of which no run is done are left out.
     """
     done = rows[rows["status"].eq("done")]
     names = list(dict.fromkeys(rows["method"]))
     means = done.pivot_table(index=["space", "arch"], columns="method", values="last", aggfunc="mean", sort=False)
     spread = done.pivot_table(index=["space", "arch"], columns="method", values="last", aggfunc="std", sort=False)
     table = means.reindex(columns=names).dropna()
-    distilled = [name for name in names if name != VANILLA]
-    for number, (column, method) in enumerate((("vanilla", VANILLA), ("distilled", (distilled or [""])[0]))):
+    for number, (column, method) in enumerate((("vanilla", VANILLA), ("distilled", distilled_of(names)))):
         if method in table:
             table.insert(number, column, table[method])
     if rows["seed"].nunique() > 1:

@@ -49,7 +49,7 @@ def evolve(options: SearchOptions) -> None:
         progress(f"searching {options.space}", evaluations) as advance,
     ):
         walks = [steps for search in planned if (steps := walked(search, run, opened, engine, advance))]
-    if run.chosen and run.undefined.keys() == run.chosen.keys():
+    if not any(steps[0].proxy != SIZE for steps in walks):
         raise ValueError("; ".join(run.undefined.values()))
     seconds = time.perf_counter() - start
     times = {"started": started.isoformat(), "seconds": seconds, "scoring_share": run.scored / seconds}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -50,11 +51,21 @@ def terrain(
 ) -> Terrain:
     """A space for one data set, or some candidates `among` it; sizes are counted once.
 
-    Raises ValueError where no candidate is within the limits, or none of those looked at, saying how the sizes run.
+    A candidate that can't be built is none that is allowed. Raises ValueError where no candidate is within the limits,
+    or none of those looked at, saying how the sizes run.
     """
     size = cache(lambda arch: space.count(arch, classes, resolution))
     there = None if among is None else frozenset(among)
-    feasible = cache(lambda arch: (there is None or arch in there) and limits.meets(size(arch)))
+    faults: list[ValueError] = []
+
+    @cache
+    def feasible(arch: str) -> bool:
+        try:
+            return (there is None or arch in there) and limits.meets(size(arch))
+        except ValueError as error:  # it can't be built
+            faults.append(error)
+            return False
+
     small, limited = len(space) <= COUNTED, limits != Limits()
     known: Collection[str] = []
     if among is not None:
@@ -64,9 +75,15 @@ def terrain(
     elif limited:
         known = space.sample(LOOKED_AT, np.random.default_rng(0))
     allowed = sum(map(feasible, known)) if small else None
+    if faults and not allowed and len(faults) == len(known):
+        raise faults[0]
     if limited and not (allowed if small else any(map(feasible, known))):
+        sizes = []
+        for arch in known:
+            with suppress(ValueError):
+                sizes.append(size(arch))
         looked = "" if small or among is not None else f", out of {len(known):,} looked at,"
-        raise ValueError(f"no candidate of {space.name}{looked} meets {_out_of_reach(limits, list(map(size, known)))}")
+        raise ValueError(f"no candidate of {space.name}{looked} meets {_out_of_reach(limits, sizes)}")
     return Terrain(space, limits, size, feasible, allowed)
 
 

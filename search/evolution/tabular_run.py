@@ -257,8 +257,12 @@ def show(table: pd.DataFrame, made: Plan, seconds: float, out: Path) -> None:
     headers += [text for name in spread for text in (name, "95 % interval")] + ["above params", "95 % interval"]
     rows = [
         [str(row["strategy"]), str(row["fitness"]), f"{row['budget']:,}"]
-        + [text for name in spread for text in (number(row[name], 2), _bounds(row[f"{name}_low"], row[f"{name}_high"]))]
-        + [number(row["above_params"], 2, sign="+"), _bounds(row["above_low"], row["above_high"])]
+        + [
+            text
+            for name in spread
+            for text in (number(row[name], 2), interval(row[f"{name}_low"], row[f"{name}_high"], 2))
+        ]
+        + [number(row["above_params"], 2, sign="+"), interval(row["above_low"], row["above_high"], 2)]
         for _, row in shown.iterrows()
     ]
     notes = told(made, seconds, len(rows))
@@ -271,10 +275,6 @@ def show(table: pd.DataFrame, made: Plan, seconds: float, out: Path) -> None:
     print(
         f"  written: {out}/tabular.csv, winners.csv, regret.csv, regret.png, regret.pdf, run.json\n  again: {typed()}"
     )
-
-
-def _bounds(low: float, high: float) -> str:
-    return interval(low, high) if math.isnan(low) else f"{number(low, 2)} to {number(high, 2)}"
 
 
 def told(made: Plan, seconds: float, rows: int) -> list[str]:

@@ -50,7 +50,7 @@ NOT_RUN = {
     "runs/whole.npz": "needs the scores of a whole space; tests/test_scoretables.py searches by a small table",
     "--tables": "10^6 candidates; minutes",
     "mine.py:name --quick": "needs a file of the reader's; tests/test_leaderboard.py has one",
-    "export runs/mine benchmarks": "scaled down, a run is of other conditions than the table",
+    "runs/mine": "a proxy of the reader's; and scaled down, a run is of other conditions than the table",
     "data.py fetch": "a download; tests/test_truth.py fetches from a folder",
     "data.py import": "needs the authors' file of 4.7 GB; tests/test_imported.py imports small ones of its layout",
     "doctor --renew": "writes into the checkout that the tests are run from",

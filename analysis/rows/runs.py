@@ -93,6 +93,14 @@ def missing(folder: Path) -> list[str]:
     return [name for name in FILES if not (folder / name).is_file()]
 
 
+def _blind(folder: Path) -> bool:
+    """Whether it is a run that had no accuracies."""
+    try:
+        return json.loads((folder / "run.json").read_text(encoding="utf-8"))["truth_source"] is None
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
+
+
 def subject(names: Sequence[str], asked: str) -> list[str]:
     """Of some proxies those that a run is about: what its --proxy names first. None where it asks for all of them."""
     first = re.match(r"[^,()]*(\([^()]*\))?", asked.replace(" ", ""))
@@ -104,9 +112,8 @@ def read(folder: str | Path) -> Run:
     """The run that a folder holds. Raises ValueError where it holds none, or one that does not fit together."""
     folder = Path(folder)
     if lacks := missing(folder):
-        if (folder / "run.json").is_file() and (folder / "scores.csv").is_file():
-            blind = "a run without accuracies, of which nothing is ranked; rank.py --truth FILE.csv gives it some"
-            raise ValueError(f"{folder}: {blind}")
+        if _blind(folder):
+            raise ValueError(f"{folder}: a run without accuracies, so nothing is ranked; rank.py --truth FILE.csv")
         raise ValueError(f"{folder}: no {lacks[0]}; the folder of a run of benchmarks/rank.py is expected")
     try:
         conditions = json.loads((folder / "run.json").read_text(encoding="utf-8"))

@@ -193,9 +193,8 @@ def open_source(
     if name.endswith(".npz"):
         images = npz("--batch", Path(name), find_dataset(dataset_name), floats=True)
         return Source(shown(Path(name).name), dataset, images)
-    near = meant(name, ("noise", "cifar10", "cifar100"))
-    known = "noise, cifar10, cifar100, or the path of a .npz file"
-    raise ValueError(f"no batch is called {name!r}; there are: {known}{near}")
+    known = f"noise, cifar10, cifar100, or the path of a .npz file{meant(name, ('noise', 'cifar10', 'cifar100'))}"
+    raise ValueError(f"no batch is called {name!r}; there are: {known}")
 
 
 def cifar(

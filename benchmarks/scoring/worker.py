@@ -21,6 +21,7 @@ from proxies import Proxy
 from proxies.probing.memory import TooLarge
 from proxies.probing.network import Network
 from proxies.probing.probe import Probe
+from proxies.userfile import FAILURES
 
 FIRST_ON_GPU = 8  # candidates, by whose memory the size of stacks is measured
 # What a proxy, or torch in it, raises on a network that it was not made for.
@@ -167,7 +168,7 @@ class SeedRun:
                     rows += self._failed(archs, proxy, status, error)
                 else:  # of one candidate, perhaps: find it, and let the others be
                     rows += [row for arch in archs for row in self._stack([arch], [proxy])]
-            except Exception as error:
+            except FAILURES as error:
                 if not proxy.version:
                     raise
                 raise ValueError(f"--proxy {proxy.name}: {slip(error, proxy)}") from error

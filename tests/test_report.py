@@ -160,10 +160,8 @@ def test_what_is_no_run_among_others_is_skipped_and_said(
     (copied(folders[0], "half") / "ranking.csv").unlink()
     others = ["half", "search", "store.sqlite"]
     assert report.main([others[0], folders[0], *others[1:]]) == 0
-    assert (
-        "skipped, as they are no runs of benchmarks/rank.py with accuracies: half, search, store.sqlite\n"
-        in capsys.readouterr().out
-    )
+    said = "skipped, as they are no runs of benchmarks/rank.py with accuracies: half, search, store.sqlite\n"
+    assert said in capsys.readouterr().out
     assert report.main(others) == 2
     assert "half: no ranking.csv" in capsys.readouterr().err
     conditions = json.loads(Path("half/run.json").read_text())

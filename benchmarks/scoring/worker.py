@@ -195,7 +195,7 @@ class SeedRun:
         return failed(self.job, Task(self.seed, tuple(archs), (proxy.name,)), status, reason)
 
 
-def slip(error: Exception, proxy: Proxy) -> str:
+def slip(error: BaseException, proxy: Proxy) -> str:
     """What Python says of a slip in a user's function, and the line of its file where that was."""
     own = getattr(proxy.score, "__globals__", None)  # a function that came to a worker has lost its file's name
     lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_globals is own]

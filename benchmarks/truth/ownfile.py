@@ -9,6 +9,8 @@ from benchmarks.reading.limits import check_size, file_digest, shown
 from benchmarks.spaces import Space
 from benchmarks.truth.accuracies import Truth, percent, refuse_fractions
 
+EXACT = 9  # decimals of a percentage beyond which a difference is rounding of the machine
+
 
 def from_csv(path: Path, space: Space, target: str) -> Truth:
     """A user's table. Raises ValueError naming the file, the row and what is wrong with it."""
@@ -49,7 +51,7 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
     vanilla = {arch: row["vanilla"] for arch, row in found.items() if target != "vanilla" and "vanilla" in row}
     if target == "gain":
         digits = max(_digits(row[columns.index(value)]) for _, row in rows for value in values)
-        gain = {arch: round(row["distilled"] - row["vanilla"], digits) for arch, row in found.items()}
+        gain = {arch: round(row["distilled"] - row["vanilla"], min(digits, EXACT)) for arch, row in found.items()}
         return Truth(gain, f"{name} (distilled - vanilla, sha256 {digest})", vanilla)
     return Truth({arch: row[values[0]] for arch, row in found.items()}, source, vanilla)
 

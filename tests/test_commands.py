@@ -318,6 +318,8 @@ BAD = [
     (["--explain", "nothing"], "no proxy is called 'nothing'"),
     (["--batch-size", "x"], "error: --batch-size x: a whole number is expected (see"),
     (["--teacher-resolution", "x"], "error: --teacher-resolution x: a whole number is expected (see"),
+    (["--config", "year.yaml"], "Expected a <class 'str'>"),
+    (["--config", "several.yaml"], "Expected a <class 'str'>"),
     (["--batch", "."], "--batch .: a folder"),
     (["--archs", "nothing.txt"], "--archs nothing.txt: No such file"),
     (
@@ -370,6 +372,8 @@ def test_bad_input_is_one_line_and_code_2(
     Path("empty.txt").write_text("\n# nothing\n")
     Path("null.yaml").write_text("seed: null\n")
     Path("draw.yaml").write_text("draw: own\n")
+    Path("year.yaml").write_text("out: 2024\n")
+    Path("several.yaml").write_text("sample: [1]\n")
     Path("own.py").write_text(OWN)
     Path("broken.py").write_text("def mine(:")
     Path("fractions.csv").write_text("index,accuracy\n1,0.5\n2,0.934\n3,1.0\n")

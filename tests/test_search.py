@@ -20,7 +20,7 @@ from benchmarks.scoring.scorer import Scorer
 from benchmarks.scoring.store import Score
 from benchmarks.spaces import find
 from search import evolve
-from search.evolution import strategies
+from search.evolution import searching, strategies
 from search.evolution.charted import leaders
 from search.evolution.fitness import Fitness, Known
 from search.evolution.plan import SIZE
@@ -204,10 +204,32 @@ def test_candidates_that_cannot_be_built_are_none_and_a_search_among_them_ends_w
     every = [*asked, "--strategy", "exhaustive", "--out", "one"]
     assert evolve.main(["--space", "some.py:TOO_LARGE", *every]) == 0
     assert pd.read_csv("one/history.csv")["arch"].tolist() == ["a", "b", "d"]
+    assert "1 of the candidates looked at can't be built, such as some.py:TOO_LARGE c: " in capsys.readouterr().out
     few = [*asked, "--strategy", "random", "--budget", "1", "--seeds", "4", "--out", "two"]
     assert evolve.main(["--space", "some.py:SMOOTH", *few]) == 0
     assert set(pd.read_csv("two/best.csv")["arch"]) < {"a", "c"} | set("ac")
     assert "naswot is undefined for" in capsys.readouterr().out
+
+
+LARGE = """
+from benchmarks.spaces import ModuleSpace
+class Never(ModuleSpace):
+    name, choices = "never", (tuple(range(200)), tuple(range(200)))
+    def module(self, chosen, classes, resolution):
+        raise ValueError("not today")
+"""
+
+
+@pytest.mark.parametrize("limit", [[], ["--max-params", "1e6"]])
+def test_of_a_large_space_that_can_not_be_built_the_reason_is_said(
+    limit: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(searching, "LOOKED_AT", 20)
+    monkeypatch.setattr(strategies, "TRIES", 20)
+    Path("never.py").write_text(LARGE)
+    asked = ["--dataset", "own:10x8", "--batch-size", "4", "--teacher", "resnet20", "--proxy", "naswot", "--alone"]
+    assert evolve.main(["--space", "never.py:Never", *asked, *limit, "--strategy", "random", "--out", "o"]) == 2
+    assert "can't be built (ValueError: not today; " in capsys.readouterr().err
 
 
 def same(a: str, b: str) -> bool:

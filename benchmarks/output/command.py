@@ -26,7 +26,10 @@ from benchmarks.reading.naming import option_meant
 
 DEBUG_VARIABLE = "DISWOT_DEBUG"  # set it to see the traceback of what is otherwise one line
 INTERRUPTED = 130
-NUMBER = re.compile(r'Parser key "(\w+)": .*?<class \'(int|float)\'>.* (?:Got|Given) value: (.*)')
+NUMBER = re.compile(
+    r"""Parser key "(\w+)": (?!.*Expected a <class 'str'>)"""  # what may be a text as well is no number
+    r""".*?Expected an? <class '(int|float)'>.* (?:Got|Given) value: (.*)"""
+)
 CHOICE = re.compile(r'Parser key "(\w+)": .*?typing\.Literal(\[.*?\]).* (?:Got|Given) value: (.*)')
 DEEPEST = 10  # lists and maps in one another, in a configuration
 

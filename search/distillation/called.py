@@ -107,7 +107,7 @@ def distill(
     if run.distilled:
         inputs = normalisation.parse(teacher_normalisation) if teacher_normalisation else None
         tutor = handed.tutor(teacher, teacher_weights, inputs, teacher_resolution, finetune_teacher)
-    exporting.ordinary(run.student, found.name, found.classes, found.resolution)  # what can't be given is not trained
+    exporting.check(run.student, found.name, found.classes, found.resolution)  # what can't be given is not trained
     with kept(out) as folder:
         conditions = Conditions(found, chosen, None, folder, precision=precision, stages=stages)
         return trained(run, tutor, helped, conditions, progress=progress)

@@ -37,24 +37,30 @@ def check_format(kind: str) -> None:
         )
 
 
-def ordinary(student: Student, data: str, classes: int, resolution: int, weights: Path | None = None) -> nn.Module:
-    """A student as a module of plain PyTorch, with the weights of a file where one is given, in evaluation mode.
+def check(student: Student, data: str, classes: int, resolution: int) -> None:
+    """Raises ValueError for a stack of a user's own space, of which no ordinary module is known."""
+    if not student.is_module:
+        _of_stack(student, data, classes, resolution)
 
-    Raises ValueError for a stack of a user's own space, of which no such module is known.
+
+def ordinary(student: Student, data: str, classes: int, resolution: int, weights: Path) -> nn.Module:
+    """A student as a module of plain PyTorch, with the weights of a file, in evaluation mode.
+
+    Raises ValueError as `check` does.
     """
-    if student.is_module:
-        made = student.module(classes, resolution, 0)
-    else:
-        stack = student.build(data, classes, resolution)
-        if isinstance(stack, ResNetStack):
-            made = PlainResNet(stack.depths[0], classes, stack.plan)
-        elif isinstance(stack, CellStack):
-            made = PlainCellNetwork(stack.cells[0], classes)
-        else:
-            raise ValueError(f"{student.name} is a stack of its own kind, of which no ordinary module is known")
-    if weights is not None:
-        statedicts.into(made, weights)
+    arguments = classes, resolution
+    made = student.module(*arguments, 0) if student.is_module else _of_stack(student, data, *arguments)
+    statedicts.into(made, weights)
     return made.eval()
+
+
+def _of_stack(student: Student, data: str, classes: int, resolution: int) -> nn.Module:
+    stack = student.build(data, classes, resolution)
+    if isinstance(stack, ResNetStack):
+        return PlainResNet(stack.depths[0], classes, stack.plan)
+    if isinstance(stack, CellStack):
+        return PlainCellNetwork(stack.cells[0], classes)
+    raise ValueError(f"{student.name} is a stack of its own kind, of which no ordinary module is known")
 
 
 def export(module: nn.Module, kind: Format, folder: Path, resolution: int, about: dict[str, object]) -> Path:

@@ -49,9 +49,9 @@ def named(network: Given, role: str) -> Student:
     name = getattr(network, "__name__", type(network).__name__)
     if isinstance(network, nn.Module):
         name = f"{name}-{statedicts.digest(network.state_dict())[:DIGITS]}"
-        return Student(Listed({name: network}, "given"), name)
     space = Listed({name: network}, "given")
-    space.version = fingerprint(network, role)[:DIGITS]
+    if not isinstance(network, nn.Module):
+        space.version = fingerprint(network, role)[:DIGITS]
     return Student(space, name)
 
 

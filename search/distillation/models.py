@@ -97,9 +97,13 @@ def fresh(stack: Stack, names: Sequence[str], seed: int, init: Init, device: tor
 
 
 def trained(weights: Weights) -> list[Tensor]:
-    """What is trained of a stack's weights: kernels, the heads' biases, scales and shifts."""
-    parts = [part for norm in weights.norms.values() for part in (norm.scale, norm.shift)]
-    return [*weights.kernels.values(), weights.bias, *parts]
+    """What is trained of a stack's weights: kernels, and vectors."""
+    return [*weights.kernels.values(), *vectors(weights)]
+
+
+def vectors(weights: Weights) -> list[Tensor]:
+    """Of a stack's weights the heads' biases, scales and shifts."""
+    return [weights.bias, *(part for norm in weights.norms.values() for part in (norm.scale, norm.shift))]
 
 
 class Model:
@@ -144,7 +148,7 @@ class Model:
 
     def vectors(self) -> list[Tensor]:
         """The head's bias, scales and shifts."""
-        return [one for one in self.parameters() if not any(one is kernel for kernel in self.weights.kernels.values())]
+        return vectors(self.weights)
 
     def statistics(self) -> list[Tensor]:
         """Running means and variances."""

@@ -62,8 +62,9 @@ def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
     plan = replace(plan, recipe=replace(plan.recipe, batch_size=fitting))
     conditions = replace(conditions, recipe=plan.recipe)
     if options.export != "none":  # what can't be exported is said before it is trained
-        for run in planned:
-            exporting.ordinary(run.student, conditions.data.name, conditions.data.classes, conditions.size)
+        data = conditions.data
+        for student in {run.student.name: run.student for run in planned}.values():
+            exporting.check(student, data.name, data.classes, data.resolution)
     if distilled:
         teacher = students.find(options.teacher)
         resolution = plan.teacher_resolution

@@ -66,13 +66,13 @@ class Run:
     @property
     def name(self) -> str:
         """Its folder; another version of a user's own code is trained in another."""
-        code = self.student.space.version if self.student.space else ""
-        return folder_name(f"{self.student.name}{f'-{code}' if code else ''}_{self.method}_seed{self.seed}")
+        student = "-".join(filter(None, (self.student.name, self.student.code)))
+        return folder_name(f"{student}_{self.method}_seed{self.seed}")
 
     @property
     def distilled(self) -> bool:
         """Whether it learns from a teacher."""
-        return bool(distilled_of([self.method]))
+        return learns(self.method)
 
 
 def folder_name(text: str) -> str:
@@ -164,8 +164,8 @@ def _settings(run: Run, conditions: Conditions) -> dict[str, object]:
     others: dict[str, object] = {}  # what older runs have no word of stands only where it is unusual
     if teacher is not None and teacher.resolution:
         others["teacher's resolution"] = teacher.resolution
-    if run.student.space and run.student.space.version:
-        others["code"] = run.student.space.version
+    if run.student.code:
+        others["code"] = run.student.code
     if conditions.start:
         others["begins with"] = conditions.start.text
     if conditions.stages and run.distilled:
@@ -234,9 +234,14 @@ def finished(folder: Path, settings: dict[str, object]) -> Outcome | None:
     return outcome
 
 
+def learns(method: str) -> bool:
+    """Whether a method learns from a teacher."""
+    return set(methods.parse(method)) != {methods.CE}
+
+
 def distilled_of(names: Iterable[str]) -> str:
     """The method whose accuracies a table calls distilled: the first of these that learns from a teacher; or empty."""
-    return next((name for name in names if set(methods.parse(name)) != {methods.CE}), "")
+    return next(filter(learns, names), "")
 
 
 def truth_table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -61,6 +61,11 @@ class Student:
         return f"{self.space.name}:{index}" if self.space.is_index(index) else self.name
 
     @property
+    def code(self) -> str:
+        """Tells versions of a user's own code apart; empty for what is built here."""
+        return self.space.version if self.space else ""
+
+    @property
     def is_module(self) -> bool:
         """Whether it is an ordinary nn.Module, which begins as its constructor makes it."""
         return isinstance(self.space, ModuleSpace)

@@ -50,7 +50,7 @@ def evolve(options: SearchOptions) -> None:
     ):
         walks = [steps for search in planned if (steps := walked(search, run, opened, engine, advance))]
     if not any(steps[0].proxy != SIZE for steps in walks):
-        raise ValueError("; ".join(run.undefined.values()))
+        raise ValueError("; ".join([*run.undefined.values()] or [*run.terrain.faults.values()][:1]))
     seconds = time.perf_counter() - start
     times = {"started": started.isoformat(), "seconds": seconds, "scoring_share": run.scored / seconds}
     summary, files = leave(walks, run, times, out)
@@ -171,15 +171,19 @@ def told(run: Run) -> list[str]:
         f"batch: {options.batch_size} x {options.batch}; {run.job.told()}",
         "accuracy: of the candidate with the highest fitness, mean ± sd over searches; seconds: what its scores cost; "
         f"{SIZE}: the most parameters within the limits",
-        *cut_short(run),
+        *left_out(run),
         *([] if run.known is None else [run.known.told]),
         *run.undefined.values(),
     ]
 
 
-def cut_short(run: Run) -> list[str]:
-    """That an exhaustive search was not one, where --budget ended it."""
-    every, looked = run.terrain.allowed or len(run.space), run.budget("exhaustive")
-    if "exhaustive" not in run.options.strategy or looked >= every:
-        return []
-    return [f"exhaustive: the first {looked:,} of {every:,} candidates by index, as --budget says; all without it"]
+def left_out(run: Run) -> list[str]:
+    """The candidates that no search was to see: those that can't be built, and those behind the end of --budget."""
+    lines, faults = [], list(run.terrain.faults.values())
+    if faults:
+        lines.append(f"{len(faults):,} of the candidates looked at can't be built, such as {faults[0]}")
+    every, looked = run.terrain.most, run.budget("exhaustive")
+    if "exhaustive" in run.options.strategy and looked < every:
+        first = f"the first {looked:,} of {every:,} candidates by index"
+        lines.append(f"exhaustive: {first}, as --budget says; all without it")
+    return lines

@@ -54,11 +54,14 @@ class Run:
         return max((value for arch, value in known.items() if self.terrain.feasible(arch)), default=math.nan)
 
     def budget(self, strategy: str) -> int:
-        """After how many candidates a search ends: as asked for, else BUDGET, or all where it goes through them."""
-        if self.options.budget is not None:
-            return self.options.budget
-        every = self.terrain.allowed or len(self.space)
-        return every if strategy == "exhaustive" else BUDGET
+        """After how many candidates a search ends: as asked for, or all where nothing is and it goes through them."""
+        every = strategy == "exhaustive" and self.options.budget is None
+        return self.terrain.most if every else budget_of(self.options)
+
+
+def budget_of(options: SearchOptions) -> int:
+    """The candidates of a search that does not go through all of them."""
+    return BUDGET if options.budget is None else options.budget
 
 
 def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
@@ -75,7 +78,7 @@ def prepare(options: SearchOptions) -> tuple[Run, list[Search]]:
     sizes = limits(options)
     options = replace(options, max_params=sizes.params, max_macs=sizes.macs, max_layers=sizes.layers)
     names = named_strategies(options.strategy, space)
-    check_range("budget", BUDGET if options.budget is None else options.budget, 1, MOST_EVALUATIONS)
+    check_range("budget", budget_of(options), 1, MOST_EVALUATIONS)
     check_range("seeds", options.seeds, 1, MOST_SEEDS)
     settings = settings_of(options)
     seeds = range(options.seed, options.seed + options.seeds)
@@ -136,8 +139,7 @@ def check_population(options: SearchOptions, terrain: Terrain) -> None:
     if terrain.allowed is not None and options.population > terrain.allowed:
         allowed = f"{terrain.space.name} has {terrain.allowed} candidates allowed"
         raise ValueError(f"--population {options.population}: {allowed}")
-    budget = BUDGET if options.budget is None else options.budget
-    if budget < options.population:
+    if (budget := budget_of(options)) < options.population:
         raise ValueError(f"--budget {budget}: less than the population of {options.population}")
 
 

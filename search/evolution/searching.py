@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -42,8 +41,14 @@ class Terrain:
     space: Space
     limits: Limits
     size: Callable[[str], Size]
-    feasible: Callable[[str], bool]  # whether a candidate is within the limits
+    feasible: Callable[[str], bool]  # whether a candidate can be built, and is within the limits
     allowed: int | None  # how many are, in a space small enough to count
+    faults: Mapping[str, str]  # of the candidates looked at so far that can't be built, why
+
+    @property
+    def most(self) -> int:
+        """How many candidates may be gone through."""
+        return len(self.space) if self.allowed is None else self.allowed
 
 
 def terrain(
@@ -56,14 +61,14 @@ def terrain(
     """
     size = cache(lambda arch: space.count(arch, classes, resolution))
     there = None if among is None else frozenset(among)
-    faults: list[ValueError] = []
+    faults: dict[str, str] = {}
 
     @cache
     def feasible(arch: str) -> bool:
         try:
             return (there is None or arch in there) and limits.meets(size(arch))
-        except ValueError as error:  # it can't be built
-            faults.append(error)
+        except ValueError as error:
+            faults[arch] = str(error)
             return False
 
     small, limited = len(space) <= COUNTED, limits != Limits()
@@ -75,16 +80,14 @@ def terrain(
     elif limited:
         known = space.sample(LOOKED_AT, np.random.default_rng(0))
     allowed = sum(map(feasible, known)) if small else None
-    if faults and not allowed and len(faults) == len(known):
-        raise faults[0]
-    if limited and not (allowed if small else any(map(feasible, known))):
-        sizes = []
-        for arch in known:
-            with suppress(ValueError):
-                sizes.append(size(arch))
+    none = not (allowed if small else any(map(feasible, known)))
+    if none and faults and len(faults) == len(known):
+        raise ValueError(next(iter(faults.values())))
+    if none and limited:
+        sizes = [size(arch) for arch in known if arch not in faults]
         looked = "" if small or among is not None else f", out of {len(known):,} looked at,"
         raise ValueError(f"no candidate of {space.name}{looked} meets {_out_of_reach(limits, sizes)}")
-    return Terrain(space, limits, size, feasible, allowed)
+    return Terrain(space, limits, size, feasible, allowed, faults)
 
 
 def _out_of_reach(limits: Limits, sizes: list[Size]) -> str:

@@ -50,25 +50,23 @@ class Workers(Engine):
             if number not in self._lanes:
                 self._lanes[number] = self._lane(number)
         free = deque(self._lanes.values())
-        running: dict[Connection, tuple[_Lane, int, bool]] = {}  # what is read next, its task, and whether it got that
+        running: dict[Connection, tuple[_Lane, int]] = {}  # what is read next, and the task that it is of
         try:
             while waiting or running:
                 while waiting and free:
                     lane, number = free.popleft(), waiting.popleft()
-                    sent = False
-                    with suppress(OSError):  # of a worker that died in idleness: read below
+                    running[lane.connection] = lane, number
+                    with suppress(OSError):  # of a worker that died in idleness, and not of the task: read below
                         lane.connection.send((place, tasks[number]))
-                        sent = True
-                    running[lane.connection] = lane, number, sent
+                        tried[number] += 1
                 for ready in wait(list(running)):
-                    lane, number, sent = running.pop(cast(Connection, ready))
+                    lane, number = running.pop(cast(Connection, ready))
                     try:
                         done, result = lane.connection.recv()
                     except (EOFError, OSError):
                         lane.end()
                         self._lanes[lane.number] = self._lane(lane.number)
                         free.append(self._lanes[lane.number])
-                        tried[number] += sent
                         if tried[number] < ATTEMPTS:
                             waiting.appendleft(number)
                         else:
@@ -79,7 +77,7 @@ class Workers(Engine):
                         raise result
                     yield tasks[number], result
         finally:  # whoever is left in the middle of a task would answer the next map
-            for lane, _, _ in running.values():
+            for lane, _ in running.values():
                 self._lanes.pop(lane.number).end()
 
     def _ship(self, work: object) -> Path:

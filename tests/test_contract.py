@@ -85,6 +85,7 @@ def alone(proxy: Proxy) -> Alone:
     scores, _ = probe.score(proxy)
     changed = [] if torch.equal(images, probe.images) else ["images"]
     changed += [] if torch.equal(state, torch.get_rng_state()) else ["random state"]
+    changed += [written] if (written := probe.altered()) else []
     changed += [layer.role for layer, w in before.items() if not torch.equal(w, kernels[layer])]
     changed += [layer.role for layer, w in kernels.items() if w.requires_grad or w.grad is not None]
     return Alone(scores, changed)

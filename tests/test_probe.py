@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -142,6 +143,28 @@ def test_what_is_asked_for_is_remembered(probe: Probe) -> None:
     assert fresh_one.asked == {"teacher"}
     _ = fresh_one.agreement
     assert "relus" in fresh_one.asked
+
+
+@pytest.mark.parametrize(
+    ("write", "told"),
+    [
+        (lambda p: p.logits.mul_(2), "outputs"),
+        (lambda p: p.head_weight.zero_(), "weights"),
+        (lambda p: p.gradients[0].gradient.abs_(), "gradients"),
+        (lambda p: p.relus[0].stacked()[:, 0].neg_(), "relus"),
+        (lambda p: p.noise("mine", (2,)).add_(1), "noise('mine', ...)"),
+        (lambda p: p.teacher.logits.add_(1), "teacher.outputs"),
+        (lambda p: p.further(images=twice_the_images).logits.mul_(2), "images by twice_the_images: outputs"),
+    ],
+)
+def test_what_is_written_to_in_place_is_known(write: Callable[[Probe], object], told: str) -> None:
+    one = fresh()
+    assert write(one) is not None
+    assert one.altered() == told
+
+
+def twice_the_images(probe: Probe) -> Tensor:
+    return 2 * probe.images
 
 
 def test_noise_and_plan_arrive() -> None:

@@ -297,6 +297,27 @@ def small_scores(networks: dict[str, Any], **given: Any) -> pd.DataFrame:
     return db.score(networks, batch_size=4, dataset="own:3x8", progress=False, teacher="resnet20", **given)
 
 
+@pytest.mark.parametrize("written", ["images", "teacher.logits", "weights.bias", "weights.others['first.bias']"])
+def test_a_proxy_of_ones_own_that_writes_in_place_is_refused_and_costs_nothing(written: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        f"def mine(probe):\n    probe.{written}.mul_(2)\n    return probe.logits.sum((1, 2))"
+    )
+    torch.manual_seed(0)
+    module, images = Small(), torch.randn(4, 3, 8, 8)
+    before, labels = [images.clone(), *(one.detach().clone() for one in module.parameters())], [0, 1, 2, 1]
+    with pytest.raises(ValueError, match=r"mine.py:mine: writes to its Probe's .* in place.*take a copy"):
+        db.score(
+            {"module": module}, images, labels, proxies=f"{tmp_path}/mine.py:mine,params,diswot", progress=False,
+            store=tmp_path / "s.sqlite", teacher=module,
+        )  # fmt: skip
+    assert all(map(torch.equal, before, [images, *module.parameters()]))
+    kept, expected = (
+        db.score({"module": module}, images, labels, proxies="diswot", progress=False, store=store, teacher=module)
+        for store in (tmp_path / "s.sqlite", None)
+    )
+    assert kept["score"].item() == expected["score"].item()
+
+
 def test_a_store_keeps_apart_what_differs_in_named_submodules(tmp_path: Path) -> None:
     torch.manual_seed(0)
     made = {"one": Small()}
@@ -351,6 +372,37 @@ def test_a_teacher_that_is_handed_over_sees_what_the_candidates_see() -> None:
     teacher.head = torch.nn.Linear(4, 102)
     db.score(db.space("pit"), teacher=teacher, **given)
     assert set(seen) == {(224, 224)}
+
+
+def test_a_trained_teacher_that_is_handed_over_is_run_by_its_running_statistics() -> None:
+    """Beside a space, too: as one that holds in place of its normalisation the scales and shifts that these give."""
+    torch.manual_seed(0)
+    trained = Small(act=torch.nn.Sequential(torch.nn.BatchNorm2d(4), torch.nn.ReLU()))
+    norm = trained.act[0]
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 3)
+    scale = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach()[:, None, None]
+    shift = -norm.running_mean[:, None, None] * scale
+    folded = Small(act=lambda x: torch.relu(x * scale + shift))
+    folded.load_state_dict(trained.state_dict(), strict=False)
+
+    def scored(teacher: torch.nn.Module, *, running: bool) -> list[float]:
+        options = {"archs": MIXED[:2], "batch_size": 4, "dataset": "own:3x8", "proxies": "diswot_relation"}
+        table = db.score(db.space("nasbench201"), teacher=teacher, running=running, progress=False, **options)
+        return table["score"].tolist()
+
+    assert scored(trained, running=True) == pytest.approx(scored(folded, running=False), rel=1e-5)
+    assert scored(trained, running=False) != pytest.approx(scored(folded, running=False), rel=1e-2)
+
+
+def test_modules_are_scored_in_bfloat16_too() -> None:
+    torch.manual_seed(0)
+    made = {"one": Small()}
+    half, single = (
+        small_scores(made, proxies="diswot_relation,params", precision=precision) for precision in ("bf16", "float32")
+    )
+    assert list(half["status"]) == ["ok", "ok"]
+    assert half["score"].tolist() == pytest.approx(single["score"].tolist(), rel=0.05)
 
 
 def test_where_a_size_is_unknown_none_is_held_fixed(scores: pd.DataFrame) -> None:

@@ -48,12 +48,16 @@ class Published(Torchvision):
 
 @dataclass(frozen=True)
 class Chosen:
-    """A teacher that is a candidate of a space. `own`: a module that was handed over, with the weights it has."""
+    """A teacher that is a candidate of a space.
+
+    `own`: a module that was handed over, with the weights it has, and `running` by its running statistics.
+    """
 
     space: Space
     arch: str
     name: str
     own: bool = False
+    running: bool = False
 
     @property
     def sees_colours(self) -> bool:
@@ -77,10 +81,12 @@ class Chosen:
         if path is not None:
             statedicts.into(network.module, path)
             return network.own(running=True)
-        as_is = drawing.init in ("own", "trained")
-        if as_is != self.own:  # candidates are as they are and this is drawn, or the other way round
-            drawing = Drawing(drawing.seed, drawing.mode, "own" if self.own else "kaiming", drawing.device)
-        return drawing.teacher(network)
+        init = drawing.init
+        if self.own:
+            init = "trained" if self.running else "own"
+        elif init == "own" or init == "trained":  # the candidates are as they are
+            init = "kaiming"
+        return Drawing(drawing.seed, drawing.mode, init, drawing.device).teacher(network)
 
 
 def find(name: str) -> Chosen | None:

@@ -80,8 +80,8 @@ def score(
     """Score networks by training-free proxies: a row for each network, proxy and seed.
 
     `networks` is a module, a dict of modules or of constructors by name, or a space. Modules are scored as they are,
-    with `running` by their running statistics, unless `init` draws their weights; the candidates of a space are drawn.
-    `features`, `head`, `stages`, `blocks` name submodules of them where what `look` shows is not what is wanted.
+    unless `init` draws their weights; the candidates of a space are drawn. With `running` a module, the teacher too, is
+    run by its running statistics. `features`, `head`, `stages`, `blocks` name submodules where `look` shows others.
     `teacher` is a name, as on the command line, or a module, whose own weights are taken; without one it is a resnet56
     with drawn weights. `proxies` are names, in one text with commas or one by one.
 
@@ -128,8 +128,9 @@ def score(
     if init is None and not isinstance(networks, Space):
         job = replace(job, conditions=replace(job.conditions, init="trained" if running else "own"))
     if not isinstance(teacher, str):
-        own = Chosen(Listed({"teacher": teacher}, "teacher"), "teacher", "given", own=True)
+        own = Chosen(Listed({"teacher": teacher}, "teacher"), "teacher", "given", own=True, running=running)
         told = f"given {fingerprint(teacher, 'store')}" if store else "given"
+        told += ", by its running statistics" if running else ""
         sees = replace(job.conditions, teacher=told, teacher_resolution=teacher_resolution)
         job = replace(job, teacher=own, conditions=sees)
     if store and isinstance(candidates, Listed) and candidates is not networks:

@@ -29,7 +29,7 @@ def given_batch(images: Tensor | np.ndarray, labels: Tensor | np.ndarray | Seque
         raise ValueError(f"labels begin at {int(classes.min())}; 0 is the least")
     if not tensor.isfinite().all():
         raise ValueError("images hold NaN or infinities")
-    return Batch(tensor.detach().cpu().float().contiguous(), classes.cpu().long())
+    return Batch(tensor.detach().cpu().float().contiguous().clone(), classes.cpu().long().clone())
 
 
 def own_dataset(batch: Batch) -> str:

@@ -19,7 +19,7 @@ from benchmarks.scoring.store import Score
 from benchmarks.spaces.stack import Stack
 from proxies import Proxy
 from proxies.probing.memory import TooLarge
-from proxies.probing.network import Network
+from proxies.probing.network import Network, Weights
 from proxies.probing.probe import Probe
 from proxies.userfile import FAILURES
 
@@ -90,7 +90,7 @@ class SeedRun:
         else:
             network = stack = teachers.build(conditions.teacher, conditions.dataset, classes, side)
             weights = teachers.weights(stack, self.drawing, conditions.teacher_weights)
-        weights = weights.double() if self.exact else weights
+        weights = self._held(network, weights.double() if self.exact else weights)
         return Probe(network, weights, images, self.labels, noise=self.drawing.noise)
 
     def _as_known(self) -> Tensor:
@@ -134,17 +134,23 @@ class SeedRun:
 
     def probe(self, archs: Sequence[str], plan: frozenset[str]) -> Probe:
         """The probe of some candidates as one stack, with their weights drawn; `plan` as in Probe."""
-        network = self.job.space.network(archs, self.job.source.dataset.classes, self.images.float())
+        with torch.autocast(self.images.device.type, enabled=False):  # a module is looked at as it is
+            network = self.job.space.network(archs, self.job.source.dataset.classes, self.images.float())
         if self.images.is_cuda and isinstance(
             network, Stack
         ):  # a quarter faster there, on a CPU not worth other digits
             network.plain_convolutions = True
-        weights = self.drawing.candidates(network, archs)
+        weights = self._held(network, self.drawing.candidates(network, archs))
         if self.exact:
             weights = weights.double()
         return Probe(
             network, weights, self.images, self.labels, teacher=self.teacher, noise=self.drawing.noise, plan=plan
         )
+
+    def _held(self, network: Network, weights: Weights) -> Weights:
+        """A module's weights are in its own memory: where a proxy of the user's may write to them, a copy of them."""
+        own = not isinstance(network, Stack) and any(proxy.version for proxy in self.job.proxies)
+        return weights.map(torch.clone) if own else weights
 
     def _stack(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
         try:
@@ -174,6 +180,10 @@ class SeedRun:
                 raise ValueError(f"--proxy {proxy.name}: {slip(error, proxy)}") from error
             else:
                 rows += self._rows(archs, proxy, values, seconds)
+            if proxy.version and (altered := probe.altered()):  # the scores of others would be of something else
+                raise ValueError(
+                    f"--proxy {proxy.name}: writes to its Probe's {altered} in place, which others read; take a copy"
+                )
         self.plan |= probe.asked
         return rows
 

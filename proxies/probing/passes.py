@@ -106,6 +106,9 @@ class Passes(Quantities):
         self._images = images
         self._labels = labels
         self._noise = noise
+        self._handed.out("weights", weights)
+        self._handed.out("images", images)
+        self._handed.out("labels", labels)
 
     @property
     def images(self) -> Tensor:
@@ -282,7 +285,9 @@ class Passes(Quantities):
         """
         if self._noise is None:
             raise ValueError("a proxy that needs noise was asked of a Probe without a source of noise")
-        return self._noise(name, shape).to(self._images)
+        found = self._noise(name, shape).to(self._images)
+        self._handed.out(f"noise({name!r}, ...)", found)
+        return found
 
     def _measured(self, gradients: Sequence[Tensor]) -> list[Measured]:
         pairs = zip(self.weights.kernels.items(), gradients, strict=True)

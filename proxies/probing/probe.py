@@ -250,6 +250,11 @@ class Probe(OwnPasses):
                 total[member] += value
         return torch.tensor(total, dtype=torch.float64, device=self._images.device)
 
+    def altered(self) -> str:
+        """As in Quantities, the teacher's values too."""
+        theirs = self._teacher.altered() if self._teacher is not None else ""
+        return super().altered() or (f"teacher.{theirs}" if theirs else "")
+
     # -- accounts ----------------------------------------------------------------------------------------------------
 
     def score(self, proxy: Named) -> tuple[Tensor, float]:

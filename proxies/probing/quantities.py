@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from proxies.probing.meter import Account, Meter
+from proxies.probing.writes import Handed
 
 T = TypeVar("T")
 
@@ -48,11 +49,18 @@ class Quantities:
         self._asked: set[str] = set()
         self._parts: dict[str, Quantities] = {}
         self._values: dict[Hashable, tuple[Any, Account]] = {}
+        self._handed = Handed()
 
     @property
     def asked(self) -> set[str]:
         """What was wanted, of its parts with their names in front: `part: name`."""
         return self._asked.union(*({f"{name}: {one}" for one in part.asked} for name, part in self._parts.items()))
+
+    def altered(self) -> str:
+        """Which value was written to in place since it was handed out; empty where none was."""
+        return self._handed.altered() or next(
+            (f"{name}: {one}" for name, part in self._parts.items() if (one := part.altered())), ""
+        )
 
     def note(self, name: str) -> None:
         """Something is wanted."""
@@ -80,6 +88,7 @@ class Quantities:
     def _book(self, name: Hashable, compute: Callable[[], object]) -> None:
         """Compute and keep a value, with its cost."""
         self._values[name] = self._meter.measure(self._owner, compute)
+        self._handed.out(str(name), self._values[name][0])
 
     def _recall(self, name: Hashable) -> Any:
         """A value that is known; whatever is being computed has asked for it."""

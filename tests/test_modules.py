@@ -181,6 +181,15 @@ def test_bad_input_is_one_line(networks: object, options: dict[str, object], say
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("classes", [K - 2, K + 2])
+def test_as_many_classes_are_wanted_where_no_head_is_found(classes: int) -> None:
+    wide = nn.Sequential(nn.Conv2d(3, 9, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), Then(lambda y: y[:, :classes]))
+    wide[-1].net = nn.Identity()
+    found = score({"wide": wide, "small": small()}).set_index("arch")
+    assert found["status"].to_dict() == {"wide": "undefined", "small": "ok"}
+    assert f"modules wide: gives {classes} classes, and there are {K}" in found.loc["wide", "reason"]
+
+
 def test_what_a_network_lacks_is_said() -> None:
     plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, K))
     found = score(plain, proxies="zen,params").set_index("proxy")

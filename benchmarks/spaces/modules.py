@@ -99,9 +99,9 @@ class ModuleSpace(Space):
             network = Made(module, images, make, **self.named)
         except ValueError as error:
             raise ValueError(f"{self.name} {arch}: {error}") from None
-        if "head" not in network.lacks and network.head.shape[0] != classes:
+        if network.classes != classes:
             raise ValueError(
-                f"{self.name} {arch}: gives {network.head.shape[0]} classes, and there are {classes}; "
+                f"{self.name} {arch}: gives {network.classes} classes, and there are {classes}; "
                 "dataset='NAME:CLASSESxRESOLUTION' says how many"
             )
         return network

@@ -64,7 +64,8 @@ class Module:
             logits = admitting.logits_of(record.given, example)
             admitting.check_logits(logits)
             admitting.check_record(record)
-            found = find(record, module, logits.shape[1], named)
+            self.classes = logits.shape[1]
+            found = find(record, module, self.classes, named)
             self._take(record, found)
             self._find_form(example, logits)
 

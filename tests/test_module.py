@@ -331,6 +331,32 @@ def test_head_map_stages_and_blocks_are_found(name: str) -> None:
     assert (len(network.stages), len(network.blocks)) == (stages, blocks)
 
 
+class Branched(nn.Module):
+    """Two convolutions; beside the way to the head means over positions: of a gate, and of an auxiliary head."""
+
+    def __init__(self, reduce: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv, self.other, self.gate = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Linear(8, 8)
+        self.fc, self.auxiliary, self.reduce = nn.Linear(8, K), nn.Linear(8, 3), reduce
+
+    def forward(self, x: Tensor) -> Any:
+        x = F.relu(self.conv(x))
+        gate = self.gate(x.mean((2, 3))).sigmoid()
+        vector = self.reduce(gate[:, :, None, None] * F.relu(self.other(x)))
+        self.auxiliary(x.mean((2, 3)))
+        return self.fc(vector)
+
+
+def test_the_last_map_is_that_which_becomes_what_the_head_gets() -> None:
+    images, labels = batch()
+    gated = probed(built(lambda: Branched(lambda x: x.mean((2, 3)))), images, labels)
+    assert gated.network.average_head
+    assert gated.network.features.startswith("mul (call")
+    assert_close(gated.features.mean((-2, -1)), gated.pooled)
+    with pytest.raises(Undefined, match="`features` names the submodule"):  # a sum is no reduction that is known
+        _ = probed(built(lambda: Branched(lambda x: x.sum((2, 3)))), images, labels).features
+
+
 def maps_of(module: nn.Module, images: Tensor, part: str) -> tuple[Tensor, Tensor]:
     """What a submodule gives, and the logits, with batch statistics and a graph."""
     own = by_batch_statistics(module)

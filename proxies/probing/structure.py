@@ -6,7 +6,7 @@ Each by rules that are said here, or by names of submodules that the user gives.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import zip_longest
@@ -80,8 +80,9 @@ def _width(call: Call) -> int:
 def find_features(record: Record, head: Call | None, named: str, names: Sequence[str]) -> int | None:
     """The number of the call that gives the last map; None where there is none.
 
-    What the last call before the head gets that makes of a map one vector an image (a global pooling, a mean over
-    positions, a token that is taken out, a flattening); where the head is a convolution, what that gets.
+    What a call gets that makes of a map one vector an image (a global pooling, a mean over positions, a token that is
+    taken out, a flattening), of which the head gets what becomes: the last such on the way to its first argument. Where
+    the head is a convolution, what that gets.
     """
     if named:
         return _boundary(record, named, "features", names).after
@@ -89,13 +90,24 @@ def find_features(record: Record, head: Call | None, named: str, names: Sequence
         return None
     if head.kind == "conv":
         return head.source if head.source >= 0 else None
-    reducing = [call for call in record.calls[: head.number] if _reduces(call) and head.depends & FIRST_BIT]
+    reducing = [call for call in _vectors(record, head) if _reduces(call)]
     if not reducing:
         return None
-    chosen = reducing[-1]
+    chosen = reducing[0]
     if chosen.kind in ("flatten", "index") and _one_position(chosen.before):
-        chosen = next((call for call in reducing[::-1] if call.kind in ("pool", "mean")), chosen)
+        chosen = next((call for call in reducing if call.kind in ("pool", "mean")), chosen)
     return chosen.source if chosen.source >= 0 else None
+
+
+def _vectors(record: Record, head: Call) -> Iterator[Call]:
+    """The calls on the way to the head, by first arguments and the last one first, as far as they give vectors."""
+    number = head.source
+    while number >= 0:
+        call = record.calls[number]
+        if not _reduces(call) and sum(size > 1 for size in call.shape[1:]) > 1:
+            return
+        yield call
+        number = call.source
 
 
 def _reduces(call: Call) -> bool:

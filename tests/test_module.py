@@ -668,17 +668,20 @@ def test_tokens_whose_images_take_turns_go_to_their_images() -> None:
     assert_close(response.gradient[:, 2:3] * N, other.gradient)
 
 
+class Tied(Small):
+    """Two convolutions of one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(8, 8, 3, padding=1)
+        self.again = nn.Conv2d(8, 8, 3, padding=1)
+        self.again.weight = self.inner.weight
+
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(F.relu(self.again(F.relu(self.inner(self.conv(x))))).mean((2, 3)))
+
+
 def test_a_weight_that_is_used_twice_is_one_layer() -> None:
-    class Tied(Small):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = nn.Conv2d(8, 8, 3, padding=1)
-            self.again = nn.Conv2d(8, 8, 3, padding=1)
-            self.again.weight = self.inner.weight
-
-        def forward(self, x: Tensor) -> Any:
-            return self.fc(F.relu(self.again(F.relu(self.inner(self.conv(x))))).mean((2, 3)))
-
     module, (images, labels) = built(Tied), batch()
     probe = probed(module, images, labels)
     (inner,) = [layer for layer in probe.network.layers if layer.role == "inner.weight"]
@@ -687,6 +690,23 @@ def test_a_weight_that_is_used_twice_is_one_layer() -> None:
     for proxy in select("grad_norm,snip,fisher,synflow,params"):
         size = float(sum(value.numel() for value in module.parameters()))
         assert probe.score(proxy)[0].item() == pytest.approx(wanted.get(proxy.name, size), rel=1e-9), proxy.name
+
+
+def test_gradients_by_a_weight_that_is_used_twice_are_of_both_uses() -> None:
+    module, (images, labels) = built(Tied), batch()
+    probe = probed(module, images, labels)
+    logits, kernels = module(images), [module.conv.weight, module.inner.weight, module.fc.weight]  # type: ignore[list-item]
+    shares, middles = [0.0] * N, torch.zeros(3, N, K, dtype=torch.float64)
+    for image in range(N):
+        for k in range(K):
+            rows = torch.autograd.grad(logits[image, k], [*kernels, module.fc.bias], retain_graph=True)  # type: ignore[list-item]
+            if k == labels[image]:
+                shares[image] = sum(row.square().sum().item() for row in rows)
+            middles[:, image, k] = torch.stack([row[(0, 0, *[1] * (row.ndim - 2))] for row in rows[:3]])
+    found = probe.score(select("ntk_trace_released")[0])[0].item()
+    assert found == pytest.approx(math.sqrt(sum(shares) / N), rel=1e-9)
+    assert_close(torch.stack([one.values[0] for one in probe.sensitivities]), middles)
+    assert probe.score(select("vkdnw")[0])[0].isfinite().all()
 
 
 def test_what_is_overwritten_in_place_is_seen_as_it_was() -> None:

@@ -7,7 +7,7 @@ inside.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -51,6 +51,9 @@ class ImageShares(NamedTuple):
 
     members: tuple[int, ...]
     values: Tensor
+
+
+Part = TypeVar("Part", Sensitivity, ImageShares)
 
 
 class OwnPasses(Inside):
@@ -120,10 +123,10 @@ class OwnPasses(Inside):
         total = outputs.logits.gather(2, labels).sum()
         gradients = self._back(total, [tap.value for tap in taps.found])
         pairs = list(zip(taps.found, gradients, strict=True))
-        shares = [_by_image(tap, gradient) for tap, gradient in pairs]
+        shares = _by_weight(taps.found, [_by_image(tap, gradient) for tap, gradient in pairs])
         own = [tap.arrange(gradient).flatten(3).sum(3) for tap, gradient in pairs if tap.layer is head]
         if own:  # a module taps its head as well
-            return [*shares, *(ImageShares(head.members, values) for values in own if head.biases)]
+            return [*shares, ImageShares(head.members, torch.stack(own).sum(0))] if head.biases else shares
         bias = torch.zeros_like(outputs.logits).scatter(2, labels, 1)
         weight = bias[..., None] * outputs.pooled.detach()[:, :, None]
         return [*shares, *(ImageShares(head.members, values) for values in (weight, bias))]
@@ -174,12 +177,24 @@ class OwnPasses(Inside):
             self._back(outputs.logits[..., k].sum(), [tap.value for tap in convs])
             for k in range(outputs.logits.shape[-1])
         ]
-        found = [_at_first_weight(tap, column) for tap, column in zip(convs, zip(*by_class, strict=True), strict=True)]
+        columns = zip(*by_class, strict=True)
+        found = [_at_first_weight(tap, column) for tap, column in zip(convs, columns, strict=True)]
+        found = _by_weight(convs, found)
         if any(tap.layer is head for tap in convs):  # a module taps its head as well
             return found
         own = torch.zeros_like(outputs.logits)
         own[..., 0] = outputs.pooled[..., 0]
         return [*found, Sensitivity(head.members, own.detach())]
+
+
+def _by_weight(taps: Sequence[Tap], found: Sequence[Part]) -> list[Part]:
+    """What was found at each tap, weight by weight: a module's weight that is used twice has two, which add up."""
+    by_weight: dict[object, Part] = {}
+    for tap, part in zip(taps, found, strict=True):
+        key = tap.layer, tap.members
+        known = by_weight.get(key)
+        by_weight[key] = part if known is None else part._replace(values=known.values + part.values)
+    return list(by_weight.values())
 
 
 def _clear_sign(gradient: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ import diswot_bench as db
 from benchmarks import rank, spaces
 from benchmarks.conditions.drawing import Drawing
 from benchmarks.scoring.store import Score, Store
-from benchmarks.spaces.modules import Listed
+from benchmarks.spaces.modules import Listed, forked
 
 K = 5
 IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -111,6 +111,27 @@ def test_weights_are_drawn_on_wish() -> None:
     first = next(iter(made.kernels.values()))
     assert bound / 2 < first.abs().max() <= bound
     assert all(value.any() for name, value in made.others.items() if name == "0.bias")
+
+
+class Projected(nn.Module):
+    """A network behind random colours, which are no parameter, and a random scale, a plain tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.scale = small(), torch.rand(1)
+        self.register_buffer("colours", torch.randn(3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        given: Tensor = self.scale * self.net(torch.einsum("nchw,cd->ndhw", x, self.colours))
+        return given
+
+
+def test_what_a_constructor_draws_beside_weights_follows_the_seed_too() -> None:
+    networks = [Listed({"a": Projected}).network(["a"], K, IMAGES) for _ in range(3)]
+    drawn = [network(IMAGES, network.fresh(seed)).logits[0] for network, seed in zip(networks, (1, 1, 2), strict=True)]
+    assert_close(drawn[0], forked(Projected, 1)(IMAGES).detach())
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
 
 
 def test_a_module_at_hand_has_no_constructor() -> None:

@@ -6,7 +6,6 @@ are scored one at a time, and trained as they are by search/distillation/modules
 
 from __future__ import annotations
 
-import copy
 import traceback
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -35,14 +34,16 @@ class Made(Module):
         self._make = make
 
     def fresh(self, seed: int, *, running: bool = False) -> Weights:
-        """What its constructor makes under this seed. Raises ValueError where there is no constructor."""
+        """What its constructor makes under this seed, whose buffers and other tensors it has from then on.
+
+        Raises ValueError where there is no constructor.
+        """
         if self._make is None:
             raise ValueError(
                 "init='default' is what a constructor draws: give {name: constructor} in place of the module"
             )
-        other = copy.copy(self)
-        other.module = forked(self._make, seed).to(self._device, self._dtype)
-        return other.weights(running=running)
+        self.module = forked(self._make, seed).to(self._device, self._dtype)
+        return self.weights(running=running)
 
     def own(self, *, running: bool = False) -> Weights:
         """The weights it has now."""

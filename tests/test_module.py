@@ -724,6 +724,41 @@ def test_what_is_overwritten_in_place_is_seen_as_it_was() -> None:
         assert probe.score(proxy)[0].item() == pytest.approx(wanted[proxy.name], rel=1e-9), proxy.name
 
 
+class Acts(Small):
+    """A network of two activations, the first right behind a normalisation."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(self.function(self.function(self.norm(self.conv(x))) - 0.3).mean((2, 3)))
+
+
+SAME_ACTIVATION: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "leaky_relu_": (F.leaky_relu_, F.leaky_relu),
+    "hardtanh_": (lambda x: F.hardtanh_(x, 0, 6), F.relu6),
+    "elu_": (F.elu_, F.elu),
+    "selu_": (torch.selu_, F.selu),
+    "celu_": (torch.celu_, F.celu),
+    "rrelu_": (torch.rrelu_, F.rrelu),
+    "clamp_": (lambda x: x.clamp_(0, 6), F.relu6),
+    "clamp": (lambda x: torch.clamp(x, min=0), F.relu),
+    "clip_": (lambda x: x.clip_(min=0.0), F.relu),
+    "clamp_min_": (lambda x: x.clamp_min_(0), F.relu),
+}
+
+
+@pytest.mark.parametrize("name", SAME_ACTIVATION)
+def test_activations_in_place_and_clamps_at_zero_are_activations(name: str) -> None:
+    images, labels = batch()
+    found, usual = (probed(built(lambda f=f: Acts(f)), images, labels) for f in SAME_ACTIVATION[name])  # type: ignore[misc]
+    for proxy in select("naswot,fisher,zen,vkdnw"):
+        assert found.score(proxy)[0].item() == pytest.approx(usual.score(proxy)[0].item(), rel=1e-12), proxy.name
+    clamped = Module(built(lambda: Acts(lambda x: x.clamp(-1, 1).clamp_(max=0.9))), images)
+    assert "relu" in clamped.lacks
+
+
 def test_what_is_called_by_its_name_is_seen_as_what_is_called_by_its_place() -> None:
     class Named(Small):
         def forward(self, x: Tensor) -> Any:

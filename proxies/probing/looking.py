@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 
-from proxies.probing.watching import IN_PLACE, KIND, Function, Watch, argument
+from proxies.probing.watching import Function, Watch, argument, kind_of, out_of_place
 
 IMAGES = -1  # the number of what no call gave: the images
 UNKNOWN = -2  # of a tensor that nobody saw being made
@@ -88,7 +88,8 @@ class Recorder(Watch):
     def seen(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
         """Write down a call."""
         name = getattr(function, "__name__", str(function))
-        kind = KIND.get(function, "other")
+        kind = kind_of(function, args, kwargs)
+        rewritten = out_of_place(function, args, kwargs) is not None or bool(kwargs.get("inplace"))
         depends = 0
         for one in _tensors((*args, *kwargs.values())):
             depends |= self._depends.get(id(one), 0)
@@ -96,9 +97,9 @@ class Recorder(Watch):
         source, before = self.producer(first), () if first is None else tuple(first.shape)
         if first is not None and (kind == "set" or (name.endswith("_") and not name.endswith("__"))):
             self._depends[id(first)] = depends
-            if function not in IN_PLACE:  # which a pass does out of place
+            if not rewritten:  # which a pass does out of place
                 self.record.overwritten.add(source)
-        self._measure((*args, *kwargs.values()), out, in_place=function in IN_PLACE or bool(kwargs.get("inplace")))
+        self._measure((*args, *kwargs.values()), out, in_place=rewritten)
         if isinstance(out, Tensor) and out.is_floating_point():
             weight = self._weight(kind, function, args, kwargs)
             if weight is not None:

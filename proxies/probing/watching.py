@@ -22,9 +22,19 @@ CONVOLUTIONS: frozenset[Function] = frozenset({F.conv1d, F.conv2d, F.conv3d})
 # What switches at 0, and its smooth kin; a gate (sigmoid, hardsigmoid, tanh, softmax) scales.
 ACTIVATIONS: frozenset[Function] = frozenset({
     F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.hardtanh, F.leaky_relu, F.prelu, F.rrelu,
-    F.elu, F.selu, F.celu, F.gelu, F.silu, F.mish, F.hardswish,
+    F.elu, F.selu, F.celu, F.gelu, F.silu, F.mish, F.hardswish, F.leaky_relu_, F.hardtanh_, F.elu_,
+    torch.selu, torch.selu_, torch.celu, torch.celu_, torch.rrelu, torch.rrelu_,
 })  # fmt: skip
-IN_PLACE: dict[Function, Function] = {torch.relu_: torch.relu, Tensor.relu_: torch.relu}
+CLAMPS: frozenset[Function] = frozenset({
+    torch.clamp, torch.clamp_, Tensor.clamp, Tensor.clamp_, torch.clip, torch.clip_, Tensor.clip, Tensor.clip_,
+    torch.clamp_min, torch.clamp_min_, Tensor.clamp_min, Tensor.clamp_min_,
+})  # fmt: skip
+IN_PLACE: dict[Function, Function] = {
+    torch.relu_: torch.relu, Tensor.relu_: torch.relu, F.leaky_relu_: F.leaky_relu, F.hardtanh_: F.hardtanh,
+    F.elu_: F.elu, torch.selu_: torch.selu, torch.celu_: torch.celu, torch.rrelu_: torch.rrelu,
+    torch.clamp_: torch.clamp, Tensor.clamp_: torch.clamp, torch.clip_: torch.clip, Tensor.clip_: torch.clip,
+    torch.clamp_min_: torch.clamp_min, Tensor.clamp_min_: torch.clamp_min,
+}  # fmt: skip
 NORMS: frozenset[Function] = frozenset({F.layer_norm, F.group_norm, F.instance_norm, F.rms_norm})
 POOLS: frozenset[Function] = frozenset({
     F.adaptive_avg_pool2d, F.adaptive_max_pool2d, F.avg_pool2d, F.max_pool2d, F.adaptive_avg_pool1d, F.avg_pool1d,
@@ -39,6 +49,7 @@ KINDS: dict[str, Iterable[Function]] = {
     "batch_norm": (F.batch_norm,),
     "norm": NORMS,
     "activation": ACTIVATIONS,
+    "clamp": CLAMPS,
     "pool": POOLS,
     "product": PRODUCTS,
     "softmax": (F.softmax, torch.softmax, Tensor.softmax),
@@ -107,7 +118,21 @@ class Watch(TorchFunctionMode):
                 return function(*args, **kwargs)
         if kwargs.get("inplace"):
             kwargs["inplace"] = False
-        return IN_PLACE.get(function, function)(*args, **kwargs)
+        return (out_of_place(function, args, kwargs) or function)(*args, **kwargs)
+
+
+def kind_of(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """The kind of a call; a clamp that cuts at 0 is an activation, and any other nothing."""
+    kind = KIND.get(function, "other")
+    if kind != "clamp":
+        return kind
+    lowest = argument(args, kwargs, 1, "min")
+    return "activation" if isinstance(lowest, int | float) and lowest == 0 else "other"
+
+
+def out_of_place(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Function | None:
+    """The function that gives a new tensor, where this one is an activation that would overwrite its input."""
+    return IN_PLACE.get(function) if kind_of(function, args, kwargs) == "activation" else None
 
 
 def argument(args: tuple[Any, ...], kwargs: dict[str, Any], index: int, name: str) -> Any:

@@ -724,6 +724,60 @@ def test_what_is_overwritten_in_place_is_seen_as_it_was() -> None:
         assert probe.score(proxy)[0].item() == pytest.approx(wanted[proxy.name], rel=1e-9), proxy.name
 
 
+class Writes(Small):
+    """A network in which something is done to what a convolution gives, behind or in front of its normalisation."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor], *, early: bool) -> None:
+        super().__init__()
+        self.other = nn.Conv2d(8, 8, 3, padding=1)
+        self.function, self.early = function, early
+
+    def forward(self, x: Tensor) -> Any:
+        x = self.conv(x)
+        x = self.norm(self.function(x)) if self.early else self.function(self.norm(x))
+        return self.fc(F.relu(self.other(F.relu(x))).mean((2, 3)))
+
+
+def by_view(x: Tensor) -> Tensor:
+    x[:, ::2].mul_(2.0)
+    return x
+
+
+def by_view_of_view(x: Tensor) -> Tensor:
+    x.view(-1).view(len(x), -1).mul_(2.0)
+    return x
+
+
+WRITES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "view": (by_view, lambda x: x * torch.tensor([2.0, 1.0] * 4, dtype=x.dtype)[:, None, None]),
+    "view of a view": (by_view_of_view, lambda x: x * 2.0),
+    "itself": (lambda x: x.mul_(2.0), lambda x: x * 2.0),
+    "relu of a view": (lambda x: x.view(-1).relu_().view_as(x), torch.relu),
+}
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("name", WRITES)
+def test_what_is_overwritten_through_a_view_is_seen_as_it_was(name: str, early: bool) -> None:
+    images, labels = batch()
+    found, usual = (probed(built(lambda f=f: Writes(f, early=early)), images, labels) for f in WRITES[name])  # type: ignore[misc]
+    for proxy in select("fisher,vkdnw,zen,ntk_trace_released,synflow"):
+        assert found.score(proxy)[0].item() == pytest.approx(usual.score(proxy)[0].item(), rel=1e-9), proxy.name
+
+
+def test_what_is_overwritten_unseen_is_undefined() -> None:
+    def out(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            torch.add(x, 1.0, out=x)
+        return x
+
+    images, labels = batch()
+    probe = probed(built(lambda: Writes(out, early=False)), images, labels)
+    assert probe.score(select("zen")[0])[0].isfinite().all()
+    with pytest.raises(ValueError, match="writes over a tensor that is looked at"):
+        probe.score(select("vkdnw")[0])
+
+
 class Acts(Small):
     """A network of two activations, the first right behind a normalisation."""
 

@@ -5,6 +5,7 @@ What is made of the record (head, features, stages, blocks) stands in structure.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -53,13 +54,17 @@ class Boundary(NamedTuple):
 
 @dataclass
 class Record:
-    """What one run of a module showed; `bits` tells a layer's bit, `overwritten` what was written to afterwards."""
+    """What one run of a module showed; `bits` tells a layer's bit, `overwritten` what was written to afterwards.
+
+    `views` are the calls that give a view of what they got.
+    """
 
     calls: list[Call] = field(default_factory=list)
     boundaries: list[Boundary] = field(default_factory=list)
     bits: dict[str, int] = field(default_factory=dict)
     biases: dict[str, str] = field(default_factory=dict)  # the name of a layer's bias, by that of its weight
     overwritten: set[int] = field(default_factory=set)
+    views: set[int] = field(default_factory=set)
     products: dict[int, int] = field(default_factory=dict)  # multiply-accumulates of a call, over the batch
     norms: dict[int, str] = field(default_factory=dict)  # the batch normalisation of a call, by its module
     sizes: dict[int, int] = field(default_factory=dict)  # bytes that a call made anew, over the batch
@@ -80,6 +85,7 @@ class Recorder(Watch):
         self._norms = {id(one): name for name, one in module.named_modules()}
         self._numbers = {id(images): IMAGES}
         self._depends = {id(images): FIRST_BIT}
+        self._sharing = defaultdict(set, {_place(images): {IMAGES}})  # the calls whose tensors lie there
 
     def producer(self, tensor: object) -> int:
         """The number of the call that gave a tensor last."""
@@ -98,8 +104,8 @@ class Recorder(Watch):
         if first is not None and (kind == "set" or (name.endswith("_") and not name.endswith("__"))):
             self._depends[id(first)] = depends
             if not rewritten:  # which a pass does out of place
-                self.record.overwritten.add(source)
-        self._measure((*args, *kwargs.values()), out, in_place=rewritten)
+                self.record.overwritten |= {source} | self._sharing.get(_place(first), set())
+        self._share((*args, *kwargs.values()), out, rewritten=rewritten)
         if isinstance(out, Tensor) and out.is_floating_point():
             weight = self._weight(kind, function, args, kwargs)
             if weight is not None:
@@ -121,12 +127,20 @@ class Recorder(Watch):
                 self._numbers[id(one)] = UNKNOWN
         return out
 
-    def _measure(self, given: tuple[Any, ...], out: Any, *, in_place: bool) -> None:
-        """Write down how many bytes a call makes in a pass: what it gives less views of what it got."""
-        old = set() if in_place else {one.untyped_storage().data_ptr() for one in _tensors(given)}
-        made = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in _tensors((out,))}
+    def _share(self, given: tuple[Any, ...], out: Any, *, rewritten: bool) -> None:
+        """Write down what lies in the memory of what a call gives, and how many bytes of that it makes in a pass.
+
+        That is all but views of what it got, and what it got where it writes to that.
+        """
+        old = set() if rewritten else {_place(one) for one in _tensors(given)}
+        made = {_place(one): one.untyped_storage().nbytes() for one in _tensors((out,))}
         new = sum(size for place, size in made.items() if place not in old)
         self.record.sizes[self.number] = self.record.sizes.get(self.number, 0) + new
+        self._sharing |= {place: set() for place in made.keys() - old}
+        if isinstance(out, Tensor) and out.is_floating_point():
+            self._sharing[_place(out)].add(self.number)
+            if _place(out) in old and not any(out is one for one in _tensors(given)):
+                self.record.views.add(self.number)
 
     def _channels_of(self, number: int) -> int | None:
         return self.record.calls[number].channels if number >= 0 else None
@@ -191,6 +205,11 @@ def _tensors(values: Any) -> Iterator[Tensor]:
     elif isinstance(values, list | tuple):
         for value in values:
             yield from _tensors(value)
+
+
+def _place(tensor: Tensor) -> int:
+    """Where in memory a tensor lies, that of which it is a view."""
+    return tensor.untyped_storage().data_ptr()
 
 
 def _woven(out: Tensor, images: int) -> bool | None:

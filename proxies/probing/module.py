@@ -78,7 +78,7 @@ class Module:
         self._norms = {layer.role: layer for layer in self.layers if layer.is_norm}
         self._sizes = record.sizes
         self._normalised = any(call.kind == "batch_norm" for call in record.calls)
-        self._plan = plan = Plan(overwritten=frozenset(record.overwritten))
+        self._plan = plan = Plan(overwritten=frozenset(record.overwritten), views=frozenset(record.views))
         plan.norms = {number: self._norms[name] for number, name in record.norms.items()}
         plan_layers(plan, record, by_name, self.module, LOOKED_AT)
         plan_blocks(plan, record, found.blocks, found.stages, LOOKED_AT)
@@ -152,6 +152,7 @@ class Module:
                 logits = functional_call(self.module, tensors, (images,))
             except admitting.SLIPS as error:  # it ran on others: on one image alone it may not
                 raise admitting.not_run(error, images) from error
+        run.check()
         if logits.ndim != 2 or len(logits) != len(images):
             made = list(logits.shape)
             raise ValueError(f"of {len(images)} images the network makes {made}; logits [N, K] are wanted")

@@ -39,6 +39,7 @@ class Plan:
     functions: dict[int, str] = field(default_factory=dict)
     sources: dict[int, int] = field(default_factory=dict)
     overwritten: frozenset[int] = frozenset()
+    views: frozenset[int] = frozenset()
     held: set[int] = field(default_factory=set)
     norms: dict[int, Layer] = field(default_factory=dict)
     head: int = UNKNOWN
@@ -118,6 +119,19 @@ class Pass(Watch):
         self.kinds = kinds
         self.held: dict[int, Tensor] = {}
         self.head_input: Tensor | None = None
+        self._shown: list[tuple[Tensor, int]] = []
+
+    def check(self) -> None:
+        """Raises ValueError where something that was tapped or kept has been written to since."""
+        if any(tensor._version != version for tensor, version in self._shown):
+            raise ValueError(
+                "the network writes over a tensor that is looked at, in a way that can't be followed:"
+                " let it make a new one"
+            )
+
+    def _show(self, *tensors: Tensor | None) -> None:
+        """Remember that tensors are looked at; under torch.inference_mode nobody counts what is written to them."""
+        self._shown += [(one, one._version) for one in tensors if one is not None and not one.is_inference()]
 
     def seen(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
         """Tap a call where that is planned and wanted; what is overwritten later is tapped as it is now."""
@@ -126,19 +140,23 @@ class Pass(Watch):
             return out
         if number == plan.head:
             self.head_input = args[0]
+            self._show(args[0])
         wanted = [one for one in plan.taps.get(number, ()) if one.kind in self.kinds]
-        kept = number in plan.held or number == plan.features_at
+        kept = (number in plan.held and "block" in self.kinds) or number == plan.features_at
         if not wanted and not kept:
             return out
         if kept:
             self.held[number] = out
+            self._show(out)
         name = getattr(function, "__name__", str(function))
         if plan.functions.get(number, name) != name:
             raise ValueError(f"the network calls {name} where it called {plan.functions[number]} when it was looked at")
         for planned in wanted:
             assert self.taps is not None
-            self.taps.found.append(self._tap(planned, function, args, kwargs, out))
-        return out.clone() if number in plan.overwritten else out
+            tap = self._tap(planned, function, args, kwargs, out)
+            self._show(tap.value, tap.before)
+            self.taps.found.append(tap)
+        return out.clone() if number in plan.overwritten and number not in plan.views else out
 
     def _tap(
         self, planned: Planned, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor
@@ -169,7 +187,7 @@ class Pass(Watch):
     ) -> Tensor:
         """Batch normalisation by the batch's statistics, by those of trained weights, or left out."""
         if not self.normalises:
-            return x
+            return x.clone() if self.number + 1 in self.plan.overwritten else x
         layer = self.plan.norms.get(self.number + 1)
         trained = None if layer is None else self.weights.norms.get(layer)
         if trained is None:

@@ -101,7 +101,7 @@ def fisher_biased(probe: Probe) -> Tensor:
 def _information(layer: Layer, product: Tensor) -> Tensor:
     """Fisher information of a layer from output times gradient, [a, N, C, positions] -> [a]."""
     channels = product.double().sum(3).square().mean(1) / 2
-    return channels.sum(1) * prod(layer.shape[1:])
+    return channels.sum(1) * (prod(layer.shape) // product.shape[2])
 
 
 def _bias(probe: Probe, layer: Layer) -> Tensor:

@@ -668,6 +668,60 @@ def test_tokens_whose_images_take_turns_go_to_their_images() -> None:
     assert_close(response.gradient[:, 2:3] * N, other.gradient)
 
 
+def by_image(logits: Tensor, labels: Tensor, kernels: list[Any], bias: Any) -> tuple[float, Tensor]:
+    """ntk_trace_released without batch statistics, and each logit's gradient by the middle of the first kernels."""
+    total, middles = 0.0, torch.zeros(len(kernels), N, K, dtype=torch.float64)
+    for image in range(N):
+        for k in range(K):
+            rows = torch.autograd.grad(logits[image, k], [*kernels, bias], retain_graph=True)
+            if k == labels[image]:
+                total += sum(row.square().sum().item() for row in rows)
+            middles[:, image, k] = torch.stack([row[(0, 0, *[1] * (row.ndim - 2))] for row in rows[:-1]])
+    return math.sqrt(total / N), middles
+
+
+class Upsampled(Small):
+    """A transposed convolution in groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(8, 12, 3, stride=2, groups=2)
+        self.fc = nn.Linear(12, K)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(F.relu(self.up(F.relu(self.conv(x)))).mean((2, 3)))
+
+
+def test_a_transposed_convolution_counts_as_any_other() -> None:
+    module, (images, labels) = built(Upsampled), batch(resolution=8)
+    probe = probed(module, images, labels)
+    kernels: list[Any] = [module.conv.weight, module.up.weight, module.fc.weight]
+    with recorded("conv2d", "conv_transpose2d", "linear") as calls:
+        logits = module(images)
+    outputs = [out for _, _, out in calls]
+    loss = cross_entropy(logits, labels)
+    found = torch.autograd.grad(loss, [*kernels, *outputs], retain_graph=True)
+    products = [
+        (out.detach() * gradient).flatten(2).sum(-1) if out.ndim > 2 else out.detach() * gradient
+        for out, gradient in zip(outputs, found[3:], strict=True)
+    ]
+    wanted = {
+        "grad_norm": sum(gradient.norm() for gradient in found[:3]),
+        "fisher": sum(  # each channel of an output by how many weights it has
+            one.square().mean(0).sum() / 2 * kernel.numel() / one.shape[1]
+            for one, kernel in zip(products, kernels, strict=True)
+        ),
+    }
+    trace, middles = by_image(logits, labels, kernels, module.fc.bias)
+    wanted["ntk_trace_released"] = trace
+    for proxy in select(",".join(wanted)):
+        assert probe.score(proxy)[0].item() == pytest.approx(float(wanted[proxy.name]), rel=1e-9), proxy.name
+    assert_close(torch.stack([one.values[0] for one in probe.sensitivities]), middles)
+    with FlopCounterMode(display=False) as counter:
+        module(images[:1])
+    assert sum(layer.macs for layer in probe.network.layers) - K == counter.get_total_flops() // 2
+
+
 class Tied(Small):
     """Two convolutions of one weight."""
 
@@ -695,16 +749,10 @@ def test_a_weight_that_is_used_twice_is_one_layer() -> None:
 def test_gradients_by_a_weight_that_is_used_twice_are_of_both_uses() -> None:
     module, (images, labels) = built(Tied), batch()
     probe = probed(module, images, labels)
-    logits, kernels = module(images), [module.conv.weight, module.inner.weight, module.fc.weight]  # type: ignore[list-item]
-    shares, middles = [0.0] * N, torch.zeros(3, N, K, dtype=torch.float64)
-    for image in range(N):
-        for k in range(K):
-            rows = torch.autograd.grad(logits[image, k], [*kernels, module.fc.bias], retain_graph=True)  # type: ignore[list-item]
-            if k == labels[image]:
-                shares[image] = sum(row.square().sum().item() for row in rows)
-            middles[:, image, k] = torch.stack([row[(0, 0, *[1] * (row.ndim - 2))] for row in rows[:3]])
+    logits, kernels = module(images), [module.conv.weight, module.inner.weight, module.fc.weight]
+    trace, middles = by_image(logits, labels, kernels, module.fc.bias)
     found = probe.score(select("ntk_trace_released")[0])[0].item()
-    assert found == pytest.approx(math.sqrt(sum(shares) / N), rel=1e-9)
+    assert found == pytest.approx(trace, rel=1e-9)
     assert_close(torch.stack([one.values[0] for one in probe.sensitivities]), middles)
     assert probe.score(select("vkdnw")[0])[0].isfinite().all()
 

@@ -47,8 +47,10 @@ def layers_of(module: nn.Module, record: Record, head: str | None, images: int) 
 def _kernel(name: str, record: Record, own: dict[str, nn.Parameter], *, is_head: bool, images: int) -> Layer:
     calls = [call for call in record.calls if call.weight == name]
     shape = tuple(own[name].shape)
-    positions = sum(prod(call.shape) for call in calls) // (images * shape[0])
-    operation = "linear" if calls[0].kind == "linear" else f"conv{'x'.join(map(str, shape[2:]))}"
+    transposed = calls[0].is_transposed  # whose kernels stand at each position of what it gets
+    positions = sum(prod(call.before if transposed else call.shape) for call in calls) // (images * shape[0])
+    name_of = "conv_transpose" if transposed else "conv"
+    operation = "linear" if calls[0].kind == "linear" else f"{name_of}{'x'.join(map(str, shape[2:]))}"
     bias = record.biases.get(name)
     biases = 0 if bias is None else own[bias].numel()
     return Layer(name, operation, shape, (0,), positions, biases=biases, is_head=is_head)

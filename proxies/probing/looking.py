@@ -42,6 +42,11 @@ class Call(NamedTuple):
     woven: bool | None
     depends: int
 
+    @property
+    def is_transposed(self) -> bool:
+        """Whether this is a transposed convolution."""
+        return self.function.startswith("conv_transpose")
+
 
 class Boundary(NamedTuple):
     """A submodule that was run: the numbers of the calls that gave its first argument and its result."""

@@ -23,9 +23,11 @@ class Layer:
 
     By kind: kernel, a convolution or a linear layer; norm, a normalisation; product, attention's product of two
     activations, which has no weight; parameter, what is neither (a token, the weight of a layer that never runs).
-    `shape` is that of one candidate's weight: (C_out, C_in, k, k), (K, C), (C,) or (); `biases` the trainable scalars
+    `shape` is that of one candidate's weight: (C_out, C_in, k, k), of a transposed convolution of a module
+    (C_in, C_out, k, k), (K, C), (C,) or (); `biases` the trainable scalars
     beside it; `members` the positions in the stack of the candidates that have the layer, ascending; `positions` the
-    number of output positions H*W, and of a product its multiply-accumulates.
+    number of output positions H*W, of a transposed convolution those of its input, and of a product its
+    multiply-accumulates.
     """
 
     role: str

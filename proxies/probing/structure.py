@@ -47,9 +47,11 @@ def find(record: Record, module: nn.Module, classes: int, named: Named) -> Found
 def find_head(record: Record, classes: int, named: str, names: Sequence[str]) -> Call | None:
     """The last layer that gives `classes` channels, which the logits depend on; None where there is none.
 
+    A transposed convolution, which makes maps larger, is none.
+
     Raises ValueError where two such layers stand side by side and none is named, or a name is of no classifier.
     """
-    layers = [call for call in record.calls if call.weight is not None]
+    layers = [call for call in record.calls if call.weight is not None and not call.is_transposed]
     if named:
         chosen = [call for call in layers if call.weight is not None and _inside(call.weight, named)]
         if not chosen:

@@ -18,7 +18,9 @@ from torch.overrides import TorchFunctionMode
 
 Function = Callable[..., Any]
 
-CONVOLUTIONS: frozenset[Function] = frozenset({F.conv1d, F.conv2d, F.conv3d})
+CONVOLUTIONS: frozenset[Function] = frozenset({
+    F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d,
+})  # fmt: skip
 # What switches at 0, and its smooth kin; a gate (sigmoid, hardsigmoid, tanh, softmax) scales.
 ACTIVATIONS: frozenset[Function] = frozenset({
     F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.hardtanh, F.leaky_relu, F.prelu, F.rrelu,

@@ -45,6 +45,6 @@ def l2_norm(probe: Probe) -> Tensor:
     """
     norms = [
         (layer.members, torch.linalg.vector_norm(weight.flatten(1), dim=1, dtype=torch.float64))
-        for layer, weight in probe.weights.kernels.items()
+        for layer, weight in probe.kernels.items()
     ]
     return probe.total_over(norms)

@@ -219,6 +219,32 @@ def test_what_a_network_lacks_is_said() -> None:
     assert found.loc["params", "reason"] == ""
 
 
+class Beside(nn.Module):
+    """A network with weights that are no layer's: of a product, by a transpose of them, and of an LSTM."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.rnn, self.fc = nn.Conv2d(3, 4, 3), nn.LSTM(4, 6, batch_first=True), nn.Linear(4, K)
+        self.mix = nn.Parameter(torch.randn(4, 6))
+        self.shift = nn.Parameter(torch.randn(1, 36, 4))  # no weight: it is added
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.conv(x).relu().flatten(2).mT + self.shift
+        given: Tensor = self.fc((self.rnn(tokens)[0] @ self.mix.T).mean(1))
+        return given
+
+
+BY_WEIGHT = "grad_norm,snip,plain,grasp,synflow,logsynflow,fisher,gradsign,zico,ntk_trace,ntk_trace_released"
+BY_WEIGHT += ",ntk_condition,vkdnw,l2_norm"
+
+
+def test_scores_by_weights_leave_none_out_unsaid() -> None:
+    found = score(Beside(), proxies=f"{BY_WEIGHT},jacob_cov,params").set_index("proxy")
+    assert found.loc[BY_WEIGHT.split(","), "status"].eq("undefined").all()
+    assert found["reason"].iloc[0].endswith("would leave out rnn.weight_ih_l0, rnn.weight_hh_l0, mix")
+    assert found.loc[["jacob_cov", "params"], "status"].eq("ok").all()
+
+
 def test_a_classifier_of_zeros_has_no_class_maps() -> None:
     net = small()
     nn.init.zeros_(net[-1].weight)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 
-from proxies.probing.watching import Function, Watch, argument, kind_of, out_of_place
+from proxies.probing.watching import WEIGHING, Function, Watch, argument, kind_of, out_of_place
 
 IMAGES = -1  # the number of what no call gave: the images
 UNKNOWN = -2  # of a tensor that nobody saw being made
@@ -76,6 +76,7 @@ class Record:
     turns: dict[int, bool | None] = field(default_factory=dict)  # as Call.woven, of what may be maps of attention
     depends: int = 0  # of the logits
     computed: list[str] = field(default_factory=list)  # functions whose weight is no parameter
+    unread: dict[str, None] = field(default_factory=dict)  # names of weights that are no layer's
     given: Any = None
 
 
@@ -87,6 +88,7 @@ class Recorder(Watch):
         self.record = Record()
         self._images = len(images)
         self._names = {id(value): name for name, value in module.named_parameters()}
+        self._weights = {_place(value): name for name, value in module.named_parameters() if value.ndim > 1}
         self._norms = {id(one): name for name, one in module.named_modules()}
         self._numbers = {id(images): IMAGES}
         self._depends = {id(images): FIRST_BIT}
@@ -104,6 +106,9 @@ class Recorder(Watch):
         depends = 0
         for one in _tensors((*args, *kwargs.values())):
             depends |= self._depends.get(id(one), 0)
+        if function in WEIGHING:
+            places = [_place(one) for one in _tensors((*args, *kwargs.values()))]
+            self.record.unread |= {self._weights[place]: None for place in places if place in self._weights}
         first = next(_tensors(args), None)
         source, before = self.producer(first), () if first is None else tuple(first.shape)
         if first is not None and (kind == "set" or (name.endswith("_") and not name.endswith("__"))):

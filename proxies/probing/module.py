@@ -21,6 +21,7 @@ from proxies.probing.network import Layer, Layout, NormState, Outputs, Taps, Und
 from proxies.probing.planning import Pass, Plan, Planned, axes, plan_attention, plan_blocks, plan_layers
 from proxies.probing.structure import Found, Named, find
 
+MOST_NAMED = 4  # weights, in a message
 LOOKED_AT = 3  # images, so that their axis is told from others
 MISSING = {
     "head": "no layer of it gives the logits; `head` names the classifier",
@@ -92,7 +93,8 @@ class Module:
         if found.head is not None and found.head.source == found.features and by_name[weight].shape[2:] == (1, 1):
             plan.add(found.head, Planned("channels", by_name[weight]))
         has = plan.kinds | ({"head"} if self._head is not None else set())
-        self.lacks: Mapping[str, str] = {kind: reason for kind, reason in MISSING.items() if kind not in has}
+        lacks = {kind: reason for kind, reason in MISSING.items() if kind not in has}
+        self.lacks: Mapping[str, str] = lacks | ({"weights": _unread(record)} if record.unread else {})
         self.twice_alone = any(call.function == "scaled_dot_product_attention" for call in record.calls)
         self.features = "" if found.features is None else _name_of(record, found.features)
         self.stages = [_name_of(record, number) for number in found.stages]
@@ -198,6 +200,13 @@ def _foldable(weight: Tensor) -> Tensor:
     Else attention's first product is one for each position, at about twice the time.
     """
     return weight if torch.is_grad_enabled() else weight.detach().requires_grad_()
+
+
+def _unread(record: Record) -> str:
+    """Which weights scores by weights would leave out."""
+    names = list(record.unread)
+    said = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+    return f"scores by weights read those of convolutions and linear layers alone, and would leave out {said}"
 
 
 def _name_of(record: Record, number: int) -> str:

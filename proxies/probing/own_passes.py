@@ -62,6 +62,7 @@ class OwnPasses(Inside):
     @quantity
     def flows(self) -> list[Measured]:
         """|w| and dR/d|w| in float64, R the summed logits for an image of ones, without any normalisation."""
+        self._require("weights")
         weights = self.weights.map(lambda w: w.abs().double().requires_grad_())
         ones = torch.ones_like(self._images[:1], dtype=torch.float64)
         flow = self.network(ones, weights, batch_norm=False).logits.sum()
@@ -78,6 +79,7 @@ class OwnPasses(Inside):
 
         Float32 errs by a quarter for a deep cell: what a ReLU rounds to the other side of 0 moves all that follows.
         """
+        self._require("weights")
         exact = self._exact(slice(None))
         forward = exact._run(NEEDS["gradients"] | ({"twice"} if self.network.twice_alone else set()), times=3)
         first = exact._backward(forward, again=True).by_weight
@@ -117,6 +119,7 @@ class OwnPasses(Inside):
         A share is what an image's own activations contribute to one backward pass: batch statistics mix the images, so
         it is not the gradient of that image's logit.
         """
+        self._require("weights")
         head, taps = self.network.head, Taps("conv")
         outputs = self.network(self.images.clone().requires_grad_(), self.weights, taps=taps)
         labels = self.labels[None, :, None].expand(len(outputs.logits), -1, 1)
@@ -169,6 +172,7 @@ class OwnPasses(Inside):
     @quantity
     def sensitivities(self) -> list[Sensitivity]:
         """Without normalisation: gradients of every logit by the middle of a layer's first kernel."""
+        self._require("weights")
         head, taps = self.network.head, Taps("conv")
         images = self.images.clone().requires_grad_()
         outputs = self.network(images, self.weights, batch_norm=False, taps=taps)

@@ -232,6 +232,7 @@ class Passes(Quantities):
     @quantity
     def gradients(self) -> list[Measured]:
         """Gradients of each candidate's mean cross-entropy with respect to its weights, layer by layer."""
+        self._require("weights")
         return self._measured([gradient.detach() for gradient in self._loss_gradients(NEEDS["gradients"]).by_weight])
 
     @quantity
@@ -240,6 +241,7 @@ class Passes(Quantities):
 
         Convolutions that nothing but structural zeros reach are among them: they give 0, and a gradient may arrive.
         """
+        self._require("weights")
         head = self.network.head
         found = self._loss_gradients(NEEDS["responses"])
         responses = []
@@ -251,6 +253,12 @@ class Passes(Quantities):
             return responses
         logits, back = found.forward.outputs.logits, found.by_output[-1]
         return [*responses, Response(head, head.members, logits.detach()[..., None], back.detach()[..., None])]
+
+    @property
+    def kernels(self) -> dict[Layer, Tensor]:
+        """The weights of each layer, [a, *layer.shape]. Raises Undefined, as all by weights, where there are others."""
+        self._require("weights")
+        return self.weights.kernels
 
     @quantity
     def input_gradients(self) -> Tensor:
@@ -272,6 +280,7 @@ class Passes(Quantities):
         return self._by_image([logits[:, image, label].sum() for image, label in enumerate(self.labels)])
 
     def _by_image(self, outputs: Sequence[Tensor]) -> list[Measured]:
+        self._require("weights")
         kernels = list(self._forward(_needs("graph")).kernels.values())
         size = 2 * len(outputs) * sum(kernel.nbytes for kernel in kernels)  # before and after they are put together
         check_room(size, f"the gradients of {len(outputs)} images", self._images.device)

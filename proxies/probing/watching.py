@@ -45,6 +45,12 @@ PRODUCTS: frozenset[Function] = frozenset({
     torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.baddbmm, Tensor.baddbmm, torch.einsum,
     F.scaled_dot_product_attention,
 })  # fmt: skip
+# What multiplies by a weight where it is given a parameter, beside convolutions and linear layers.
+WEIGHING: frozenset[Function] = PRODUCTS | {
+    torch.mm, Tensor.mm, torch.mv, Tensor.mv, torch.addmm, Tensor.addmm, Tensor.__rmatmul__, torch.tensordot,
+    F.bilinear, torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu,
+    torch.lstm_cell, torch.gru_cell, torch.rnn_tanh_cell, torch.rnn_relu_cell,
+}  # fmt: skip
 KINDS: dict[str, Iterable[Function]] = {
     "conv": CONVOLUTIONS,
     "linear": (F.linear,),

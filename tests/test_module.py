@@ -353,6 +353,8 @@ def test_the_last_map_is_that_which_becomes_what_the_head_gets() -> None:
     assert gated.network.average_head
     assert gated.network.features.startswith("mul (call")
     assert_close(gated.features.mean((-2, -1)), gated.pooled)
+    scaled = Module(built(lambda: Branched(lambda x: torch.full((8,), 1.5) * x.mean((2, 3)))), images)
+    assert scaled.features == gated.network.features
     with pytest.raises(Undefined, match="`features` names the submodule"):  # a sum is no reduction that is known
         _ = probed(built(lambda: Branched(lambda x: x.sum((2, 3)))), images, labels).features
 

@@ -26,9 +26,10 @@ FIRST_BIT = 1  # of what depends on the images
 class Call(NamedTuple):
     """A call that gave a tensor of floats: its kind (see watching.py), the name of its weight, if it has one.
 
-    `source` is the number of the call that gave its first argument, of shape `before`; `channels` the axis of the
-    channels in what it gave, of shape `shape`, where it is known; `woven` whether rows of the images take turns in it,
-    None where that can't be told; `depends` a bit for the images and for each layer.
+    `source` is the number of the call that gave its first argument that shows the images (its first of all, where none
+    does), of shape `before`; `channels` the axis of the channels in what it gave, of shape `shape`, where it is known;
+    `woven` whether rows of the images take turns in it, None where that can't be told; `depends` a bit for the images
+    and for each layer.
     """
 
     number: int
@@ -98,6 +99,10 @@ class Recorder(Watch):
         """The number of the call that gave a tensor last."""
         return self._numbers.get(id(tensor), UNKNOWN)
 
+    def _shows_images(self, tensor: Tensor) -> bool:
+        """Whether a tensor came from the images by calls that were written down."""
+        return self.producer(tensor) != UNKNOWN and bool(self._depends.get(id(tensor), 0) & FIRST_BIT)
+
     def seen(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
         """Write down a call."""
         name = getattr(function, "__name__", str(function))
@@ -110,11 +115,12 @@ class Recorder(Watch):
             places = [_place(one) for one in _tensors((*args, *kwargs.values()))]
             self.record.unread |= {self._weights[place]: None for place in places if place in self._weights}
         first = next(_tensors(args), None)
-        source, before = self.producer(first), () if first is None else tuple(first.shape)
+        shown = next((one for one in _tensors(args) if self._shows_images(one)), first)
+        source, before = self.producer(shown), () if shown is None else tuple(shown.shape)
         if first is not None and (kind == "set" or (name.endswith("_") and not name.endswith("__"))):
             self._depends[id(first)] = depends
             if not rewritten:  # which a pass does out of place
-                self.record.overwritten |= {source} | self._sharing.get(_place(first), set())
+                self.record.overwritten |= {self.producer(first)} | self._sharing.get(_place(first), set())
         self._share((*args, *kwargs.values()), out, rewritten=rewritten)
         if isinstance(out, Tensor) and out.is_floating_point():
             weight = self._weight(kind, function, args, kwargs)
@@ -122,7 +128,7 @@ class Recorder(Watch):
                 depends |= self.record.bits.setdefault(weight, FIRST_BIT << (len(self.record.bits) + 1))
             if kind == "product":
                 self.record.products[self.number] = _multiplications(name, args, out)
-            channels = _channels(kind, name, args, out, self._channels_of(source))
+            channels = _channels(kind, name, args, shown, out, self._channels_of(source))
             shape, woven = tuple(out.shape), _woven(out, self._images)
             self.record.calls.append(
                 Call(self.number, kind, name, weight, source, before, shape, channels, woven, depends)
@@ -241,14 +247,15 @@ def _turns(out: Tensor, images: int) -> bool | None:
     return None
 
 
-def _channels(kind: str, name: str, args: tuple[Any, ...], out: Tensor, before: int | None) -> int | None:
-    """The axis of the channels in what a call gives, where it is known; `before` is that of its first argument."""
+def _channels(
+    kind: str, name: str, args: tuple[Any, ...], shown: Tensor | None, out: Tensor, before: int | None
+) -> int | None:
+    """The axis of the channels in what a call gives, where it is known; `before` is that in the tensor `shown`."""
     if kind in ("conv", "batch_norm", "pool") or name == "group_norm":
         return 1
     if kind == "linear" or name in ("layer_norm", "rms_norm"):
         return out.ndim - 1
-    first = next(_tensors(args), None)
-    if before is None or first is None:
+    if before is None or shown is None:
         return None
     if kind in ("permute", "transpose") and len(args) < 2:  # by name
         return None
@@ -258,7 +265,7 @@ def _channels(kind: str, name: str, args: tuple[Any, ...], out: Tensor, before: 
     if kind == "transpose":
         one, other = int(args[1]) % out.ndim, int(args[2]) % out.ndim
         return {one: other, other: one}.get(before, before)
-    return before if first.shape == out.shape or (kind == "mean" and first.ndim == out.ndim) else None
+    return before if shown.shape == out.shape or (kind == "mean" and shown.ndim == out.ndim) else None
 
 
 def _multiplications(name: str, args: tuple[Any, ...], out: Tensor) -> int:

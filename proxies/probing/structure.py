@@ -102,7 +102,7 @@ def find_features(record: Record, head: Call | None, named: str, names: Sequence
 
 
 def _vectors(record: Record, head: Call) -> Iterator[Call]:
-    """The calls on the way to the head, by first arguments and the last one first, as far as they give vectors."""
+    """The calls on the way to the head, by `source` and the last one first, as far as they give vectors."""
     number = head.source
     while number >= 0:
         call = record.calls[number]

@@ -5,6 +5,8 @@ All of it is of the pass over the whole batch (passes.py), with ways back of the
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -17,8 +19,36 @@ ELEMENTS = 2**24  # of gradients by the features that are held at once
 SAME, SUMMED = 1e-5, 1e-3  # of the largest: how far gradients that are one may differ, and sums over many of them
 
 
+class Response(NamedTuple):
+    """What a layer gives some members, [a, N, C, positions], and the loss's gradient by it."""
+
+    layer: Layer
+    members: tuple[int, ...]
+    output: Tensor
+    gradient: Tensor
+
+
 class Inside(Passes):
     """Passes, and what lies inside the networks."""
+
+    @quantity
+    def responses(self) -> list[Response]:
+        """What each convolution and the head give, before normalisation, and the loss's gradients by it.
+
+        Convolutions that nothing but structural zeros reach are among them: they give 0, and a gradient may arrive.
+        """
+        self._require("weights")
+        head = self.network.head
+        found = self._loss_gradients(NEEDS["responses"])
+        responses = []
+        for tap, gradient in zip(found.forward.taps.of("conv"), found.by_output[:-1], strict=True):
+            assert tap.layer is not None
+            back = tap.arrange(gradient).flatten(3)
+            responses.append(Response(tap.layer, tap.members, tap.stacked().detach().flatten(3), back.detach()))
+        if any(response.layer is head for response in responses):  # a module taps its head as well
+            return responses
+        logits, back = found.forward.outputs.logits, found.by_output[-1]
+        return [*responses, Response(head, head.members, logits.detach()[..., None], back.detach()[..., None])]
 
     @quantity
     def relus(self) -> list[Tap]:

@@ -34,15 +34,6 @@ class Measured(NamedTuple):
     gradient: Tensor
 
 
-class Response(NamedTuple):
-    """What a layer gives some members, [a, N, C, positions], and the loss's gradient by it."""
-
-    layer: Layer
-    members: tuple[int, ...]
-    output: Tensor
-    gradient: Tensor
-
-
 class Forward(NamedTuple):
     """A pass over the whole batch, and what it was run for."""
 
@@ -234,25 +225,6 @@ class Passes(Quantities):
         """Gradients of each candidate's mean cross-entropy with respect to its weights, layer by layer."""
         self._require("weights")
         return self._measured([gradient.detach() for gradient in self._loss_gradients(NEEDS["gradients"]).by_weight])
-
-    @quantity
-    def responses(self) -> list[Response]:
-        """What each convolution and the head give, before normalisation, and the loss's gradients by it.
-
-        Convolutions that nothing but structural zeros reach are among them: they give 0, and a gradient may arrive.
-        """
-        self._require("weights")
-        head = self.network.head
-        found = self._loss_gradients(NEEDS["responses"])
-        responses = []
-        for tap, gradient in zip(found.forward.taps.of("conv"), found.by_output[:-1], strict=True):
-            assert tap.layer is not None
-            back = tap.arrange(gradient).flatten(3)
-            responses.append(Response(tap.layer, tap.members, tap.stacked().detach().flatten(3), back.detach()))
-        if any(response.layer is head for response in responses):  # a module taps its head as well
-            return responses
-        logits, back = found.forward.outputs.logits, found.by_output[-1]
-        return [*responses, Response(head, head.members, logits.detach()[..., None], back.detach()[..., None])]
 
     @property
     def kernels(self) -> dict[Layer, Tensor]:

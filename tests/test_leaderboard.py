@@ -120,6 +120,15 @@ def test_vanilla_accuracies_that_are_known_of_some_alone_have_no_rank() -> None:
     assert found["why"] == found["why_given_size"] == "it is known of 100 of the 200 candidates alone"
 
 
+def test_on_the_gain_the_vanilla_accuracy_is_tested_against_nothing(tables: Path) -> None:
+    for target, ahead in (("distilled", True), ("gain", False)):
+        (question,) = [one for one in questions.QUESTIONS if one.name == f"S0 {target}"]
+        one = questions.asked(question, [archive.read(tables / "s0-test.npz")])
+        perfect = replace(one, truth=replace(one.truth, vanilla=one.truth.accuracy))
+        row = standings.standings(perfect, None, {}).set_index("proxy").loc[standings.VANILLA]
+        assert (row["spearman"], row["beats_params"]) == (1, ahead)
+
+
 def test_places_are_shares_of_those_scored_there_and_few_answers_come_last() -> None:
     found = {"a": [0.9, 0.5, 0.1], "b": [0.5, 0.1, 0.3], "c": [0.1, 0.7, 0.2], "d": [0.95, np.nan, np.nan]}
     rows = pd.DataFrame(

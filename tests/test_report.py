@@ -354,6 +354,19 @@ def test_the_page_holds_its_numbers_and_their_csv(page: Path, folders: tuple[str
     assert float(cells["spearman"]) == float(row[1])
 
 
+def test_on_the_gain_the_vanilla_accuracy_is_in_no_pair() -> None:
+    asked = [*S0, "--target", "gain", "--sample", "9", "--proxy", "params,macs", "--baselines", "", "--out", "s0"]
+    assert rank.main(asked) == 0
+    assert report.main(["s0"]) == 0
+    text = Path("report.html").read_text()
+    held = {
+        name: base64.b64decode(content).decode()
+        for name, content in re.findall(r'download="([\w.]+)" href="data:text/csv;base64,([^"]+)"', text)
+    }
+    assert {name for name, content in held.items() if "vanilla accuracy" in content} == {"ranking.csv", "views.csv"}
+    assert "vanilla accuracy: its own noise is in the gain with the other sign, so it is in no pair" in text
+
+
 def test_the_page_shows_maps_views_of_the_top_and_what_changed(page: Path) -> None:
     text = page.read_text()
     assert base64.b64encode((page.parent / "maps" / "relations.png").read_bytes()).decode() in text

@@ -361,10 +361,13 @@ def test_unique_scores_each_function_once(tmp_path: Path) -> None:
     chosen = [*twins, *map(stand_ins.__getitem__, twins)]
     assert len(set(chosen)) > len(twins) > 0
     (tmp_path / "archs").write_text("\n".join(dict.fromkeys(chosen)))
-    options = ["--proxy", "synflow", "--baselines", "", "--batch-size", "4", "--archs", str(tmp_path / "archs")]
+    options = ["--proxy", "synflow,params", "--baselines", "", "--batch-size", "4", "--archs", str(tmp_path / "archs")]
     assert rank.main([*options, "--out", str(tmp_path), "--unique"]) == 0
-    table = pd.read_csv(tmp_path / "scores.csv").set_index("arch")["score"]
-    assert rows(tmp_path / "store.sqlite") == len({stand_ins[arch] for arch in chosen})
+    table = pd.read_csv(tmp_path / "scores.csv").pivot(index="arch", columns="proxy", values="score")
+    assert all(table.loc[twin, "params"] == space.count(twin, 10, 32).params for twin in twins)
+    assert any(table.loc[twin, "params"] != table.loc[stand_ins[twin], "params"] for twin in twins)
+    table = table["synflow"]
+    assert rows(tmp_path / "store.sqlite") == 2 * len({stand_ins[arch] for arch in chosen})
     assert all(table[twin] == table[stand_ins[twin]] for twin in twins)
 
 

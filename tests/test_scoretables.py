@@ -442,6 +442,16 @@ def test_what_a_folder_lacks_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "lacks mine.py:one as the file is now; it has: mine.py:one@" in text
 
 
+def test_of_a_run_whose_scores_are_those_of_others_the_store_is_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--proxy", "params", "--baselines", "", "--sample", "2", "--unique", "--out", str(tmp_path)]
+    assert rank.main([*SCORED, *asked]) == 0
+    for source, code in ((tmp_path, 2), (tmp_path / "store.sqlite", 0)):
+        assert data.main(["export", str(source), "--into", str(tmp_path / "a.npz")]) == code
+    assert "--unique gave its candidates scores of others; export the store" in capsys.readouterr().err
+
+
 def test_a_store_gets_nothing_of_a_table(tmp_path: Path) -> None:
     """Of two cells that compute the same the table has one: the other's score is the table's too."""
     space = spaces.find("nasbench201")

@@ -90,7 +90,7 @@ def noted(
         rest = "" if known.count == whole else f"; {known.count:,} of {whole:,} scores, the others computed here"
         notes.append(known.told + rest)
     if options.unique:
-        notes.append(f"--unique: {scored:,} scored, each for all cells that compute its function")
+        notes.append(f"--unique: {scored:,} scored, each for all cells that compute its function; sizes are their own")
     if combinations:
         names = ", ".join(one.name for one in combinations)
         notes.append(f"combined by ranks over these {len(job.archs):,} candidates, and defined for them alone: {names}")

@@ -31,14 +31,18 @@ class Left(NamedTuple):
     batches: dict[int, str]
     here: Made
     made: dict[str, Made]  # by proxy, where not here
+    unique: bool  # whether candidates have the scores of others that compute their function
 
 
 def from_run(folder: Path) -> ScoreTable:
     """The scores that a run of rank.py left; without combinations and functions of a user's, which are no run's alone.
 
-    Raises ValueError for a folder that holds none, or a run of a space of a user's own: its store has what it takes.
+    Raises ValueError for a folder that holds none, and for a run of a space of a user's own or with --unique: its store
+    has what it takes.
     """
     left = _left(folder)
+    if left.unique:
+        raise ValueError(f"{folder}: --unique gave its candidates scores of others; export the store that these are in")
     if left.space not in spaces.SPACES:
         raise ValueError(
             f"{folder}: a run of {left.space}, a space of your own; export the store that its scores are in"
@@ -77,7 +81,9 @@ def _left(folder: Path) -> Left:
         here = Made(str(said.get("code", UNKNOWN)), str(said["versions"]["torch"]), device_kind(str(said["device"])))
         made = _makers(said.get("scores", {}), len(batches) * rows["arch"].nunique(), here)
         costs, source = _costs(folder / "seconds.csv"), str(said["batch"]["source"])
-        return Left(str(options["space"]), rows, costs, conditions, source, batches, here, made)
+        return Left(
+            str(options["space"]), rows, costs, conditions, source, batches, here, made, options.get("unique") is True
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         told = (
             f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else f"{type(error).__name__}: {error}"

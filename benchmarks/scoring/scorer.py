@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from analysis.rows.ties import to_be_ranked
 from benchmarks.scoring.alike import Alike
+from benchmarks.scoring.cohorts import sizes
 from benchmarks.scoring.engines import Engine, Lost, Serial
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score, Store
@@ -197,16 +198,19 @@ class Scorer:
 
 
 def shared(rows: Sequence[Score], job: Job, stand_ins: Mapping[str, str]) -> list[Score]:
-    """The rows of all candidates of a job, each those of its stand-in."""
+    """The rows of all candidates of a job, each those of its stand-in; parameters and macs are a candidate's own."""
     if list(stand_ins.values()) == list(job.archs):  # each stands for itself
         return list(rows)
     found = {(row.seed, row.proxy, row.arch): row for row in rows}
-    return [
+    of_all = [
         found[seed, proxy.name, stand_ins[arch]]._replace(arch=arch)
         for seed in job.seeds
         for proxy in job.proxies
         for arch in job.archs
     ]
+    counted = sizes(job.archs, job.space, job.conditions.dataset)
+    own = {name: dict(zip(job.archs, values.tolist(), strict=True)) for name, values in counted.items()}
+    return [row._replace(score=own[row.proxy][row.arch]) if row.proxy in own else row for row in of_all]
 
 
 def combined(rows: Sequence[Score], job: Job, combinations: Sequence[Combination]) -> list[Score]:

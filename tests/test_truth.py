@@ -15,12 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from torch import nn
 
 from analysis.rows import tables
 from analysis.stats.ranking import top_tenth_spearman
-from benchmarks import truth
+from benchmarks import spaces, truth
 from benchmarks.scoretables import archive
 from benchmarks.scoretables.recalling import SHIPPED
+from benchmarks.spaces.modules import Listed
 from benchmarks.truth import accuracies, embedded, official, ownfile
 from benchmarks.truth.trained import trained
 from docs import distilled
@@ -279,6 +281,17 @@ def test_a_users_table(tmp_path: Path, text: str, target: str) -> None:
 def test_a_users_table_that_is_wrong_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ownfile.from_csv(own(tmp_path, text), SPACE, "vanilla")
+
+
+def test_rows_of_other_spaces_are_not_taken(tmp_path: Path) -> None:
+    """The codes of s0 and s1 are alike, and distill.py writes both into one table."""
+    path = own(tmp_path, "space,arch,accuracy\ns1,111,60\ns0,111,61\ns1,113,62\n")
+    assert ownfile.from_csv(path, spaces.find("s0"), "vanilla").accuracy == {"111": 61}
+    with pytest.raises(ValueError, match=r"own\.csv: no rows of nasbench201; its column space has: s1, s0$"):
+        ownfile.from_csv(path, SPACE, "vanilla")
+    listed = Listed({"111": nn.Identity, "113": nn.Identity})
+    path = own(tmp_path, "space,arch,accuracy\ngiven,111,60\ngiven,113,61\n")
+    assert len(ownfile.from_csv(path, listed, "vanilla").accuracy) == 2
 
 
 def test_a_binary_file_is_refused(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from benchmarks.reading.limits import check_size, file_digest, shown
 from benchmarks.spaces import Space
+from benchmarks.spaces.modules import Listed
 from benchmarks.truth.accuracies import Truth, percent, refuse_fractions
 
+Lines = list[tuple[int, list[str]]]  # rows, each with the line that it ends on
 EXACT = 9  # decimals of a percentage beyond which a difference is rounding of the machine
 
 
@@ -27,6 +29,7 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
         raise ValueError(f"--truth {path}: no column {missing[0]}; it has: {', '.join(columns) or 'nothing'}")
     if not rows:
         raise ValueError(f"--truth {path}: no rows")
+    rows = _of_space(columns, rows, space, path)
     if target == "distilled" and "vanilla" in columns:
         values.append("vanilla")
     found: dict[str, dict[str, float]] = {}
@@ -56,7 +59,22 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
     return Truth({arch: row[values[0]] for arch, row in found.items()}, source, vanilla)
 
 
-def _csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _of_space(columns: list[str], rows: Lines, space: Space, path: Path) -> Lines:
+    """The rows of a space, where a column `space` says of which they are, as in the tables of distill.py; else all.
+
+    Networks that are listed by name have that alone. Raises ValueError where all are of other spaces.
+    """
+    if "space" not in columns or isinstance(space, Listed):
+        return rows
+    at = columns.index("space")
+    found = [(line, row) for line, row in rows if row[at : at + 1] in ([], [space.name])]  # a short one is refused
+    if not found:
+        others = shown(", ".join(dict.fromkeys(row[at] for _, row in rows)))
+        raise ValueError(f"--truth {path}: no rows of {space.name}; its column space has: {others}")
+    return found
+
+
+def _csv(path: Path) -> tuple[list[str], Lines]:
     """Header, and rows with the line they end on, blank lines left out. Raises ValueError where there is no table."""
     try:
         check_size(path, "table")

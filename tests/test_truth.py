@@ -283,6 +283,15 @@ def test_a_users_table_that_is_wrong_is_refused_with_its_line(tmp_path: Path, te
         ownfile.from_csv(own(tmp_path, text), SPACE, "vanilla")
 
 
+def test_distilled_accuracies_need_no_vanilla_ones(tmp_path: Path) -> None:
+    path = own(tmp_path, f"arch,vanilla,distilled\n{CELL},60,70\n{MIXED[0]},,71\n{MIXED[1]},n/a,72\n")
+    table = ownfile.from_csv(path, SPACE, "distilled")
+    assert table.accuracy == {CELL: 70, MIXED[0]: 71, MIXED[1]: 72}
+    assert table.vanilla == {CELL: 60}
+    with pytest.raises(ValueError, match="line 3, column vanilla: '' is no number of percent"):
+        ownfile.from_csv(path, SPACE, "gain")
+
+
 def test_rows_of_other_spaces_are_not_taken(tmp_path: Path) -> None:
     """The codes of s0 and s1 are alike, and distill.py writes both into one table."""
     path = own(tmp_path, "space,arch,accuracy\ns1,111,60\ns0,111,61\ns1,113,62\n")

@@ -136,7 +136,7 @@ def notes(job: Job, target: str, truth: Truth, sample: Sample, scores: pd.DataFr
         *([truth.remark] if truth.remark else []),
     ]
     lines += [f"{name}: n/a, its scores are equal or differ by rounding alone" for name in _tied(scores)]
-    if truth.vanilla:
+    if scores["proxy"].eq(VANILLA).any():
         lines.append(f"{VANILLA}: not a proxy, the measured accuracy without distillation; it costs a training each")
     if target == "gain":
         lines += _gain(job, truth)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from analysis.rows.tables import UNDEFINED
 from benchmarks.reading.limits import check_size, file_digest, shown
 from benchmarks.spaces import Space
 from benchmarks.spaces.modules import Listed
@@ -30,6 +31,7 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
     if not rows:
         raise ValueError(f"--truth {path}: no rows")
     rows = _of_space(columns, rows, space, path)
+    needed = tuple(values)
     if target == "distilled" and "vanilla" in columns:
         values.append("vanilla")
     found: dict[str, dict[str, float]] = {}
@@ -45,7 +47,8 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
             raise ValueError(f"--truth {path}, line {line}: {entry[str(key)]!r} stands there twice")
         if {"arch", "index"} <= set(columns) and entry["index"] != str(space.index(arch)):
             raise ValueError(f"--truth {path}, line {line}: arch and index name different candidates")
-        found[arch] = {v: percent(entry[v], f"--truth {path}, line {line}, column {v}") for v in values}
+        given = [v for v in values if v in needed or entry[v] not in ("", UNDEFINED)]
+        found[arch] = {v: percent(entry[v], f"--truth {path}, line {line}, column {v}") for v in given}
     every = (value for row in found.values() for value in row.values())
     refuse_fractions(every, f"--truth {path}", " and ".join(values))
     digest = file_digest(path)[:12]

@@ -627,7 +627,7 @@ def test_searches_by_a_table_are_those_of_the_command(
     table = pd.read_csv("table/tabular.csv")
     assert table[table["fitness"] == "params (counted)"]["above_params"].eq(0).all()
     assert (tmp_path / "table" / "regret.png").stat().st_size > 5000
-    Path("large.csv").write_text("arch,accuracy\n777,90\n")  # which the limit leaves out
+    Path("large.csv").write_text("arch,distilled\n777,90\n")  # which the limit leaves out
     assert tabular.main([*asked, "--budgets", "10", "--truth", "large.csv"]) == 2
     assert "--truth large.csv: has the accuracy of none of" in capsys.readouterr().err
 

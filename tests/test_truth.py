@@ -238,7 +238,7 @@ def own(tmp_path: Path, text: str) -> Path:
     ("text", "target"),
     [
         (f"arch,accuracy\n{CELL},70.5\n{MIXED[0]},80\n", "vanilla"),
-        (f"index,accuracy\n0,70.5\n{SPACE.index(MIXED[0])},80\n", "distilled"),
+        (f"index,accuracy\n0,70.5\n{SPACE.index(MIXED[0])},80\n", "vanilla"),
         (f"note,vanilla,arch,distilled\nx,1,{CELL},70.5\n\ny,2,{MIXED[0]},8e1\n", "distilled"),
         (f"\ufeffarch , vanilla\n{CELL}, 70.5\n{MIXED[0]},80\n", "vanilla"),
     ],
@@ -290,6 +290,15 @@ def test_distilled_accuracies_need_no_vanilla_ones(tmp_path: Path) -> None:
     assert table.vanilla == {CELL: 60}
     with pytest.raises(ValueError, match="line 3, column vanilla: '' is no number of percent"):
         ownfile.from_csv(path, SPACE, "gain")
+
+
+def test_one_column_of_accuracies_is_vanilla_and_no_other_target(tmp_path: Path) -> None:
+    path = own(tmp_path, f"arch,accuracy\n{CELL},60\n")
+    assert ownfile.from_csv(path, SPACE, "vanilla").accuracy == {CELL: 60}
+    says = r"own\.csv: no column {}; it has: arch, accuracy; a column accuracy holds vanilla ones$"
+    for target, lacks in (("distilled", "distilled"), ("gain", "vanilla")):
+        with pytest.raises(ValueError, match=says.format(lacks)):
+            ownfile.from_csv(path, SPACE, target)
 
 
 def test_rows_of_other_spaces_are_not_taken(tmp_path: Path) -> None:

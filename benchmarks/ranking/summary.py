@@ -164,7 +164,7 @@ def blind_notes(job: Job, target: str, scores: pd.DataFrame) -> list[str]:
     elsewhere = offered(job.space, c.dataset, target)
     return [
         f"nothing to rank against: no accuracies of these candidates{elsewhere}; give yours as --truth FILE.csv "
-        "(columns arch or index, and accuracy)",
+        "(columns arch or index, and vanilla, distilled or both)",
         f"{len(job.archs):,} of {len(job.space):,} candidates of {job.space.name}",
         f"batch: {c.batch_size} x {job.source.name}; {_seeds(job)}; {job.told()}",
         *failures(scores),

@@ -16,18 +16,22 @@ EXACT = 9  # decimals of a percentage beyond which a difference is rounding of t
 
 
 def from_csv(path: Path, space: Space, target: str) -> Truth:
-    """A user's table. Raises ValueError naming the file, the row and what is wrong with it."""
+    """A user's table; a column `accuracy` is one of vanilla accuracies, in percent as all are.
+
+    Raises ValueError naming the file, the row and what is wrong with it.
+    """
     columns, rows = _csv(path)
     if len(set(columns)) < len(columns):
         raise ValueError(f"--truth {path}: a column stands there twice: {', '.join(columns)}")
     key = next((column for column in ("arch", "index") if column in columns), None)
-    values = ["vanilla", "distilled"] if target == "gain" else [target if target in columns else "accuracy"]
+    values = ["vanilla", "distilled"] if target == "gain" else [target]
+    if target == "vanilla" and "vanilla" not in columns:
+        values = ["accuracy"]
     missing = [] if key else ["arch or index"]
-    missing += [
-        column if column != "accuracy" else f"{target} or accuracy" for column in values if column not in columns
-    ]
+    missing += ["vanilla or accuracy" if one == "accuracy" else one for one in values if one not in columns]
     if missing:
-        raise ValueError(f"--truth {path}: no column {missing[0]}; it has: {', '.join(columns) or 'nothing'}")
+        told = "; a column accuracy holds vanilla ones" if key and "accuracy" in columns else ""
+        raise ValueError(f"--truth {path}: no column {missing[0]}; it has: {', '.join(columns) or 'nothing'}{told}")
     if not rows:
         raise ValueError(f"--truth {path}: no rows")
     rows = _of_space(columns, rows, space, path)

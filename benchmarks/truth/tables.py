@@ -8,7 +8,7 @@ distilled   NAS-Bench-201 cells, vanilla and distilled, trained under a declared
 vitbench    vision transformers on three data sets, vanilla and distilled, by Auto-Prox's authors: part of the project
 torchvision ImageNet top-1 of torchvision's networks, as it records them: with the dependency; :V2 of the second recipe
 trial       a few NAS-Bench-201 cells, vanilla and distilled, trained for a moment by search/distill.py: embedded too
-a path      a CSV of `arch` or `index`, and `accuracy` (or a column called like the target)
+a path      a CSV of `arch` or `index`, and `vanilla` (or `accuracy`, which is the same), `distilled` or both
 
 Targets are vanilla accuracy, distilled accuracy, and gain: what distillation adds, distilled - vanilla in points.
 """
@@ -70,7 +70,7 @@ def load(name: str, space: Space, dataset: str, target: str) -> Truth:
         return TABLES[usual[0] if name == "auto" else name].read(space.name, dataset, target)
     if fitting and name != "auto":
         raise ValueError(f"--truth {name} is {TABLES[name].text}; for {space.name} on {dataset}: {', '.join(fitting)}")
-    columns = "vanilla and distilled" if target == "gain" else f"{target} or accuracy"
+    columns = {"vanilla": "vanilla or accuracy", "gain": "vanilla and distilled"}.get(target, target)
     raise ValueError(
         f"there is no table of {target} accuracies for {space.name} on {dataset}{offered(space, dataset, target)}; "
         f"give your own as --truth FILE.csv (columns arch or index, and {columns})"
@@ -192,4 +192,4 @@ TRUTHS["nasbench201:SPLIT"] = (
     "benchmarks/data.py import"
 )
 TRUTHS["none"] = "no accuracies: rank.py scores the candidates, and ranks nothing"
-TRUTHS["PATH"] = "a CSV with a column arch or index, and a column accuracy (or vanilla, distilled; gain needs both)"
+TRUTHS["PATH"] = "a CSV with a column arch or index, and a column vanilla (or accuracy), or distilled; gain needs both"

@@ -24,6 +24,7 @@ from benchmarks.truth.accuracies import noise_of
 NOTE = "nasbench201.json"  # names the table that is installed, and says where it came from
 LARGEST_NOTE = 1 << 16
 FEWEST_SHARED = 10 * ranking.FEWEST_IN_TENTH  # cells trained with both seeds, for their noise to say anything
+DIGITS = 4  # of a percentage: beyond is float32's rounding; one image counts .001 or more in a mean of three seeds
 SPLITS = ("x-valid", "x-test", "ori-test")
 
 # By data set of --dataset and split: what the benchmark calls the data set that the network was trained on.
@@ -176,7 +177,7 @@ def select(name: str, dataset: str, folder: Path) -> Column:
     source = (
         f"NAS-Bench-201 ({note.source}; {dataset} {split}, {epochs} epochs, {over}; table sha256 {note.sha256[:12]})"
     )
-    found = {str(arch): float(value) for arch, value in accuracy.items()}
+    found = {str(arch): round(float(value), DIGITS) for arch, value in accuracy.items()}
     return Column(found, source, noise_ceiling(table[seeds]), noise_of(table[seeds], table[chosen]))
 
 

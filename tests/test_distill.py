@@ -39,6 +39,21 @@ def run(*arguments: str) -> int:
     return distill.main([*QUICK, *arguments])
 
 
+def test_vanilla_and_distilled_are_means_over_the_seeds_that_both_have() -> None:
+    done = [
+        ("111", "ce", 0, 60),
+        ("111", "ce", 1, 70),
+        ("111", "kd", 0, 62),
+        ("113", "ce", 0, 50),
+        ("113", "kd", 1, 51),
+    ]
+    rows = pd.DataFrame(done, columns=["arch", "method", "seed", "last"])
+    table = runs.truth_table(rows.assign(space="s0", status="done", found_by="", params=1))
+    assert table["arch"].tolist() == ["111"], "113 has no seed in common"
+    assert table.loc[0, ["vanilla", "distilled", "ce", "kd"]].tolist() == [60, 62, 65, 62]
+    assert runs.truth_table(rows.assign(space="s0", status="lost", found_by="", params=1)).empty
+
+
 @pytest.mark.pictures
 def test_a_table_of_students_methods_and_seeds_is_read_by_rank(capsys: pytest.CaptureFixture[str]) -> None:
     students = "nasbench201:8 nasbench201:1462 nasbench201:77"

@@ -24,16 +24,18 @@ FEWEST = 8  # candidates trained twice, below which nothing is said of the noise
 def trained(name: str, path: Path, space: Space, target: str) -> Truth:
     """The table under its name, with the noise between seeds where enough candidates were trained with several.
 
-    The noise is that of the table's accuracies, which are means over one seed or more.
+    The noise is that of the table's accuracies, which are means over the seeds that a candidate has of both.
     """
     protocol = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     truth = replace(from_csv(path, space, target), source=f"{name} ({target}; {protocol['summary']})")
-    seeds = by_seed(pd.read_csv(path, na_values=["n/a"]), target, protocol["columns"])
+    table = pd.read_csv(path, na_values=["n/a"])
+    seeds = by_seed(table, target, protocol["columns"])
     counts = seeds.notna().sum(axis=1)
     if counts.gt(1).sum() < FEWEST:
         return truth
+    both = by_seed(table, "gain", protocol["columns"]).notna().reindex(columns=seeds.columns, fill_value=False)
     several = f"{int(counts.gt(1).sum())} of {len(seeds)} candidates were trained with several seeds"
-    return replace(truth, noise=noise_of(seeds), noise_from=several, ceiling=between(seeds))
+    return replace(truth, noise=noise_of(seeds, seeds.where(both)), noise_from=several, ceiling=between(seeds))
 
 
 def by_seed(table: pd.DataFrame, target: str, columns: dict[str, str]) -> pd.DataFrame:

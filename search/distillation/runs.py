@@ -247,18 +247,24 @@ def distilled_of(names: Iterable[str]) -> str:
 def truth_table(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a student, as `rank.py --truth` reads it: mean last accuracies in percent over seeds.
 
-    `vanilla` is the method ce; `distilled` the first that learns from a teacher; each method also has a column under
-    its own name and, with several seeds, one of its deviation and one a seed ("ce seed 0"). `params`, and `found_by`
-    where searches found the students, stand at the end. Students with a method of which no run is done are left out.
+    `vanilla` is the method ce; `distilled` the first that learns from a teacher, both over the seeds that a student has
+    of both. Each method also has a column under its own name and, with several seeds, one of its deviation and one a
+    seed ("ce seed 0"). `params`, and `found_by` where searches found the students, stand at the end. Students with a
+    method of which no run is done, or without a seed in common, are left out.
     """
     done = rows[rows["status"].eq("done")]
     names = list(dict.fromkeys(rows["method"]))
+    targets = {"vanilla": VANILLA, "distilled": distilled_of(names)}
+    targets = {column: method for column, method in targets.items() if method in names}
     means = done.pivot_table(index=["space", "arch"], columns="method", values="last", aggfunc="mean", sort=False)
     spread = done.pivot_table(index=["space", "arch"], columns="method", values="last", aggfunc="std", sort=False)
     table = means.reindex(columns=names).dropna()
-    for number, (column, method) in enumerate((("vanilla", VANILLA), ("distilled", distilled_of(names)))):
-        if method in table:
-            table.insert(number, column, table[method])
+    every = done.groupby(["space", "arch", "seed"])["method"].transform(lambda of: {*targets.values()} <= {*of})
+    shared = done.assign(last=done["last"].where(every.astype(bool)))
+    pairs = shared.groupby(["space", "arch", "method"])["last"].mean().unstack("method").reindex(columns=names)
+    for number, (column, method) in enumerate(targets.items()):
+        table.insert(number, column, pairs[method])
+    table = table.dropna(subset=list(targets))
     if rows["seed"].nunique() > 1:
         table = table.join(spread.add_suffix(" sd"))
         own = done.assign(run=done["method"] + " seed " + done["seed"].astype(str))

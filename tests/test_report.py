@@ -93,6 +93,18 @@ def test_codes_of_digits_and_the_vanilla_accuracy_are_read_as_they_are() -> None
     assert report.main(["s0"]) == 0
 
 
+def test_candidates_whose_names_mean_nothing_to_pandas_are_read(folders: tuple[str, str]) -> None:
+    run, names = copied(folders[0], "run"), ["None", "NA", "nan", "null"]
+    before = runs.read(run)
+    text = (run / "scores.csv").read_text()
+    for arch, name in zip(before.archs, names, strict=False):
+        text = text.replace(arch, name)
+    (run / "scores.csv").write_text(text)
+    after = runs.read(run)
+    assert after.archs == [*names, *before.archs[4:]]
+    np.testing.assert_array_equal(after.scores, before.scores)
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [

@@ -27,6 +27,7 @@ COLUMNS: dict[Hashable, str] = {
     "status": "category",
     "truth": "float64",
 }
+NUMBERS = {name: [UNDEFINED] for name, kind in COLUMNS.items() if kind == "float64"}  # a candidate may be called None
 OUTPUT_ONLY = {"out", "store", "markdown", "list", "explain", "download", "stack", "workers", "engine"}
 OUTPUT_ONLY |= {"address", "gpus_per_task"}  # options that change no score
 CONDITIONS = ("seeds", "candidates", "batch", "teacher", "truth_source", "device", "versions", "commit", "dirty")
@@ -122,7 +123,9 @@ def read(folder: str | Path) -> Run:
         ranking = checked(ranking, folder / "ranking.csv", MEASURED, ["proxy"])
         seconds = read_csv(folder / "seconds.csv", ["seconds_per_arch"], ["proxy"])
         ranking = ranking.merge(seconds, on="proxy", how="left", validate="one_to_one")
-        rows = pd.read_csv(folder / "scores.csv", usecols=list(COLUMNS), na_values=[UNDEFINED], dtype=COLUMNS)
+        rows = pd.read_csv(
+            folder / "scores.csv", usecols=list(COLUMNS), na_values=NUMBERS, keep_default_na=False, dtype=COLUMNS
+        )
         if np.isinf(ranking[MEASURED].to_numpy(float)).any():
             raise ValueError("ranking.csv holds infinities")
         proxies, seeds = list(ranking["proxy"]), conditions["seeds"]

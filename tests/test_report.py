@@ -389,6 +389,17 @@ def test_the_page_shows_maps_views_of_the_top_and_what_changed(page: Path) -> No
     assert re.search(r'data-v="params".*data-v="the same"', text)
 
 
+def test_a_run_that_tells_nothing_apart_is_shown_and_one_of_failed_scores_alone_is_one_line(
+    folders: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, status, score, code in (("same", "ok", "1.0", 0), ("failed", "nan", "n/a", 2)):
+        path = copied(folders[0], name) / "scores.csv"
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+        rows.assign(status=status, score=score).to_csv(path, index=False)
+        assert report.main([name]) == code
+    assert capsys.readouterr().err == "report.py: error: failed: every score failed, so there is nothing to rank\n"
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -54,10 +54,11 @@ def pictures(run: Run, names: Sequence[str], scores: Array, ranked: Ranked, draw
     if len(names) > 1:
         shown = [i for i, one in enumerate(ranked.found) if np.isfinite(one.value)]
         best, values = [ranked.names[i] for i in shown], np.array([ranked.found[i].value for i in shown])
-        told = apart.critical_difference(best, values, comparison.undecided(best, ranked.pairs))
-        yield draw(
-            told, f"{folder}-apart", "Proxies with a dot on one line are not told apart (Holm over all pairs, 5 %)"
-        )
+        if best:
+            told = apart.critical_difference(best, values, comparison.undecided(best, ranked.pairs))
+            yield draw(
+                told, f"{folder}-apart", "Proxies with a dot on one line are not told apart (Holm over all pairs, 5 %)"
+            )
         among = heatmaps.proxy_matrix(names, comparison.correlations_among(scores), "Spearman", low=-1, high=1)
         yield draw(among, f"{folder}-among", "Rank correlation among proxies")
     yield _scores(run, names, rho, draw)

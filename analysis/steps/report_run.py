@@ -74,6 +74,8 @@ def of_run(run: Run, options: ReportOptions, draw: Drawer) -> Section:
     space = spaces.recorded(run.options["space"], f"{run.folder}/run.json", options.space)
     known = cohort(run.archs, space, run.options["dataset"])
     seen = [number for number, ok in enumerate(run.ok) if ok.any()]
+    if not seen:
+        raise ValueError(f"{run.folder}: every score failed, so there is nothing to rank")
     names, scores = [run.proxies[number] for number in seen], run.ranked[seen]
     tested = [number for number, name in enumerate(names) if not pulled(run, name)]
     ranked = Ranked.of([names[number] for number in tested], scores[tested], sample_of(run, space))

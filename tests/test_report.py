@@ -63,6 +63,12 @@ def endless(run: Path, column: str) -> None:
     pd.read_csv(run / "scores.csv").assign(**{column: np.inf}).to_csv(run / "scores.csv", index=False)
 
 
+def doubled(run: Path) -> None:
+    """A run whose scores.csv has a row twice, in place of another."""
+    lines = (run / "scores.csv").read_text().splitlines()
+    (run / "scores.csv").write_text("\n".join([*lines[:2], lines[1], *lines[3:]]))
+
+
 def changed_options(run: Path, **options: object) -> None:
     """A run whose run.json says other options."""
     content = json.loads((run / "run.json").read_text())
@@ -130,6 +136,7 @@ def test_candidates_whose_names_mean_nothing_to_pandas_are_read(folders: tuple[s
             lambda run: (run / "scores.csv").write_text("\n".join((run / "scores.csv").read_text().splitlines()[:-3])),
             "61 rows do not make 4 proxies x 2 seeds x 8 candidates",
         ),
+        (doubled, "a row stands there twice"),
     ],
 )
 def test_what_is_no_run_is_one_line(

@@ -434,6 +434,9 @@ def test_what_a_folder_lacks_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert rank.main([*SCORED, *own]) == 0
     asked = ["export", str(tmp_path), "--into", str(tmp_path / "a.npz")]
     assert "functions of yours alone; export the store" in refused(capsys, data.main(asked))
+    lines = (tmp_path / "scores.csv").read_text().replace("mine.py:one", "params").splitlines()
+    (tmp_path / "scores.csv").write_text("\n".join([*lines[:2], lines[1]]))
+    assert "scores.csv: a row stands there twice" in refused(capsys, data.main(asked))
     (tmp_path / "scores.csv").write_text("arch,proxy\n")
     assert "not a run of rank.py that can be read (KeyError" in refused(capsys, data.main(asked))
     assert data.main(["export", str(tmp_path / "store.sqlite"), "--into", str(tmp_path / "a.npz")]) == 0

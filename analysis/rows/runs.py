@@ -140,6 +140,8 @@ def read(folder: str | Path) -> Run:
     if len(rows) != np.prod(shape) or any((index < 0).any() for index in at):
         expected = f"{shape[0]} proxies x {shape[1]} seeds x {shape[2]} candidates"
         raise ValueError(f"{folder}/scores.csv: {len(rows):,} rows do not make {expected}")
+    if rows.duplicated(["arch", "proxy", "seed"]).any():
+        raise ValueError(f"{folder}/scores.csv: a row stands there twice")
     scores, ok, truth = np.full(shape, np.nan), np.zeros(shape, dtype=bool), np.empty(len(archs))
     scores[at] = rows["score"]
     ok[at] = rows["status"] == "ok"

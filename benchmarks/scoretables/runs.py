@@ -107,7 +107,9 @@ def _makers(said: Mapping[str, Any], of_each: int, here: Made) -> dict[str, Made
 
 
 def _scored(rows: pd.DataFrame, space: Space, costs: pd.Series, folder: Path) -> Iterator[Score]:
-    """The rows of a scores.csv. Raises ValueError for one that can't be."""
+    """The rows of a scores.csv. Raises ValueError for one that can't be, or is there twice."""
+    if rows.duplicated(["arch", "proxy", "seed"]).any():
+        raise ValueError(f"{folder}/scores.csv: a row stands there twice")
     for arch, proxy, seed, score, status, reason in zip(*(rows[name] for name in COLUMNS), strict=True):
         if status not in STATUSES:
             raise ValueError(f"{folder}/scores.csv: a status {status!r:.20}")

@@ -321,6 +321,23 @@ def test_every_ablation_runs(capsys: pytest.CaptureFixture[str], monkeypatch: py
     assert set(pd.read_csv("all/target.csv")["target"]) == {"vanilla", "distilled", "gain"}
 
 
+def test_an_ablation_says_what_each_interval_is_about_and_ranks_combinations(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablation_settings, "BATCHES", (2,))
+    monkeypatch.setattr(ablation_settings, "AVERAGED", (1, 2))
+    both = ["params", "vote(params,macs)"]
+    assert ablate.main(["batch", *S0, "--sample", "9", "--proxy", ",".join(both), "--out", "some"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search("interval of noise 2; noise 4, mean of 2: 95 %, .* is not in it\n", printed)
+    assert re.search("interval of noise 4, mean of 1: 95 %, .*, and 2 draws\n", printed)
+    assert pd.read_csv("some/batch.csv")["proxy"].tolist() == 3 * both
+    ranked = [*S0, "--sample", "9", "--proxy", both[1], "--baselines", "", "--batch-size", "2", "--out", "o"]
+    assert rank.main(ranked) == 0
+    expected = pd.read_csv("o/ranking.csv").set_index("proxy").loc[both[1], "spearman"]
+    assert pd.read_csv("some/batch.csv")["spearman"][1] == expected
+
+
 def test_the_control_knows_nothing_of_a_candidate() -> None:
     """With shared weights all heads are the teacher's: every score is equal, and no correlation is defined."""
     assert ablate.main(["metrics", *S0, "--proxy", ablation_settings.CONTROL, "--out", "control"]) == 0

@@ -27,7 +27,9 @@ COLUMNS: dict[Hashable, str] = {
     "status": "category",
     "truth": "float64",
 }
-NUMBERS = {name: [UNDEFINED] for name, kind in COLUMNS.items() if kind == "float64"}  # a candidate may be called None
+NUMBERS = {
+    str(name): [UNDEFINED] for name, kind in COLUMNS.items() if kind == "float64"
+}  # a candidate may be called None
 OUTPUT_ONLY = {"out", "store", "markdown", "list", "explain", "download", "stack", "workers", "engine"}
 OUTPUT_ONLY |= {"address", "gpus_per_task"}  # options that change no score
 CONDITIONS = ("seeds", "candidates", "batch", "teacher", "truth_source", "device", "versions", "commit", "dirty")

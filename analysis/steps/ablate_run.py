@@ -6,6 +6,7 @@ Scores come from the one scoring loop and its store, so that a second run scores
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from benchmarks.scoring.engines import Engine, open_engine
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Store
 from benchmarks.truth import Truth
+from proxies import Combination, Proxy
 
 
 def ablate(options: AblateOptions) -> None:
@@ -42,7 +44,7 @@ def ablate(options: AblateOptions) -> None:
     out = Path(options.out)
     record.check_writable(out)
     names = list(ABLATIONS) if options.name == "all" else [options.name]
-    job, _ = prepare(options, "params")
+    job, _, _ = prepare(options, "params")
     path = Path(options.store) if options.store else out / "store.sqlite"
     with open_engine(options, tasks=len(job), cuda=job.on_gpu) as engine, Store(path) as store:
         for name in names:
@@ -53,45 +55,56 @@ def run(name: str, options: AblateOptions, store: Store, engine: Engine, out: Pa
     """One ablation: score, write, draw, print."""
     ablation = ABLATIONS[name]
     rows: list[dict[str, Any]] = []
+    said: dict[str, list[str]] = {}  # of intervals, by what they are about: the settings
     for setting in ablation.settings(options):
         chosen = replace(options, **setting.changes, seeds=setting.seeds or options.seeds)
-        job, known = prepare(chosen, options.proxy or ablation.proxies)
-        scores = scored(job, known, store, engine, f"{name}: {setting.label}")
+        job, known, proxies = prepare(chosen, options.proxy or ablation.proxies)
+        scores = scored(job, known, proxies, store, engine, f"{name}: {setting.label}")
         conditions = {key: getattr(chosen, key) for key in ("space", "dataset", "target")}
-        said = about(scores.sample, len(job.seeds), known.noise_from)
         conditions |= {**job.conditions.columns(job.source), "seed": chosen.seed, "truth_source": known.source}
         found = rows_of(ablation, setting)(setting.label, scores)
         rows += [{"ablation": name, **row, **conditions} for row in found]
+        for label, seeds in dict.fromkeys((row["setting"], row["seeds"]) for row in found):
+            said.setdefault(about(scores.sample, seeds, known.noise_from), []).append(label)
     table = pd.DataFrame(rows)
     tables.write_csv(table, out / f"{name}.csv")
     figure = charts.ablation(table, f"{name}: {options.space}, {options.dataset}, {options.target}")
     figures.save_both(figure, out, name)
     record.write_json({"command": sys.argv, "options": asdict(options), **record.environment()}, out / f"{name}.json")
-    show(table, f"{name}: {options.space} on {options.dataset}, {len(job.archs)} candidates")
-    print(f"  interval: {said}")
+    numbers = " or ".join(f"{n:,}" for n in table["n"].unique())
+    show(table, f"{name}: {options.space} on {options.dataset}, {numbers} candidates")
+    for text, labels in said.items():
+        of = f" of {'; '.join(labels)}" if len(said) > 1 else ""
+        print(f"  interval{of}: {text}")
     print(f"  written: {out / name}.csv, .png, .pdf, .json\n  again: {typed()}")
 
 
-def prepare(options: AblateOptions, proxies: str) -> tuple[Job, Truth]:
-    """The job of one setting and its truth, checked before anything is scored."""
+def prepare(options: AblateOptions, proxies: str) -> tuple[Job, Truth, list[Proxy | Combination]]:
+    """The job of one setting, its truth and what is asked for, checked before anything is scored."""
     space = spaces.find(options.space)
     table = truth.load(options.truth, space, options.dataset, options.target)
     archs = selection.sampled(space, table, str(options.sample), options.seed)
     seeds = range(options.seed, options.seed + options.seeds)
-    return scoring_job(options, space, archs, registry.select(proxies), seeds), table
+    chosen = registry.select(proxies)
+    return scoring_job(options, space, archs, chosen, seeds), table, chosen
 
 
-def scored(job: Job, known: Truth, store: Store, engine: Engine, text: str) -> Scores:
-    """The scores of a job as arrays."""
+def scored(
+    job: Job, known: Truth, proxies: Sequence[Proxy | Combination], store: Store, engine: Engine, text: str
+) -> Scores:
+    """The scores of a job as arrays, by the proxies and combinations that are asked for."""
     with progress(text, len(job)) as advance:
         rows = scorer.score(job, store, advance, engine)
-    shape = (len(job.seeds), len(job.proxies), len(job.archs))
+    rows += scorer.combined(rows, job, [one for one in proxies if isinstance(one, Combination)])
+    found = {(row.seed, row.proxy, row.arch): row for row in rows}
+    rows = [found[seed, one.name, arch] for seed in job.seeds for one in proxies for arch in job.archs]
+    shape = (len(job.seeds), len(proxies), len(job.archs))
     ok = np.array([row.status == "ok" for row in rows]).reshape(shape)
     values = np.array([row.score for row in rows]).reshape(shape)
     accuracies = np.array([known.accuracy[arch] for arch in job.archs])
     among = cohort(job.archs, job.space, job.conditions.dataset)
     return Scores(
-        names=[proxy.name for proxy in job.proxies],
+        names=[one.name for one in proxies],
         ranked=to_be_ranked(values, ok).transpose(1, 0, 2),
         failed=[int(count) for count in (~ok).sum((0, 2))],
         sample=Sample(accuracies, among.share, known.noise, generator("retraining", known.source)),

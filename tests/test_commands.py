@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from scipy import stats
 
 from analysis.pictures import figures
 from benchmarks import data, rank, speed
+from benchmarks.checking import doctor
 from benchmarks.scoring.store import Store
+from benchmarks.truth.tables import TABLES
 from tests.cases import DEAD, MIXED, SPACE
 
 ROOT = Path(__file__).parent.parent
@@ -481,9 +484,20 @@ def test_speed_prints_ratios(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_data_lists_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert data.main(["list"]) == 0
-    assert "analog-nasbench" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "analog-nasbench" in printed
+    for name, table in TABLES.items():
+        rows = [line.split()[1:3] for line in printed.splitlines() if line.split()[:1] == [name]]
+        assert rows == [[space, dataset] for space in table.spaces for dataset in table.datasets]
     assert data.main(["fetch", "cifar11"]) == 2
     assert "cifar10, cifar100, ImageNet16-120" in capsys.readouterr().err
+
+
+def test_every_table_of_the_project_is_verified(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [one for one in doctor.tables() if one.sound is not None]
+    counted = {name: len(table.spaces) * len(table.datasets) for name, table in TABLES.items() if name != "official"}
+    assert all(one.sound for one in found)
+    assert Counter(one.what.split()[0] for one in found) == counted  # official tables are fetched
 
 
 def test_the_documented_variable_is_the_one_the_code_reads() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -15,12 +16,13 @@ from benchmarks.output import record
 from benchmarks.output.naming import said
 from benchmarks.output.options import check_range
 from benchmarks.output.terminal import progress, show_table
+from benchmarks.reading.limits import file_digest
 from benchmarks.scoretables import archive, exporting, joining
 from benchmarks.scoretables.table import makers
 from benchmarks.scoring import jobs
 from benchmarks.scoring.store import Store
-from benchmarks.spaces import find
 from benchmarks.truth import embedded, imported, importing, official
+from benchmarks.truth.tables import TABLES
 from proxies.probing.memory import free
 
 LARGEST_SAMPLE = 1_000_000
@@ -65,29 +67,53 @@ def merge(stores: list[Path], into: Path) -> None:
 
 def show_tables() -> None:
     """Print every table that --truth can name."""
-    space = len(find("nasbench201"))
-    rows = [
-        ["retrained", "cifar10", "vanilla", f"{space:,}", embedded.RETRAINED_SHA256[:12], "package analog-nasbench"],
-        ["published", "cifar100", "vanilla, distilled", "64", "", str(embedded.PUBLISHED_S0)],
-    ]
-    for dataset, digest in official.SHA256.items():
-        path = official.path_of(dataset)
-        here = path.is_file()
-        where = str(path) if here else official.how_to_fetch(dataset)
-        rows.append(["official", dataset, "test", f"{space:,}" if here else "", digest[:12], where])
-    show_table(
-        ["table", "data set", "splits", "cells", "sha256", "where"], [*rows, *_imported()], "accuracy tables", texts=6
-    )
+    rows = []
+    for name, table in TABLES.items():
+        for space, dataset in product(table.spaces, table.datasets):
+            about = _here(name, space, dataset)
+            rows.append([name, space, dataset, ", ".join(table.targets), *about])
+    headers = ["table", "space", "data set", "targets", "candidates", "sha256", "where"]
+    show_table(headers, [*rows, *_imported()], "accuracy tables", texts=7)
+
+
+def _here(name: str, space: str, dataset: str) -> list[str]:
+    """How many candidates a table has, its file's digest and where it is; of one that can't be read why."""
+    table, files = TABLES[name], {"published": embedded.PUBLISHED_S0, "trial": embedded.TRIAL}
+    files |= {"distilled": embedded.DISTILLED, "vitbench": embedded.RESULTS / f"vitbench-{space}.csv"}
+    try:
+        count = max(len(table.read(space, dataset, target).accuracy) for target in table.targets)
+    except ValueError as error:
+        return ["", "", str(error)]
+    if name == "official":
+        files[name] = official.path_of(dataset)
+    if name in files:
+        return [f"{count:,}", file_digest(files[name])[:12], str(files[name])]
+    if name == "retrained":
+        return [f"{count:,}", embedded.RETRAINED_SHA256[:12], "package analog-nasbench"]
+    return [f"{count:,}", "", "package torchvision"]
 
 
 def _imported() -> list[list[str]]:
     """Rows of the imported NAS-Bench-201 file, or one that says how to get it."""
     folder = truth.cache_folder()
     if not (folder / imported.NOTE).is_file():
-        return [["nasbench201", "all three", "", "", "", said("get it with: python benchmarks/data.py import FILE")]]
+        return [
+            [
+                "nasbench201",
+                "nasbench201",
+                "all three",
+                "",
+                "",
+                "",
+                said("get it with: python benchmarks/data.py import FILE"),
+            ]
+        ]
     note = imported.installed(folder)
     about = [f"{note.cells:,}", note.sha256[:12], str(folder / note.table)]
-    return [["nasbench201", dataset, ", ".join(splits), *about] for dataset, splits in imported.splits(folder).items()]
+    return [
+        ["nasbench201", "nasbench201", dataset, ", ".join(splits), *about]
+        for dataset, splits in imported.splits(folder).items()
+    ]
 
 
 def export(

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,8 @@ from benchmarks.conditions import batches
 from benchmarks.output import record
 from benchmarks.output.naming import said
 from benchmarks.scoring import jobs
-from benchmarks.truth import embedded, imported, official
+from benchmarks.truth import imported, official
+from benchmarks.truth.tables import TABLES
 from proxies.probing.memory import UNTOLD, free
 
 
@@ -46,12 +48,16 @@ def findings(store: Path) -> Iterator[Finding]:
 
 def tables() -> Iterator[Finding]:
     """Every accuracy table that --truth can name, verified: by its digest, or by reading it."""
-    yield _table("retrained cifar10", embedded.retrained)
-    yield _table("published cifar100", lambda: embedded.published("distilled"))
-    here = [dataset for dataset in official.SHA256 if official.path_of(dataset).is_file()]
-    for dataset in here:
-        yield _table(f"official {dataset}", partial(official.read, dataset))
-    if missing := [dataset for dataset in official.SHA256 if dataset not in here]:
+    missing = []
+    for name, table in TABLES.items():
+        for space, dataset in product(table.spaces, table.datasets):
+            if name == "official" and not official.path_of(dataset).is_file():
+                missing.append(dataset)
+                continue
+            of = (name, space, dataset) if len(table.spaces) > 1 else (name, dataset)
+            target = next(one for one in ("distilled", "vanilla") if one in table.targets)  # distilled reads both
+            yield _table(" ".join(of), partial(table.read, space, dataset, target))
+    if missing:
         yield Finding("official", None, f"{', '.join(missing)} not here; {official.how_to_fetch('DATASET')}")
     yield imported_table()
 

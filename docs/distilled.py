@@ -21,7 +21,7 @@ from analysis.stats import inference
 from analysis.stats.ranking import spearman
 from benchmarks import spaces, truth
 from benchmarks.leaderboard import standings
-from benchmarks.leaderboard.questions import Question, asked
+from benchmarks.leaderboard.questions import Asked, Question, asked
 from benchmarks.scoretables import archive, joining
 from benchmarks.scoretables.recalling import SHIPPED
 from benchmarks.scoretables.table import ScoreTable
@@ -122,26 +122,30 @@ def answers() -> pd.DataFrame:
 
 
 def of_question(question: Question, tables: Mapping[str, ScoreTable]) -> Iterator[dict[str, object]]:
-    """The rows of one target, by the score tables under each teacher."""
+    """The rows of one target, by the score tables under each teacher, RANDOM and TAUGHT among them in any order."""
     cells = truth.load("distilled", SPACE, "cifar10", "vanilla").accuracy.keys()
-    untaught: dict[str, inference.Measured] = {}
+    known = {}
     for teacher, table in tables.items():
         every = asked(question, [table])
-        one = standings.among(every, np.flatnonzero([arch in cells for arch in every.archs]))
-        scores = standings.scores_of(one)
+        known[teacher] = standings.among(every, np.flatnonzero([arch in cells for arch in every.archs]))
+    taught, random = measured(known[TAUGHT]), measured(known[RANDOM])
+    for teacher, one in known.items():
         for row in standings.standings(one, None, {}).to_dict("records"):
             name = str(row["proxy"])
             if name == standings.VANILLA and teacher != USUAL:  # it is the same under any
                 continue
             row = {"target": question.name, "teacher": teacher, **{key: row[key] for key in COLUMNS}}
-            if name in scores and np.isfinite(float(row["spearman"])):
-                measured = inference.measured(to_be_ranked(*scores[name]), one.sample)
-                if name in untaught:
-                    apart = inference.difference(measured, untaught[name], one.sample)
-                    row |= {"over_random": apart.value, "over_random_low": apart.low, "over_random_high": apart.high}
-                if teacher == RANDOM:
-                    untaught[name] = measured
+            if teacher == TAUGHT and name in taught and name in random:
+                apart = inference.difference(taught[name], random[name], one.sample)
+                row |= {"over_random": apart.value, "over_random_low": apart.low, "over_random_high": apart.high}
             yield row
+
+
+def measured(one: Asked) -> dict[str, inference.Measured]:
+    """The correlations of a question that are defined, by proxy."""
+    scores = {name: pair for name, pair in standings.scores_of(one).items() if not standings.mostly_failed(pair[1])}
+    found = {name: inference.measured(to_be_ranked(*pair), one.sample) for name, pair in scores.items()}
+    return {name: every for name, every in found.items() if np.isfinite(every.value)}
 
 
 def by_target(rows: pd.DataFrame) -> pd.DataFrame:

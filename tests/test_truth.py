@@ -20,7 +20,7 @@ from torch import nn
 from analysis.rows import tables
 from analysis.stats.ranking import top_tenth_spearman
 from benchmarks import spaces, truth
-from benchmarks.scoretables import archive
+from benchmarks.scoretables import archive, joining
 from benchmarks.scoretables.recalling import SHIPPED
 from benchmarks.spaces.modules import Listed
 from benchmarks.truth import accuracies, embedded, official, ownfile
@@ -150,6 +150,24 @@ def test_the_answers_of_the_larger_table_are_spearman_of_its_accuracies_and_the_
             (row,) = rows[rows["target"].eq(target) & rows["proxy"].eq(proxy)].to_dict("records")
             expected = stats.spearmanr(scores.columns[proxy].scores[0, places], accuracy).statistic
             assert row["spearman"] == pytest.approx(expected), (target, proxy)
+
+
+def test_what_a_teachers_training_adds_is_said_in_whatever_order_teachers_come() -> None:
+    question = distilled.Question("gain", "nasbench201", "cifar10", "gain", "distilled")
+    known = {name: joining.joined([archive.read(path) for path in paths]) for name, paths in distilled.TEACHERS.items()}
+    tables = {
+        name: table.of([key for key in ("diswot", "kd") if key in table.columns]) for name, table in known.items()
+    }
+    asked = [
+        pd.DataFrame(distilled.of_question(question, dict(order)))
+        for order in (tables.items(), [*tables.items()][::-1])
+    ]
+    ahead, back = (rows.sort_values(["teacher", "proxy"], ignore_index=True) for rows in asked)
+    pd.testing.assert_frame_equal(ahead, back[ahead.columns])
+    assert ahead.groupby("teacher")["over_random"].count().to_dict() == {
+        **{distilled.USUAL: 0, distilled.RANDOM: 0},
+        distilled.TAUGHT: 2,
+    }
 
 
 def test_facts_of_a_table_whose_cells_were_trained_once_or_twice(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmarks.ranking import summary
 from docs import figures
 from docs.figures import Claim, claims, written
 
@@ -83,3 +84,11 @@ def test_an_assertion_is_of_every_row_and_of_one_at_least(table: str) -> None:
     assert Claim(1, "t.csv", "proxy=b, setting=x", "rho < 0.5 and sd > 0").holds()
     with pytest.raises(ValueError, match="no row has proxy=c"):
         Claim(1, "t.csv", "proxy=c", "rho < 0.5").holds()
+
+
+def test_what_draws_do_to_rho_is_that_of_the_committed_ablation() -> None:
+    """rank.py says it under tables of s0 with one seed. Sizes do not depend on a draw, and the control is undefined."""
+    table = pd.read_csv(figures.ROOT / "docs" / "ablations" / "metrics.csv", na_values=["n/a"])
+    for space, bounds in summary.DRAWS.items():
+        spread = table[table["space"].eq(space) & ~table["proxy"].isin(["params", "macs"])]["spearman_sd"].dropna()
+        assert (round(spread.min(), 2), round(spread.max(), 2)) == bounds

@@ -25,7 +25,9 @@ VANILLA = "vanilla accuracy"
 GIVEN = ("size", "params", "macs")  # what --given can hold fixed; size is both
 NEARLY = 0.95  # correlation with size from which on a partial correlation says little
 TOLD = {"undefined": "is undefined", "error": "ends in an error", "oom": "does not fit into memory"}  # in a note
-DRAWS = {"s0": (0.01, 0.18)}  # by how much rho differed between draws: docs/ablations/metrics.csv
+DRAWS = {
+    "s0": (0.01, 0.18)
+}  # least and most sd of rho over draws in docs/ablations/metrics.csv, as a test derives them
 
 
 def scores_table(rows: Iterable[Score], job: Job, truth: Truth | None) -> pd.DataFrame:

@@ -99,7 +99,7 @@ def check_all_done(rows: pd.DataFrame) -> None:
 
 
 def announce(conditions: Conditions) -> None:
-    """Say how good the teacher is on the test images, and warn of one that guesses."""
+    """Say how good the teacher is on the test images, and warn of one that may guess."""
     teacher, data = conditions.teacher, conditions.data
     if teacher is None or not conditions.group.main:
         return
@@ -110,8 +110,9 @@ def announce(conditions: Conditions) -> None:
     )
     if teacher.guesses(data):
         warn(
-            f"the teacher {teacher.name} is right on {teacher.accuracy:.2f} %, and guessing among {data.classes} "
-            "classes is as good: other images or classes than it was trained on, or --teacher-normalisation?"
+            f"the teacher {teacher.name} is right on {teacher.accuracy:.2f} % of {len(data.test.labels):,} test "
+            f"images, which is not told from guessing among {data.classes} classes: other images or classes than it "
+            "was trained on, --teacher-normalisation, or too few images?"
         )
 
 

@@ -37,7 +37,7 @@ class Teacher:
     resolution: int | None = None
 
     def guesses(self, data: Data) -> bool:
-        """Whether it is no better than chance: within three standard errors of what guessing would have right."""
+        """Whether it is not told from chance: at most three standard errors above what guessing would have right."""
         chance = 1 / data.classes
         error = math.sqrt(chance * (1 - chance) / len(data.test.labels))
         return self.accuracy <= 100 * (chance + 3 * error)

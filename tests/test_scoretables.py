@@ -554,12 +554,20 @@ def test_from_python(folder: Path, tmp_path: Path) -> None:
     found = db.read_scores(tmp_path / "few.npz")[["arch", "proxy", "score"]]
     pd.testing.assert_frame_equal(found, few[["arch", "proxy", "score"]].reset_index(drop=True))
     assert len(archive.read(tmp_path / "few.npz").index) == 2
-    with pytest.raises(ValueError, match="scores of params: not what read_scores gave"):
+    with pytest.raises(ValueError, match="scores of params: not what score or read_scores gave"):
         db.write_scores(few.assign(score=1.0), tmp_path / "no.npz")
     fresh = db.score(S0, archs=[1, 2], proxies="params", dataset="cifar100", batch_size=2, progress=False)
     db.write_scores(fresh, tmp_path / "own.npz")
     pd.testing.assert_frame_equal(db.read_scores(tmp_path / "own.npz")[["arch", "score"]], fresh[["arch", "score"]])
-    with pytest.raises(ValueError, match=r"what diswot_bench.score or read_scores gave"):
+    db.write_scores(fresh[fresh["arch"].eq(fresh["arch"][0])], tmp_path / "one.npz")
+    assert len(archive.read(tmp_path / "one.npz").index) == 1
+    for changed in (fresh.assign(score=1.0), fresh.assign(proxy="macs"), pd.concat([fresh, fresh.assign(seed=1)])):
+        changed.attrs = fresh.attrs
+        with pytest.raises(
+            ValueError, match=r"^scores: not what score or read_scores gave; rows .* left out, not changed"
+        ):
+            db.write_scores(changed, tmp_path / "no.npz")
+    with pytest.raises(ValueError, match=r"what diswot_bench.score or read_scores gave is expected, whole"):
         db.write_scores(pd.DataFrame({"a": [1]}), tmp_path / "no.npz")
 
 

@@ -16,10 +16,10 @@ from benchmarks.scoretables.table import Column, Filling, ScoreTable, from_rows
 from benchmarks.scoring.cohorts import sizes
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
-from benchmarks.scoring.untouched import TABLED, Made
+from benchmarks.scoring.untouched import TABLED, Made, hashed
 from benchmarks.spaces import Space
 
-CHANGED = "not what read_scores gave; rows of a table can be left out, not changed"
+CHANGED = "not what score or read_scores gave; rows of a table can be left out, not changed"
 
 
 def read_scores(path: str | Path, space: str | None = None) -> pd.DataFrame:
@@ -75,20 +75,22 @@ def _left(table: ScoreTable, scores: pd.DataFrame) -> ScoreTable:
 
 
 def write_scores(scores: pd.DataFrame, path: str | Path, dtype: archive.Kind = "auto") -> str:
-    """Write what `score` gave (all of it: its conditions go with it) as a score table; the digest of its content.
+    """Write what `score` gave as a score table, its conditions with it; the digest of its content.
 
-    Of what `read_scores` gave rows may have been left out, and none changed: others made them. Combinations are left
-    out: they are defined for their cohort alone. Raises ValueError for another table, and where the networks or the
-    teacher were modules of yours, which no file can name.
+    Rows may have been left out, and none changed: a table says by which code its scores were made. Combinations are
+    left out: they are defined for their cohort alone. Raises ValueError for another table, and where the networks or
+    the teacher were modules of yours, which no file can name.
     """
     kept = scores.attrs.get(TABLED)
     made = kept.of if isinstance(kept, Made) else None
     if isinstance(made, ScoreTable):
         return archive.write(_left(made, scores), Path(path), dtype)
-    if not isinstance(made, Job):
+    if not (isinstance(kept, Made) and isinstance(made, Job)):
         raise ValueError("scores: what diswot_bench.score or read_scores gave is expected, whole")
     if made.space.name == "modules" or (made.teacher is not None and made.teacher.own) or made.source.name == "given":
         raise ValueError("scores of modules, or by a teacher or a batch, that were handed over: no file can name these")
+    if kept.rows is not None and not np.isin(hashed(scores), kept.rows).all():
+        raise ValueError(f"scores: {CHANGED}")
     fields = scores[list(Score._fields)]
     keys = {proxy.name: proxy.key for proxy in made.proxies}
     rows = [Score(*row) for row in fields.itertuples(index=False)]

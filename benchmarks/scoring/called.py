@@ -30,7 +30,7 @@ from benchmarks.scoring.scorer import Scorer, combined
 from benchmarks.scoring.selection import USUAL
 from benchmarks.scoring.sizes import SIZES, sizes_of, uncounted
 from benchmarks.scoring.store import Score, Store
-from benchmarks.scoring.untouched import TABLED, Made, own_randomness
+from benchmarks.scoring.untouched import TABLED, Made, hashed, own_randomness
 from benchmarks.spaces import Space
 from benchmarks.spaces.modules import Listed, ModuleSpace
 from proxies import Combination
@@ -220,7 +220,7 @@ def frame(rows: Sequence[Score], job: Job, names: Sequence[str]) -> pd.DataFrame
     """The rows of what was asked for as a table, with each candidate's index and number of parameters."""
     table = pd.DataFrame(list(rows), columns=Score._fields)
     table = table[table["proxy"].isin(names)].reset_index(drop=True)
-    table.attrs[TABLED] = Made(job)
+    table.attrs[TABLED] = Made(job, hashed(table))
     sizes = sizes_of(rows, job)
     table.insert(2, "index", table["arch"].map({arch: job.space.index(arch) for arch in job.archs}))
     for place, name in enumerate(SIZES, 3):

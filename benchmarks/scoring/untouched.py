@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
+
+from benchmarks.scoring.store import Score
 
 TABLED = "diswot_bench"  # in the attrs of a table of scores: what they are of, Made, for whoever writes them
 
@@ -15,17 +19,22 @@ TABLED = "diswot_bench"  # in the attrs of a table of scores: what they are of, 
 class Made:
     """What a table of scores is of, in its attrs, which pandas copies deeply at nearly every step: this it does not.
 
-    A table that is pickled leaves it out, as networks may be in it.
+    `rows` tells the rows of what was scored here. A table that is pickled leaves both out, as networks may be in it.
     """
 
-    def __init__(self, of: object) -> None:
-        self.of = of
+    def __init__(self, of: object, rows: NDArray[np.uint64] | None = None) -> None:
+        self.of, self.rows = of, rows
 
     def __deepcopy__(self, memo: object) -> Made:
         return self
 
     def __reduce__(self) -> tuple[type[Made], tuple[None]]:
         return Made, (None,)
+
+
+def hashed(scores: pd.DataFrame) -> NDArray[np.uint64]:
+    """A number for each row of a table of scores [n], by which one that was changed is told: [n]."""
+    return np.asarray(pd.util.hash_pandas_object(scores[list(Score._fields)], index=False), dtype=np.uint64)
 
 
 @contextmanager

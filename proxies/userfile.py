@@ -1,4 +1,7 @@
-"""Code of a user's own, named as path/to/file.py:name. The file is run, only when it is named, and that is said."""
+"""Code of a user's own, named as path/to/file.py:name. The file is run, only when it is named, and that is said.
+
+It imports what lies beside it, at its head. Its version is a digest of it and of the files that it takes from.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import ast
 import hashlib
 import importlib.util
 import sys
+import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -16,15 +21,18 @@ FAILURES: tuple[type[BaseException], ...] = (  # what code raises that is run fo
 )  # fmt: skip
 
 MOST_NAMED = 20  # of a file, in a message
+INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+ROOT = Path(__file__).parent.parent
+OURS = tuple(f"{ROOT / room}/" for room in ("proxies", "benchmarks", "search", "analysis", "diswot_bench"))
 
 _told: set[str] = set()
 
 
 def load(text: str, option: str, kind: Literal["function", "class"] = "function") -> tuple[Any, str]:
-    """What the file calls by that name, a function or a class, and the digest of the file.
+    """What the file calls by that name, a function or a class, and the digest of its code.
 
-    Raises ValueError, beginning with the option's name, where the file can't be read or run, or has no such name; with
-    the names of that kind that it has.
+    That is of the file and of the modules of the user's own that it takes from. Raises ValueError, beginning with the
+    option's name, where the file can't be read or run, or has no such name; with the names of that kind that it has.
     """
     where, _, name = (text, "", "") if text.endswith(".py") else text.rpartition(":")
     path = Path(where)
@@ -34,14 +42,16 @@ def load(text: str, option: str, kind: Literal["function", "class"] = "function"
         raise ValueError(f"{option} {text}: {error.strerror}") from None
     if not name:
         raise ValueError(f"{option} {text}: write {text}:NAME; {_there(content, kind)}")
-    digest = hashlib.sha256(content).hexdigest()[:12]
+    summary = hashlib.sha256(content)
     try:
-        module = _run(path, f"user_file_{digest}")
+        module, others = _run(path, f"user_file_{summary.hexdigest()[:12]}")
+        for other in sorted(others):
+            summary.update(other.name.encode() + b"\0" + other.read_bytes())
     except FAILURES as error:
         raise ValueError(f"{option} {text}: the file does not run ({type(error).__name__}: {error})") from None
     if not hasattr(module, name):
         raise ValueError(f"{option} {text}: the file has no {name!r}; {_there(content, kind)}")
-    return getattr(module, name), digest
+    return getattr(module, name), summary.hexdigest()[:12]
 
 
 def _there(content: bytes, kind: Literal["function", "class"]) -> str:
@@ -68,14 +78,58 @@ def tell(text: str, option: str) -> None:
         print(f"{option} {text}: ran the code in this file", file=sys.stderr)
 
 
-def _run(path: Path, module_name: str) -> ModuleType:
+def _run(path: Path, module_name: str) -> tuple[ModuleType, set[Path]]:
+    """The file as a module, and the other files of the user's own that it takes from.
+
+    While it runs it finds what lies beside it. Neither stays in sys.modules: so the helpers of another folder may have
+    the same names, and workers are sent all of it whole.
+    """
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    folder = path.resolve().parent
+    before = _beside(folder)
+    for name in before:
+        del sys.modules[name]
     sys.modules[module_name] = module  # while it runs: dataclasses look themselves up
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
     try:
         spec.loader.exec_module(module)
-    finally:  # what is not there later is sent to workers whole
-        del sys.modules[module_name]
-    return module
+        others = files_of([module, *_beside(folder).values()]) - {Path(str(spec.origin))}
+    finally:
+        sys.path.remove(str(folder))
+        for name in [module_name, *_beside(folder)]:
+            del sys.modules[name]
+        sys.modules.update(before)
+    return module, {other for other in others if not str(other).startswith(OURS)}
+
+
+def _beside(folder: Path) -> dict[str, ModuleType]:
+    """The modules imported that are called like what lies in a folder, but for what is installed or of this project."""
+    names = {one.stem for one in folder.iterdir()}
+    found = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in names}
+    return {name: module for name, module in found.items() if not _where(module).startswith((*INSTALLED, *OURS))}
+
+
+def _where(module: ModuleType) -> str:
+    """A module's file; the folder of what is a folder alone; that of what is built into Python, which has neither."""
+    return getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), INSTALLED[0])
+
+
+def files_of(modules: Iterable[ModuleType]) -> set[Path]:
+    """The files of some modules and of those that they take something from, but for what is installed."""
+    found: dict[str, Path] = {}
+    left = list(modules)
+    while left:
+        module = left.pop()
+        path = getattr(module, "__file__", None)
+        if module.__name__ in found or not path or not path.endswith(".py") or path.startswith(INSTALLED):
+            continue
+        found[module.__name__] = Path(path)
+        for value in vars(module).values():
+            name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            if isinstance(name, str) and (other := sys.modules.get(name)) is not None:
+                left.append(other)
+    return set(found.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -219,3 +220,24 @@ def test_a_file_that_does_not_run_leaves_no_trace(mine: Path) -> None:
     with pytest.raises(ValueError, match="ModuleNotFoundError"):
         select(f"{mine}:mine")
     assert registered() == before
+
+
+def test_a_file_takes_from_what_lies_beside_it_and_its_version_from_both(tmp_path: Path, no_trace: None) -> None:
+    found = []
+    for folder, value in (("a", 1), ("b", 2), ("b", 333)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "helper_of_mine.py").write_text(f"VALUE = {value}\n")
+        (tmp_path / folder / "my.py").write_text(
+            "from helper_of_mine import VALUE\ndef score(probe):\n    return VALUE\n"
+        )
+        found += select(f"{tmp_path / folder / 'my.py'}:score")
+    assert [one.score(None) for one in found] == [1, 2, 333]  # type: ignore[union-attr,arg-type]
+    assert len({one.version for one in found}) == 3  # type: ignore[union-attr]
+    assert pickle.loads(cloudpickle.dumps(found[0])).score(None) == 1
+    assert "helper_of_mine" not in sys.modules
+    assert str(tmp_path / "b") not in sys.path
+
+
+def test_a_version_does_not_go_by_how_the_file_is_named(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(mine.parent)
+    assert userfile.load("own.py:mine", "--proxy")[1] == hashlib.sha256(mine.read_bytes()).hexdigest()[:12]

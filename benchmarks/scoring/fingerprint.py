@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import pickle
 import sys
-import sysconfig
-from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
 
-INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+from proxies.userfile import files_of
+
 # Of a class what every process makes anew, or what is no code.
 NO_CODE = frozenset({"__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__", "_abc_impl"})
 
@@ -31,7 +30,7 @@ def fingerprint(networks: object, asked: str) -> str:
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         said = " ".join(str(error).split())
         raise ValueError(f"{asked}: networks can't be told from others ({said}); leave it out") from None
-    for path in sorted(_files(pickler.modules)):
+    for path in sorted(files_of(pickler.modules.values())):
         pickler.dump(compile(path.read_bytes(), "", "exec", dont_inherit=True))
     return summary.sha256.hexdigest()[:12]
 
@@ -92,20 +91,3 @@ def _names(code: CodeType) -> set[str]:
     """The names that code looks up, that of its inner functions too."""
     inner = [one for one in code.co_consts if isinstance(one, CodeType)]
     return set(code.co_names).union(*map(_names, inner))
-
-
-def _files(modules: dict[str, ModuleType]) -> set[Path]:
-    """The files of some modules and of those that they take something from, but for what is installed."""
-    found: dict[str, Path] = {}
-    left = list(modules.values())
-    while left:
-        module = left.pop()
-        path = getattr(module, "__file__", None)
-        if module.__name__ in found or not path or not path.endswith(".py") or path.startswith(INSTALLED):
-            continue
-        found[module.__name__] = Path(path)
-        for value in vars(module).values():
-            name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-            if isinstance(name, str) and (other := sys.modules.get(name)) is not None:
-                left.append(other)
-    return set(found.values())

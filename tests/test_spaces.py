@@ -16,6 +16,7 @@ from benchmarks.spaces import SPACES, find
 from benchmarks.spaces.resnet import IMAGENET, Plan, ResNetStack, Stage
 from benchmarks.spaces.space import Space, counted
 from benchmarks.timing.plain import PlainResNet, plain_state, with_weights
+from benchmarks.truth.ownfile import from_csv
 from tests.test_stack import check_equals_plain
 
 EVERY = pytest.mark.parametrize("space", [kind() for kind in SPACES.values()], ids=lambda space: space.name)
@@ -73,6 +74,17 @@ def test_s0_takes_three_digits_for_depths_and_fewer_for_an_index() -> None:
     assert find("s0").parse("63") == "777"
     with pytest.raises(ValueError, match="three digits out of 1, 3, 5, 7"):
         find("s0").parse("358")
+
+
+def test_a_number_that_is_a_code_of_a_space_is_one(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN.replace("((1, 2), (1, 2, 3), (1, 2))", "((1, 2, 4),)"))
+    space = find(f"{tmp_path / 'own.py'}:Deep")
+    assert [space.parse(text) for text in ("2", "1", "0", "4")] == ["2", "1", "1", "4"]
+    (tmp_path / "truth.csv").write_text("index,accuracy\n2,70\n1,60\n")
+    assert from_csv(tmp_path / "truth.csv", space, "vanilla").accuracy == {"4": 70, "2": 60}
+    (tmp_path / "truth.csv").write_text("index,accuracy\ntwo,70\n")
+    with pytest.raises(ValueError, match=r"truth\.csv, line 2: 'two' is no index, a whole number from 0 to 2"):
+        from_csv(tmp_path / "truth.csv", space, "vanilla")
 
 
 @EVERY

@@ -293,7 +293,7 @@ def test_a_users_table(tmp_path: Path, text: str, target: str) -> None:
         ("index,accuracy\n0,1\n\n\n0,1\n", "line 5"),
         ("index,accuracy,accuracy\n0,1,2\n", "a column stands there twice"),
         (f"arch,index,accuracy\n{CELL},1,50\n", "name different candidates"),
-        ("index,accuracy\n²,1\n", "is no NAS-Bench-201 cell"),
+        ("index,accuracy\n²,1\n", "'²' is no index, a whole number from 0 to 15624"),
     ],
 )
 def test_a_users_table_that_is_wrong_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:

@@ -163,10 +163,6 @@ class Listed(ModuleSpace):
             raise ValueError(f"{arch[:80]!r} is no network of {self.name}; there are: {there}, or an index")
         return (arch,)
 
-    def is_index(self, text: str) -> bool:
-        """A number that is no name."""
-        return text not in self.networks and super().is_index(text)
-
     def module(self, chosen: Choices, classes: int, resolution: int) -> nn.Module:
         """The network of this name: made, or as it is."""
         found = self.networks[chosen[0]]

@@ -89,8 +89,14 @@ class Space(ABC):
         return self.write(self.read(text))
 
     def is_index(self, text: str) -> bool:
-        """Whether a text is to be taken for an index rather than a code."""
-        return text.isascii() and text.isdecimal() and len(text) < 20
+        """Whether a text is to be taken for an index: a whole number that is no code."""
+        if not (text.isascii() and text.isdecimal() and len(text) < 20):
+            return False
+        try:
+            self.index(text)
+        except (ValueError, LookupError):
+            return True
+        return False
 
     def arch(self, index: int) -> str:
         """The candidate with this index. Raises ValueError outside 0..len-1."""

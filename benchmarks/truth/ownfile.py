@@ -44,7 +44,7 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
             raise ValueError(f"--truth {path}, line {line}: {len(row)} fields under {len(columns)} columns")
         entry = dict(zip(columns, row, strict=True))
         try:
-            arch = space.parse(entry[str(key)])
+            arch = space.parse(entry["arch"]) if key == "arch" else _numbered(entry["index"], space)
         except ValueError as error:
             raise ValueError(f"--truth {path}, line {line}: {error}") from None
         if arch in found:
@@ -79,6 +79,13 @@ def _of_space(columns: list[str], rows: Lines, space: Space, path: Path) -> Line
         others = shown(", ".join(dict.fromkeys(row[at] for _, row in rows)))
         raise ValueError(f"--truth {path}: no rows of {space.name}; its column space has: {others}")
     return found
+
+
+def _numbered(index: str, space: Space) -> str:
+    """The candidate of this index. Raises ValueError for what is none."""
+    if not (index.isascii() and index.isdecimal()):
+        raise ValueError(f"{index[:80]!r} is no index, a whole number from 0 to {len(space) - 1}")
+    return space.arch(int(index))
 
 
 def _csv(path: Path) -> tuple[list[str], Lines]:

@@ -467,6 +467,24 @@ def test_onnx_gives_the_same_logits_for_any_number_of_images(tmp_path: Path) -> 
         exporting.export(Fixed(), "onnx", tmp_path, 8, {})
 
 
+def test_a_trace_that_gives_other_logits_than_the_network_is_no_export(tmp_path: Path) -> None:
+    class Branch(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            pooled = x.mean((-2, -1))
+            return -pooled if pooled.mean() > 0.5 else pooled
+
+    class Halves(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            half = len(x) // 2 or 1
+            return torch.cat([x[:half].mean((-2, -1)), 2 * x[half:].mean((-2, -1))])
+
+    for wrong in (Branch(), Halves()):
+        with pytest.raises(ValueError, match=r"--export torchscript: .*traced, the network gives other logits"):
+            exporting.export(wrong, "torchscript", tmp_path, 8, {})
+    assert not list(tmp_path.iterdir())
+    assert exporting.export(seeded(cnn), "torchscript", tmp_path, 8, {}).exists()
+
+
 def test_an_exporter_that_cannot_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

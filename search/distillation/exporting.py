@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,7 @@ from benchmarks.spaces.resnet import ResNetStack
 from benchmarks.timing.plain import PlainCellNetwork, PlainResNet
 from proxies.probing.admitting import FAILURES
 from search.distillation.data import Data
+from search.distillation.modules import logits_of
 from search.distillation.students import Student
 
 Format = Literal["onnx", "torchscript"]
@@ -72,7 +74,7 @@ def export(module: nn.Module, kind: Format, folder: Path, resolution: int, about
     path = folder / FILES[kind]
     example = torch.zeros(2, 3, resolution, resolution)
     ways: dict[str, Callable[[], object]] = {
-        "torchscript": lambda: torch.jit.save(torch.jit.trace(module, example), str(path)),
+        "torchscript": lambda: _torchscript(module, example, path),
         "onnx": lambda: _onnx(module, example, path),
     }
     module = module.eval().cpu()
@@ -83,6 +85,23 @@ def export(module: nn.Module, kind: Format, folder: Path, resolution: int, about
         raise ValueError(f"--export {kind}: PyTorch's exporter can't ({type(error).__name__}: {first})") from error
     record.write_json({"file": path.name, "format": kind, **about}, folder / "model.json")
     return path
+
+
+def _torchscript(module: nn.Module, example: Tensor, path: Path) -> None:
+    """Raises ValueError where what was traced gives other logits than the module for one, three or eight images.
+
+    They are darker and brighter ones, since a trace keeps the branch that its example took and numbers read off it.
+    """
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # what it warns of is looked at here
+        traced = torch.jit.trace(module, example, check_trace=False)
+        for count, shift in ((1, -1.0), (3, 0.0), (8, 1.0)):
+            noise = torch.randn(count, *example.shape[1:], generator=torch.Generator().manual_seed(count))
+            images = noise + shift
+            wanted, given = (logits_of(one(images), images) for one in (module, traced))
+            if wanted.shape != given.shape or not torch.allclose(wanted, given, rtol=1e-3, atol=1e-4, equal_nan=True):
+                raise ValueError(f"traced, the network gives other logits than it does itself for {count} images")
+    torch.jit.save(traced, str(path))
 
 
 def _onnx(module: nn.Module, example: Tensor, path: Path) -> None:

@@ -666,6 +666,16 @@ def test_a_folder_that_another_trains_in_is_refused(tmp_path: Path) -> None:
         db.distill(cnn(), data=data, method="ce", epochs=1, out=tmp_path, progress=False)
 
 
+@pytest.mark.usefixtures("_folder")
+def test_a_student_of_other_classes_is_refused_before_others_are_trained(capsys: pytest.CaptureFixture[str]) -> None:
+    students = "nets.py:NETWORKS:small nets.py:NETWORKS:wrong"
+    assert distill.main([*QUICK, "--student", students, "--method", "ce"]) == 2
+    assert "nets.py:NETWORKS:wrong gives 7 classes, and the images are of 4" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert not list(Path("out").glob("*/metrics.jsonl"))
+
+
 OWN_STACK = """
 from benchmarks.spaces.resnet import S0, ResNetStack
 class Other(ResNetStack): ...

@@ -71,6 +71,9 @@ def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
         for line in chain.check(teacher, chain.assistants_of(plan), planned, resolution, conditions):
             if processes.main:
                 print(f"  {line}")
+    else:
+        for student in dict.fromkeys(run.student for run in planned):
+            runs.network_of(student, conditions, plan.recipe.seed)  # which raises ValueError
     return plan, conditions, planned
 
 

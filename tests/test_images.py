@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from torch.testing import assert_close
 
 from benchmarks.conditions import batches
+from search.distillation.folders import picture
 from search.distillation import images as reading
 from search.distillation.data import Data, crop
 from search.distillation.images import load
@@ -172,6 +173,16 @@ def test_pictures_that_are_none_or_too_large_are_refused(tmp_path: Path, make: o
         make(tmp_path / part / "apple" / "0.png")  # type: ignore[operator]
     with pytest.raises(ValueError, match=rf"--data .*{said}"):
         opened(tmp_path, resolution=8)
+
+
+def test_a_picture_of_16_bits_is_the_same_in_8(tmp_path: Path) -> None:
+    grey = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    for name, values in (("deep.png", grey * 257), ("deep.tiff", grey * 257), ("flat.png", grey.astype(np.uint8))):
+        Image.fromarray(values).save(tmp_path / name)
+        np.testing.assert_array_equal(np.asarray(picture(str(tmp_path / name)))[..., 1], grey)
+    Image.fromarray(grey.astype(np.int32)).save(tmp_path / "deepest.tiff")
+    with pytest.raises(ValueError, match=r"deepest.tiff: its values have 32 bits; 8 or 16 are read"):
+        picture(str(tmp_path / "deepest.tiff"))
 
 
 @pytest.mark.parametrize("name", ["mnist", "nowhere/", "missing.npz", "cifar10", "cifar100"])

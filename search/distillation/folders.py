@@ -77,7 +77,10 @@ def listed(path: Path) -> Folder:
 
 
 def picture(name: str) -> Image.Image:
-    """A picture of a folder. Raises ValueError where it is none, too large, or so oblong that scaled it would be."""
+    """A picture of a folder in 8 bits; of 16 the upper ones.
+
+    Raises ValueError where it is none, of 32 bits, too large, or so oblong that scaled it would be.
+    """
     try:
         check_size(Path(name), "picture")
         with Image.open(name) as found:
@@ -87,6 +90,10 @@ def picture(name: str) -> Image.Image:
                     f"{found.width} x {found.height}; {MOST_PIXELS:,} pixels are the most, and a side of {MOST_OBLONG} "
                     "times the other"
                 )
+            if found.mode in ("I", "F"):
+                raise ValueError("its values have 32 bits; 8 or 16 are read")
+            if found.mode.startswith("I;16"):  # of which convert() makes white
+                return Image.fromarray((np.asarray(found) >> 8).astype(np.uint8)).convert("RGB")
             return found.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: of a damaged PNG
         raise ValueError(f"--data {name}: {getattr(error, 'strerror', None) or str(error)}") from None

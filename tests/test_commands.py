@@ -262,6 +262,14 @@ def test_a_changed_file_is_another_proxy() -> None:
     assert (pd.read_csv("o/scores.csv")["score"] != first).all()
 
 
+def test_explaining_a_proxy_with_a_slip_names_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = tmp_path / "own.py"
+    own.write_text("def mine(probe):\n    'Mine.'\n    return probe.labels * nothing\n")
+    assert rank.main(["--explain", f"{own}:mine"]) == 2
+    said = "rank.py: error: --explain own.py:mine: NameError: name 'nothing' is not defined (own.py, line 3)"
+    assert capsys.readouterr().err.strip().split("\n")[-1] == said
+
+
 def test_explain_says_what_a_proxy_reads(capsys: pytest.CaptureFixture[str]) -> None:
     assert rank.main(["--explain", "diswot,grasp,synflow,vote(snip,plain)"]) == 0
     printed = capsys.readouterr().out

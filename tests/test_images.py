@@ -14,9 +14,9 @@ from sklearn.datasets import load_digits
 from torch.testing import assert_close
 
 from benchmarks.conditions import batches
-from search.distillation.folders import picture
 from search.distillation import images as reading
 from search.distillation.data import Data, crop
+from search.distillation.folders import picture
 from search.distillation.images import load
 from tests.cases import small_data
 

@@ -9,12 +9,14 @@ import torch
 from benchmarks.conditions import teachers
 from benchmarks.conditions.batches import Dataset, Source
 from benchmarks.conditions.drawing import Drawing
+from benchmarks.scoring.worker import slip
 from benchmarks.spaces.modules import Listed
 from benchmarks.spaces.nasbench201 import NasBench201
 from benchmarks.spaces.transformers import Flat, Shape
 from proxies import Combination, Proxy
 from proxies.probing.network import Network, Undefined
 from proxies.probing.probe import Probe
+from proxies.userfile import FAILURES
 
 PASSES = {
     "outputs": "a forward pass over the batch",
@@ -48,7 +50,8 @@ SEEN = Dataset(10, 16)  # what a network that is asked works on
 def asked_for(proxy: Proxy) -> set[str]:
     """What a proxy asks of a Probe: names of quantities, and images, labels, teacher; `pass: name` of a further one.
 
-    A cell is asked, and where that lacks something a small vision transformer.
+    A cell is asked, and where that lacks something a small vision transformer. Raises ValueError for a slip in a proxy
+    of a user's own, with its line.
     """
     space = NasBench201()
     arch = space.arch(13714)
@@ -65,7 +68,14 @@ def _asked(proxy: Proxy, student: Network, arch: str) -> set[str]:
     teacher = Probe(network, drawing.teacher(network), batch.images, batch.labels, noise=drawing.noise)
     weights = drawing.candidates(student, [arch])
     probe = Probe(student, weights, batch.images, batch.labels, teacher=teacher, noise=drawing.noise)
-    probe.score(proxy)
+    try:
+        probe.score(proxy)
+    except Undefined:
+        raise
+    except FAILURES as error:
+        if not proxy.version:
+            raise
+        raise ValueError(f"--explain {proxy.name}: {slip(error, proxy)}") from error
     return probe.asked
 
 

@@ -455,6 +455,21 @@ def test_of_a_run_whose_scores_are_those_of_others_the_store_is_exported(
     assert "--unique gave its candidates scores of others; export the store" in capsys.readouterr().err
 
 
+def test_two_versions_of_a_proxy_of_ones_own_are_not_mixed(tmp_path: Path) -> None:
+    asked = ["--proxy", f"{tmp_path}/mine.py:one", "--baselines", "", "--out", str(tmp_path)]
+    for place, sample in enumerate(("3", "5")):
+        (tmp_path / "mine.py").write_text(f"def one(probe):\n    return probe.logits[:, 0, {place}]\n")
+        assert rank.main([*SCORED, *asked, "--sample", sample]) == 0
+    assert data.main(["export", str(tmp_path / "store.sqlite"), "--into", str(tmp_path / "a.npz")]) == 0
+    scores = db.read_scores(tmp_path / "a.npz")
+    assert not scores.duplicated(["proxy", "arch", "seed"]).any()
+    assert sorted(scores.groupby("proxy").size()) == [3, 5]
+    assert all(name.startswith("mine.py:one@") for name in scores["proxy"])
+    few = scores[scores["proxy"].eq(scores["proxy"].iloc[0])]
+    db.write_scores(few, tmp_path / "one.npz")
+    assert set(db.read_scores(tmp_path / "one.npz")["proxy"]) == {"mine.py:one"}
+
+
 def test_a_store_gets_nothing_of_a_table(tmp_path: Path) -> None:
     """Of two cells that compute the same the table has one: the other's score is the table's too."""
     space = spaces.find("nasbench201")

@@ -114,7 +114,7 @@ def told_of(one: Asked, shown: Iterable[str]) -> Told:
     """What a reader has to know of a question; `shown` are its rows, of which a table's are told how to be made."""
     same = np.zeros(len(one.archs))
     about = inference.about(one.sample, len(one.table.seeds), one.truth.noise_from)
-    made = {key.partition("@")[0] for key in one.table.columns} | NAMED.keys()
+    made = {*one.table.names.values()} | NAMED.keys()
     names = [name for name in shown if name in made]
     return Told(
         *(one.question.name, one.question.told(), len(one.archs), len(one.space)),
@@ -225,8 +225,8 @@ def scores_of(one: Asked) -> dict[str, Scores]:
 
     What the table lacks counts as failed.
     """
-    held = one.table.columns.items()
-    found = {key.partition("@")[0]: (column.scores[:, one.places], column.ok[:, one.places]) for key, column in held}
+    held = {name: one.table.columns[key] for key, name in one.table.names.items()}
+    found = {name: (column.scores[:, one.places], column.ok[:, one.places]) for name, column in held.items()}
     for name, combination in NAMED.items():
         parts = [found[part] for part in combination.parts if part in found]
         if len(parts) == len(combination.parts) and all(ok.any() for _, ok in parts):

@@ -54,7 +54,7 @@ def _exact(counts: NDArray[np.float64]) -> bool:
 
 def _left(table: ScoreTable, scores: pd.DataFrame) -> ScoreTable:
     """What a frame still has of a table that it was read from. Raises ValueError where it says something else."""
-    names = {key.partition("@")[0]: key for key in table.columns}
+    names = {name: key for key, name in table.names.items()}
     seeds = {seed: number for number, seed in enumerate(table.seeds)}
     left, keep = {}, np.isin(table.index, scores["index"])
     for name, own in scores.groupby("proxy", sort=False, observed=True):

@@ -7,6 +7,7 @@ proxy's scores say by which code (its digest), torch and device they were made. 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -111,6 +112,13 @@ class ScoreTable:
         return f"{self.where} (sha256 {self.digest[:12]})" if self.digest else self.where
 
     @property
+    def names(self) -> dict[str, str]:
+        """What people read for each key: a proxy of a user's file by its name, with its version where there are two."""
+        names = {key: key.partition("@")[0] for key in self.columns}
+        several = Counter(names.values())
+        return {key: name if several[name] == 1 else key for key, name in names.items()}
+
+    @property
     def absent(self) -> int:
         """How many scores are not there, of those that its candidates, proxies and seeds make."""
         return sum(int((~column.there).sum()) for column in self.columns.values())
@@ -141,11 +149,11 @@ class ScoreTable:
         ]
 
     def rows(self, space: Space) -> Iterator[Score]:
-        """All that it holds, by proxy, seed and candidate; a proxy of a user's file under its name."""
+        """All that it holds, by proxy, seed and candidate; a proxy under what people read for it."""
         archs = self.archs(space)
-        for key in self.columns:
+        for key, name in self.names.items():
             for seed in self.seeds:
-                yield from self.rows_of(key, key.partition("@")[0], seed, archs, range(len(archs)))
+                yield from self.rows_of(key, name, seed, archs, range(len(archs)))
 
     def held(self, keys: Sequence[str], seeds: Sequence[int]) -> NDArray[np.bool_]:
         """Of which candidates it has every one of these scores: [n]. None where a proxy or a seed is not here."""

@@ -87,6 +87,27 @@ def test_a_number_that_is_a_code_of_a_space_is_one(tmp_path: Path) -> None:
         from_csv(tmp_path / "truth.csv", space, "vanilla")
 
 
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ("(('a-b', 'c'), (1, 2))", "the choice 'a-b' at position 1 holds a \"-\""),
+        ("((1, 2), (3, -1))", 'the choice -1 at position 2 holds a "-"'),
+        ("((1, '1'),)", "the choice 1 at position 1 has the text of another one"),
+    ],
+)
+def test_choices_that_no_code_can_hold_are_refused(tmp_path: Path, choices: str, said: str) -> None:
+    (tmp_path / "own.py").write_text(OWN.replace("((1, 2), (1, 2, 3), (1, 2))", choices))
+    with pytest.raises(ValueError, match=rf"--space .*own.py:Deep: {said}"):
+        find(f"{tmp_path / 'own.py'}:Deep")
+
+
+def test_none_is_a_choice(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN.replace("((1, 2), (1, 2, 3), (1, 2))", "((None, 2), (1, 2))"))
+    space = find(f"{tmp_path / 'own.py'}:Deep")
+    assert [space.index(space.parse(space.arch(index))) for index in range(4)] == [0, 1, 2, 3]
+    assert space.read("None-2") == (None, 2)
+
+
 @EVERY
 def test_samples_are_nested_and_different(space: Space) -> None:
     small, large = (space.sample(n, np.random.default_rng(3)) for n in (10, 60))

@@ -173,6 +173,7 @@ def as_space(networks: Networks, found: Mapping[str, Any]) -> Space:
     if isinstance(networks, Space):
         if found:
             raise ValueError(f"{next(iter(found))} is for modules that are handed over, not for a space")
+        networks.check_choices()
         return networks
     if isinstance(networks, nn.Module):
         networks = {type(networks).__name__: networks}

@@ -64,6 +64,10 @@ def _from_file(text: str, option: str) -> Space:
     if kind.name in SPACES:
         raise ValueError(f"{option} {text}: its name {kind.name!r} is that of a space of this project; take another")
     space = kind()
+    try:
+        space.check_choices()
+    except ValueError as error:
+        raise ValueError(f"{option} {text}: {error}") from None
     space.version = digest
     tell(text, option)
     return space

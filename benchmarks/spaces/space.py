@@ -73,13 +73,27 @@ class Space(ABC):
         """The choices that a canonical code stands for. Raises ValueError for what is none, saying what is allowed."""
         parts = arch.split("-")
         found = [
-            next((option for option in options if str(option) == part), None)
+            option
             for part, options in zip(parts, self.choices, strict=False)
+            for option in options
+            if str(option) == part
         ]
-        if len(parts) != len(self.choices) or None in found:
+        if len(parts) != len(self.choices) or len(found) != len(parts):
             allowed = "-".join("{" + ",".join(map(str, options)) + "}" for options in self.choices)
             raise ValueError(f"{arch[:80]!r} is no candidate of {self.name}: write {allowed}, or an index")
         return tuple(found)
+
+    def check_choices(self) -> None:
+        """Raises ValueError for a choice by which a code can't be read again, where codes are as they are here."""
+        if type(self).write is not Space.write or type(self).read is not Space.read:
+            return
+        for place, options in enumerate(self.choices, 1):
+            texts = [str(option) for option in options]
+            for option, text in zip(options, texts, strict=True):
+                if "-" in text or texts.count(text) > 1:
+                    wrong = 'holds a "-", by which codes join them' if "-" in text else "has the text of another one"
+                    advice = "take others, or give the class its own write and read"
+                    raise ValueError(f"the choice {option!r} at position {place} {wrong}; {advice}")
 
     def parse(self, text: str) -> str:
         """The canonical code of what a user wrote: a code or an index. Raises ValueError, saying what is allowed."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
+import pickle
 import random
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,6 +23,7 @@ import diswot_bench as db
 from benchmarks import rank, spaces
 from benchmarks.conditions.drawing import Drawing
 from benchmarks.scoring.store import Score, Store
+from benchmarks.spaces import find
 from benchmarks.spaces.modules import Listed, forked
 
 K = 5
@@ -319,3 +322,18 @@ def test_a_module_is_not_built_once_more_to_be_counted(monkeypatch: pytest.Monke
         assert sizes.loc[name, "params"] == sum(one.numel() for one in made.parameters())
         assert sizes.loc[name, "macs"] == 8 * 8 * 27 * made[0].out_channels + (made[0].out_channels + 1) * K
     assert list(dict.fromkeys(table["proxy"])) == ["grad_norm", "params"]
+
+
+def test_a_constructor_in_a_worker_names_its_file_and_line(tmp_path: Path) -> None:
+    text = "from benchmarks.spaces import ModuleSpace\nclass Own(ModuleSpace):\n    name, choices = 'own', ((1, 2),)\n"
+    (tmp_path / "own.py").write_text(f"{text}    def module(self, *_):\n        raise KeyError('none')\n")
+    sent = pickle.loads(cloudpickle.dumps(find(f"{tmp_path / 'own.py'}:Own")))
+    with pytest.raises(ValueError, match=rf"own 1: can't be built \(KeyError: 'none'; {tmp_path}/own.py, line 5\)"):
+        sent.made("1", 10, 8, 0)
+
+
+def test_a_space_that_can_not_be_made_is_one_line(tmp_path: Path) -> None:
+    text = "from benchmarks.spaces.resnet import S0\nclass Own(S0):\n    name = 'own'\n"
+    (tmp_path / "own.py").write_text(f"{text}    def __init__(self):\n        raise KeyError('none')\n")
+    with pytest.raises(ValueError, match=r"--space .*own.py:Own: can't be made \(KeyError: 'none'\)"):
+        find(f"{tmp_path / 'own.py'}:Own")

@@ -13,7 +13,7 @@ from benchmarks.spaces.plainnet import S2
 from benchmarks.spaces.resnet import S0, S1
 from benchmarks.spaces.space import Size, Space
 from benchmarks.spaces.zoo import Torchvision
-from proxies.userfile import load, tell
+from proxies.userfile import FAILURES, load, tell
 
 __all__ = ["SPACES", "ModuleSpace", "Size", "Space", "find", "recorded"]
 
@@ -63,11 +63,13 @@ def _from_file(text: str, option: str) -> Space:
         raise ValueError(f"{option} {text}: the class lacks {', '.join(lacking)}")
     if kind.name in SPACES:
         raise ValueError(f"{option} {text}: its name {kind.name!r} is that of a space of this project; take another")
-    space = kind()
     try:
+        space = kind()
         space.check_choices()
     except ValueError as error:
         raise ValueError(f"{option} {text}: {error}") from None
+    except FAILURES as error:
+        raise ValueError(f"{option} {text}: can't be made ({type(error).__name__}: {error})") from error
     space.version = digest
     tell(text, option)
     return space

@@ -119,8 +119,9 @@ class ModuleSpace(Space):
 
     def _refuse(self, arch: str, error: BaseException) -> NoReturn:
         """A constructor that raises: its own line is shown."""
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{last.filename}, line {last.lineno}"
+        frame, line = list(traceback.walk_tb(error.__traceback__))[-1]
+        path = frame.f_globals.get("__file__", frame.f_code.co_filename)  # a worker's code has the first alone
+        where = f"{path}, line {line}"
         said = " ".join(str(error).split()) or "no message"
         raise ValueError(f"{self.name} {arch}: can't be built ({type(error).__name__}: {said}; {where})") from error
 

@@ -22,6 +22,7 @@ from torch import Tensor
 import diswot_bench as db
 from benchmarks import rank, spaces, truth
 from benchmarks.conditions import batches
+from benchmarks.ranking.called import NEEDED
 from tests.cases import MIXED
 
 OPTIONS = {"proxies": "diswot,params,vote(diswot,params)", "sample": 6, "batch_size": 4, "teacher": "resnet20"}
@@ -415,3 +416,31 @@ def test_seeds_are_checked_as_for_the_command() -> None:
     for given, said in (({"seeds": 0}, "--seeds 0: 1 is the least"), ({"seed": -1}, "--seed -1: 0 is the least")):
         with pytest.raises(ValueError, match=re.escape(said)):
             small_scores({"one": Small()}, proxies="params", **given)
+
+
+def test_scores_of_a_space_of_ones_own_are_ranked_and_read_again(tmp_path: Path) -> None:
+    text = "from benchmarks.spaces.resnet import S0\nclass Own(S0):\n    name, version = 'own', ''\n"
+    (tmp_path / "own.py").write_text(text)
+    (tmp_path / "mine.csv").write_text("arch,accuracy\n111,60\n113,61\n133,62\n")
+    space, accuracy = db.space(f"{tmp_path / 'own.py'}:Own"), {"111": 60, "113": 61, "133": 62}
+    scores = db.score(space, archs=list(accuracy), proxies="params", batch_size=2, progress=False)
+    expected = db.rank(scores, accuracy)
+    pd.testing.assert_frame_equal(db.rank(scores, truth=tmp_path / "mine.csv"), expected)
+    scores.to_csv(tmp_path / "scores.csv", index=False)
+    again = pd.read_csv(tmp_path / "scores.csv")
+    assert db.rank(again, accuracy)["spearman"].tolist() == expected["spearman"].tolist() == [1.0]
+    with pytest.raises(ValueError, match="nobody knows the space 'own' of these scores: accuracy="):
+        db.rank(again, truth=str(tmp_path / "mine.csv"))
+
+
+@pytest.mark.parametrize(
+    ("scores", "truth", "said"),
+    [
+        ([1], "auto", "scores: a list; what diswot_bench.score gives"),
+        (pd.DataFrame(columns=["space", "arch", "proxy", "seed", "score", "status"]), "auto", "scores: no rows"),
+        (pd.DataFrame([("s0", "111", "p", 0, 1.0, "ok")], columns=NEEDED), {"111": 60}, "truth: a dict; .*accuracy="),
+    ],
+)
+def test_what_can_not_be_ranked_is_a_line(scores: Any, truth: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        db.rank(scores, truth=truth)

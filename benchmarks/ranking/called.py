@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,9 @@ from analysis.stats import ranking
 from analysis.stats.inference import Sample
 from benchmarks import spaces, truth
 from benchmarks.conditions.drawing import generator
+from benchmarks.scoring.jobs import Job
+from benchmarks.scoring.untouched import TABLED, Made
+from benchmarks.spaces import Space
 from benchmarks.spaces.modules import Listed
 from benchmarks.truth import Truth
 from benchmarks.truth.accuracies import percent, refuse_fractions
@@ -31,6 +35,7 @@ COLUMNS = {  # of what the statistics say: what people read above it
     "given_high": "given high",
     "failed": "failed",
 }
+MODULES = "modules"  # the space of networks that were handed over
 NEEDED = ("space", "arch", "proxy", "seed", "score", "status")
 DIGITS = "{:.3f}".format
 
@@ -51,7 +56,7 @@ def rank(
     scores: pd.DataFrame,
     accuracy: Mapping[str, float] | pd.Series | None = None,
     *,
-    truth: str = "auto",
+    truth: str | Path = "auto",
     dataset: str = "cifar10",
     target: str = "vanilla",
 ) -> pd.DataFrame:
@@ -63,13 +68,16 @@ def rank(
 
     Raises ValueError where a column or an accuracy is missing.
     """
+    if not isinstance(scores, pd.DataFrame) or not len(scores):
+        said = "no rows" if isinstance(scores, pd.DataFrame) else f"a {type(scores).__name__}"
+        raise ValueError(f"scores: {said}; what diswot_bench.score gives is expected")
     missing = [name for name in NEEDED if name not in scores.columns]
     if missing:
         raise ValueError(f"scores: no column {missing[0]}; what diswot_bench.score gives is expected")
+    space = space_of(scores)
+    scores = scores.assign(arch=scores["arch"].astype(str))  # a CSV that was read again has numbers where it can
     archs = list(dict.fromkeys(scores["arch"]))
-    names = scores["space"].unique()
-    found = accuracies(names, archs, accuracy, truth, dataset, target)
-    space = spaces.SPACES[names[0]]() if len(names) == 1 and names[0] in spaces.SPACES else None
+    found = accuracies(scores["space"].unique(), space, archs, accuracy, truth, dataset, target)
     share = 0.0 if space is None else space.share(len(archs))
     sample = Sample(_values(archs, found.accuracy), share, found.noise, generator("retraining", found.source))
     sizes = _sizes(scores, archs)
@@ -84,23 +92,42 @@ def rank(
     return Table(table.drop(columns=[] if scores["seed"].nunique() > 1 else ["sd"]))
 
 
+def space_of(scores: pd.DataFrame) -> Space | None:
+    """The one space that scores are of, one of this project or that which was scored just now; None where unknown."""
+    kept, names = scores.attrs.get(TABLED), scores["space"].unique()
+    if len(names) == 1 and names[0] in spaces.SPACES:
+        return spaces.SPACES[names[0]]()
+    job = kept.of if isinstance(kept, Made) else None
+    if isinstance(job, Job) and list(names) == [job.space.name] and names[0] != MODULES:
+        return job.space
+    return None
+
+
 def accuracies(
     names: np.ndarray,
+    space: Space | None,
     archs: list[str],
     accuracy: Mapping[str, float] | pd.Series | None,
-    table: str,
+    table: str | Path,
     dataset: str,
     target: str,
 ) -> Truth:
     """The accuracies of `archs` that were given, or those of a table. Raises ValueError where there are none."""
+    if not isinstance(table, str | Path):
+        raise ValueError(
+            f"truth: a {type(table).__name__}; the name of a table or FILE.csv is expected; percents by name are for "
+            "accuracy="
+        )
     if accuracy is None:
         if len(names) != 1:
             raise ValueError("scores are of several spaces: give their accuracies by arch")
-        if names[0] != "modules":
-            return truth.load(table, spaces.find(str(names[0])), dataset, target)
+        if space is not None:
+            return truth.load(str(table), space, dataset, target)
+        if names[0] != MODULES:
+            raise ValueError(f"nobody knows the space {names[0]!r} of these scores: accuracy={{arch: percent, ...}}")
         if table == "auto":
             raise ValueError("no table knows networks of yours: accuracy={name: percent, ...}, or truth='FILE.csv'")
-        return truth.load(table, Listed(dict.fromkeys(archs, nn.Identity)), dataset, target)
+        return truth.load(str(table), Listed(dict.fromkeys(archs, nn.Identity)), dataset, target)
     if not isinstance(accuracy, Mapping | pd.Series):
         raise ValueError(f"accuracy: a {type(accuracy).__name__}; percents by name are expected: a dict or a Series")
     if isinstance(accuracy, pd.Series) and not accuracy.index.is_unique:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -28,8 +30,8 @@ def test_the_space_has_15625_different_cells_of_6466_functions_and_341_are_disco
 def test_official_indices() -> None:
     best = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_1x1~1|nor_conv_3x3~2|"
     assert SPACE.arch(13714) == best
-    assert SPACE.to_tuple(best) == (2, 2, 0, 2, 3, 2)
-    assert SPACE.to_tuple(SPACE.arch(3558)) == (0, 2, 2, 3, 3, 2)
+    assert SPACE.from_tuple((2, 2, 0, 2, 3, 2)) == best
+    assert SPACE.from_tuple((0, 2, 2, 3, 3, 2)) == SPACE.arch(3558)
 
 
 @given(st.integers(0, 15_624))
@@ -37,8 +39,13 @@ def test_codes_lead_back_to_the_cell(index: int) -> None:
     arch = SPACE.arch(index)
     assert SPACE.index(arch) == index
     assert SPACE.parse(str(index)) == SPACE.parse(arch) == SPACE.parse(f"  {arch}\n") == arch
-    assert SPACE.from_tuple(SPACE.to_tuple(arch)) == SPACE.parse(str(SPACE.to_tuple(arch))) == arch
     assert print_cell(parse_cell(arch)) == arch
+
+
+def test_six_tuples_name_every_cell_once() -> None:
+    codes = list(product(range(5), repeat=6))
+    assert {SPACE.from_tuple(code) for code in codes} == set(EVERY)
+    assert all(SPACE.parse(str(code)) == SPACE.from_tuple(code) for code in codes[::100])
 
 
 @pytest.mark.parametrize(

@@ -72,11 +72,6 @@ class NasBench201(Space):
         chosen = {edge: TUPLE_CODES[code] for edge, code in zip(TUPLE_EDGES, codes, strict=True)}
         return print_cell(tuple(chosen[edge] for edge in EDGES))
 
-    def to_tuple(self, arch: str) -> tuple[int, ...]:
-        """NASLib's six-tuple of an official string."""
-        chosen = dict(zip(EDGES, parse_cell(arch), strict=True))
-        return tuple(TUPLE_CODES.index(chosen[edge]) for edge in TUPLE_EDGES)
-
     def function_class(self, arch: str) -> str:
         """What the cell computes, written out: one of 6,466 texts, as the benchmark's authors count them.
 

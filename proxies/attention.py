@@ -12,7 +12,7 @@ from proxies.probing.passes import Measured
 from proxies.probing.probe import Probe
 from proxies.registry import proxy
 
-JOINED = ("qkv", "in_proj")  # what the layer that gives queries, keys and values at once is called
+OF_PYTORCH = "in_proj_weight"  # nn.MultiheadAttention's parameter that gives queries, keys and values at once
 
 
 @proxy(source="Zhou et al. (TF-TAS), CVPR 2022; form of lliai/Auto-Prox-AAAI24")
@@ -21,8 +21,8 @@ def dss(probe: Probe) -> Tensor:
 
     sum over attention's layers of ||dR/dW||_nuc ||W||_nuc, and over the others and the head of sum |W dR/dW|. All
     weights are replaced by their absolute values; R is the summed output for an image of ones, in float64. Reads no
-    images and no labels. A linear layer is attention's where it is called qkv (PyTorch's own: in_proj) or is square, as
-    in the port; convolutions count in neither sum. Normalisations of batches are taken out as in synflow, LayerNorm
+    images and no labels. A linear layer is attention's where it is called qkv, is nn.MultiheadAttention's or is square,
+    as in the port; convolutions count in neither sum. Normalisations of batches are taken out as in synflow, LayerNorm
     stays. In a network without attention the head is left, or nothing but that.
     """
     linear = [layer for layer in probe.flows if layer.layer.operation == "linear" or layer.layer.is_head]
@@ -31,7 +31,7 @@ def dss(probe: Probe) -> Tensor:
 
 def _attends(layer: Layer) -> bool:
     square = layer.shape[0] == layer.shape[1]
-    return not layer.is_head and (square or any(name in layer.role for name in JOINED))
+    return not layer.is_head and (square or "qkv" in layer.role or layer.role.split(".")[-1] == OF_PYTORCH)
 
 
 def _diversity(layer: Measured) -> Tensor:

@@ -33,7 +33,7 @@ from benchmarks.spaces.pit import PiT
 from benchmarks.spaces.space import counted
 from benchmarks.spaces.transformers import Attention, Flat, Pooled, Shape
 from benchmarks.timing.plain import PlainResNet, plain_state, with_weights
-from proxies import Proxy
+from proxies import Proxy, attention
 from proxies.probing.probe import Probe
 from search import evolve
 from tests import reference
@@ -387,3 +387,24 @@ def test_the_two_halves_of_tvt_combine_by_ranks() -> None:
     (both,) = proxies.select("ranksum(tvt_attention,l2_norm)")
     assert isinstance(both, proxies.Combination)
     assert both.parts == ("tvt_attention", "l2_norm")
+
+
+class Named(nn.Module):
+    """A linear layer under a name, and a head."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name, self.head = name, nn.Linear(8, 4)
+        self.add_module(name, nn.Linear(192, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.get_submodule(self.name)(x.flatten(1)).relu())
+        return out
+
+
+def test_a_linear_layer_is_no_attention_by_half_of_its_name() -> None:
+    networks = {name: forked(partial(Named, name), 0) for name in ("body", "main_proj", "in_projector", "qkv")}
+    scores = db.score(networks, torch.randn(4, 3, 8, 8), torch.arange(4), proxies="dss", progress=False)["score"]
+    assert scores[0] == scores[1] == scores[2] != scores[3]
+    inside = SimpleNamespace(role="block.attention.in_proj_weight", shape=(24, 8), is_head=False)
+    assert attention._attends(inside)  # type: ignore[arg-type]

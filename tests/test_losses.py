@@ -276,3 +276,11 @@ def test_the_gradient_of_singular_vectors_is_right_and_finite_for_silent_channel
     losses.kdsvd_loss([silent, wide[0]], wide[1:]).sum().backward()
     assert silent.grad is not None
     assert silent.grad.isfinite().all()
+
+
+def test_maps_that_are_not_square_are_pooled_to_the_least_height_and_width() -> None:
+    flat, high = torch.randn(2, 3, 4, 8), torch.randn(2, 3, 8, 4)
+    small = [pooled.flatten(2) for pooled in (flat.unflatten(3, (4, 2)).mean(4), high.unflatten(2, (4, 2)).mean(3))]
+    for loss in (losses.at_loss, losses.nst_loss):
+        assert_close(loss(flat, high), loss(*(one.unflatten(2, (4, 4)) for one in small)))
+        assert_close(loss(flat, flat), torch.tensor(0.0), atol=1e-6, rtol=0)

@@ -181,3 +181,10 @@ def test_2290_cells_have_a_convolution_that_only_zeros_reach() -> None:
         second = op02 == "none" and (op12 == "none" or first)
         found += "conv" in f"{op12}{op13}" * first + op23 * second
     assert found == 2_290
+
+
+@pytest.mark.parametrize("resolution", [6, 10, 13])
+def test_images_that_can_not_be_halved_twice_are_refused(resolution: int) -> None:
+    for asked in (SPACE.count, lambda arch, *size: SPACE.build([arch], *size)):
+        with pytest.raises(ValueError, match=rf"nasbench201: images of {resolution}x{resolution}; .* a multiple of 4"):
+            asked(SPACE.arch(0), 10, resolution)

@@ -94,8 +94,20 @@ class NasBench201(Space):
         """Whether a path without `none` leads from input to output; 341 cells have none."""
         return bool(live_edges(parse_cell(arch)))
 
+    def check(self, classes: int, resolution: int) -> None:
+        """Raises ValueError for images whose maps can't be halved twice, which the reductions do."""
+        if resolution % 4:
+            raise ValueError(
+                f"{self.name}: images of {resolution}x{resolution}; the resolution has to be a multiple of 4, as its "
+                "reductions halve the maps twice"
+            )
+
     def count(self, arch: str, classes: int, resolution: int) -> Size:
-        """In closed form; the API's FLOPs are these macs. Edges on no path count too."""
+        """In closed form; the API's FLOPs are these macs. Edges on no path count too.
+
+        Raises ValueError as `check` does.
+        """
+        self.check(classes, resolution)
         convs_3x3, convs_1x1 = arch.count("nor_conv_3x3"), arch.count("nor_conv_1x1")
         head = 65 * classes
         params = 72_656 + head + 243_040 * convs_3x3 + 28_000 * convs_1x1
@@ -104,7 +116,8 @@ class NasBench201(Space):
         return Size(params, macs * resolution**2 // 32**2 + head, layers)
 
     def build(self, archs: Sequence[str], classes: int, resolution: int) -> Stack:
-        """The networks of some cells as one stack."""
+        """The networks of some cells as one stack. Raises ValueError as `check` does."""
+        self.check(classes, resolution)
         return CellStack([parse_cell(arch) for arch in archs], classes, resolution)
 
 

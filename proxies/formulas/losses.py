@@ -93,8 +93,7 @@ def at_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     The energy map is mean_c f^2 with unit length over positions; channels may differ, the larger map is pooled.
     """
-    size = min(student.shape[-1], teacher.shape[-1])
-    own, other = (_energy(_pooled_to(f, size)) for f in (student, teacher))
+    own, other = (_energy(maps) for maps in _of_one_size(student, teacher))
     refuse_unequal(own, other, 2, "energy maps")
     return (own - other).square().mean((-2, -1))
 
@@ -145,8 +144,7 @@ def nst_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Mean over the images; channels may differ, the larger map is pooled.
     """
-    size = min(student.shape[-1], teacher.shape[-1])
-    own, other = (row_unit(_pooled_to(f, size).flatten(-2)) for f in (student, teacher))
+    own, other = (row_unit(maps.flatten(-2)) for maps in _of_one_size(student, teacher))
     pairs = [(other, other), (own, own), (own, other)]
     kernels = [(a @ b.mT).square().mean((-3, -2, -1)) for a, b in pairs]
     return kernels[0] + kernels[1] - 2 * kernels[2]
@@ -227,8 +225,14 @@ def _pearson(a: Tensor, b: Tensor) -> Tensor:
     return (row_unit(a - a.mean(-1, keepdim=True)) * row_unit(b - b.mean(-1, keepdim=True))).sum(-1)
 
 
-def _pooled_to(maps: Tensor, size: int) -> Tensor:
-    if maps.shape[-1] == size:
+def _of_one_size(*maps: Tensor) -> list[Tensor]:
+    """Maps pooled to the least height and the least width among them."""
+    size = [min(lengths) for lengths in zip(*(one.shape[-2:] for one in maps), strict=True)]
+    return [_pooled_to(one, size) for one in maps]
+
+
+def _pooled_to(maps: Tensor, size: list[int]) -> Tensor:
+    if list(maps.shape[-2:]) == size:
         return maps
     pooled: Tensor = adaptive_avg_pool2d(maps.flatten(0, -4), size)
     unflattened: Tensor = pooled.unflatten(0, maps.shape[:-3])

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -444,3 +444,30 @@ def test_scores_of_a_space_of_ones_own_are_ranked_and_read_again(tmp_path: Path)
 def test_what_can_not_be_ranked_is_a_line(scores: Any, truth: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         db.rank(scores, truth=truth)
+
+
+class Sized:
+    """A constructor that counts: in the class, which is no part of what a network is known by."""
+
+    made: ClassVar[list[int]] = []
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def __call__(self) -> torch.nn.Module:
+        Sized.made.append(self.width)
+        return Small(self.width)
+
+
+def test_a_network_that_is_added_is_the_only_one_scored(tmp_path: Path) -> None:
+    def scored(**widths: int) -> set[int]:
+        Sized.made.clear()
+        networks = {name: Sized(width) for name, width in widths.items()}
+        found = small_scores(networks, proxies="params", store=tmp_path / "s.sqlite")["score"].tolist()
+        assert found == [sum(one.numel() for one in Small(width).parameters()) for width in widths.values()]
+        return set(Sized.made)
+
+    assert scored(a=2, b=3) == {2, 3}
+    assert scored(a=2, b=3, c=4) == {4}
+    assert scored(c=4, a=5) == {5}
+    assert scored(b=3, a=2) == set()

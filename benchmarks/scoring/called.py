@@ -134,7 +134,8 @@ def score(
         sees = replace(job.conditions, teacher=told, teacher_resolution=teacher_resolution)
         job = replace(job, teacher=own, conditions=sees)
     if store and isinstance(candidates, Listed) and candidates is not networks:
-        candidates.version = fingerprint((networks, candidates.named), "store")
+        candidates.version = fingerprint(candidates.named, "store")
+        candidates.digests = {name: fingerprint(one, "store") for name, one in candidates.networks.items()}
     counting = replace(job, proxies=[*job.proxies, *uncounted(job)])
     rows = score_all(counting, Path(store) if store else IN_MEMORY, workers, progress)
     rows += combined(rows, job, [one for one in chosen if isinstance(one, Combination)])

@@ -79,8 +79,9 @@ class Scorer:
 
     def _stored(self, seed: int) -> list[Score]:
         names = {key: name for name, key in self._keys.items()}
+        archs = {self.job.space.stored(arch): arch for arch in self.job.archs}
         found = self.store.scores(self._conditions[seed], self.job.space.name, names, seed)
-        return [row._replace(proxy=names[row.proxy]) for row in found]
+        return [row._replace(proxy=names[row.proxy], arch=archs.get(row.arch, row.arch)) for row in found]
 
     def rows(self, archs: Sequence[str], advance: Callable[[int], None] = lambda _: None) -> list[Score]:
         """The rows of some candidates by seed, proxy and candidate; what the store lacks is scored, and kept."""
@@ -155,8 +156,9 @@ class Scorer:
     def _write(self) -> None:
         """Put into the store what is not there yet, each seed in one transaction."""
         rows, self._unwritten = self._unwritten, []
+        filed = [row._replace(proxy=self._keys[row.proxy], arch=self.job.space.stored(row.arch)) for row in rows]
         for seed, conditions in self._conditions.items():
-            if own := [row._replace(proxy=self._keys[row.proxy]) for row in rows if row.seed == seed]:
+            if own := [row for row in filed if row.seed == seed]:
                 self.store.add(conditions, own)
         self._written = time.monotonic()
 

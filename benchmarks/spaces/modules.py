@@ -139,11 +139,15 @@ class ModuleSpace(Space):
 
 
 class Listed(ModuleSpace):
-    """Networks by name: constructors, of which one at a time is in memory, or modules as they are."""
+    """Networks by name: constructors, of which one at a time is in memory, or modules as they are.
+
+    `digests` tells networks of one name apart in a store, where they were handed over.
+    """
 
     def __init__(self, networks: Mapping[str, Any], name: str = "modules", **found: Any) -> None:
         self.name = name
         self.networks = dict(networks)
+        self.digests: dict[str, str] = {}
         self.choices = (tuple(self.networks),)
         self.features, self.head = found.get("features", ""), found.get("head", "")
         self.stages, self.blocks = tuple(found.get("stages", ())), tuple(found.get("blocks", ()))
@@ -163,6 +167,10 @@ class Listed(ModuleSpace):
             there = ", ".join(list(self.networks)[:20]) + (", ..." if len(self.networks) > 20 else "")
             raise ValueError(f"{arch[:80]!r} is no network of {self.name}; there are: {there}, or an index")
         return (arch,)
+
+    def stored(self, arch: str) -> str:
+        """The name, with the digest where there is one."""
+        return f"{arch}@{self.digests[arch]}" if arch in self.digests else arch
 
     def module(self, chosen: Choices, classes: int, resolution: int) -> nn.Module:
         """The network of this name: made, or as it is."""

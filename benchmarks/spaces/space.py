@@ -129,6 +129,10 @@ class Space(ABC):
             index = index * len(options) + options.index(choice)
         return index
 
+    def stored(self, arch: str) -> str:
+        """Under which name a candidate's scores are stored: its code, where the space's version says all else of it."""
+        return arch
+
     def function_class(self, arch: str) -> str:
         """A key that candidates computing the same function have in common: by default each computes its own."""
         return arch

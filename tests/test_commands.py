@@ -329,7 +329,9 @@ BAD = [
     (["--explain", "nothing"], "no proxy is called 'nothing'"),
     (["--batch-size", "x"], "error: --batch-size x: a whole number is expected (see"),
     (["--teacher-resolution", "x"], "error: --teacher-resolution x: a whole number is expected (see"),
-    (["--config", "year.yaml"], "Expected a <class 'str'>"),
+    (["--config", "year.yaml"], "error: --out 2024: a text in quotes is expected"),
+    (["--config", "list.yaml"], "error: --proxy ['params', 'macs']: a text with commas or blanks is expected"),
+    (["--truth", "semicolons.csv"], "--truth semicolons.csv: its fields stand between semicolons; between commas"),
     (["--config", "several.yaml"], "Expected a <class 'str'>"),
     (["--batch", "."], "--batch .: a folder"),
     (["--archs", "nothing.txt"], "--archs nothing.txt: No such file"),
@@ -384,6 +386,8 @@ def test_bad_input_is_one_line_and_code_2(
     Path("null.yaml").write_text("seed: null\n")
     Path("draw.yaml").write_text("draw: own\n")
     Path("year.yaml").write_text("out: 2024\n")
+    Path("list.yaml").write_text("proxy: [params, macs]\n")
+    Path("semicolons.csv").write_text("arch;accuracy\n111;60\n")
     Path("several.yaml").write_text("sample: [1]\n")
     Path("own.py").write_text(OWN)
     Path("broken.py").write_text("def mine(:")

@@ -471,3 +471,17 @@ def test_a_network_that_is_added_is_the_only_one_scored(tmp_path: Path) -> None:
     assert scored(a=2, b=3, c=4) == {4}
     assert scored(c=4, a=5) == {5}
     assert scored(b=3, a=2) == set()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"archs": "111"}, "archs: '111' is no list; codes or indices are expected, such as ['111']"),
+        ({"archs": 5}, "archs: 5 is no list"),
+        ({"archs": ["111", 1.5]}, "archs: 1.5 is no code and no index"),
+        ({"sample": "few"}, "sample=few: 1 to 64, auto or all"),
+    ],
+)
+def test_candidates_that_are_named_wrongly_are_a_line(asked: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        db.score(db.space("s0"), proxies="params", batch_size=2, progress=False, **asked)

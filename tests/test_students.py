@@ -92,3 +92,19 @@ def test_a_copy_shares_nothing() -> None:
             tensor.add_(1)
     fresh = small_model("s0:111", 0)
     assert all(torch.equal(*pair) for pair in zip(model.tensors(), fresh.tensors(), strict=True))
+
+
+def test_a_table_of_students_may_have_blanks_in_its_name_and_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "the best.csv"
+    path.write_text("space,arch\ns0,111\ns0,357\n", encoding="utf-8-sig")
+    assert [one.name for one in students.find_all(str(path))] == ["s0:111", "s0:357"]
+    path.write_text("space;arch\ns0;111\n")
+    with pytest.raises(ValueError, match=r"the best.csv: its fields stand between semicolons"):
+        students.find_all(str(path))
+
+
+@pytest.mark.parametrize("text", ["s0:111,s0:113", "s0:111, s0:113"])
+def test_students_between_commas_are_told_of_blanks(text: str) -> None:
+    with pytest.raises(ValueError, match="several are separated by blanks, not by commas"):
+        students.find_all(text)
+    assert students.find("nasbench201:(0,0,0,0,0,0)").arch.startswith("|skip")

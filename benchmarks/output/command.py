@@ -26,6 +26,10 @@ from benchmarks.reading.naming import option_meant
 
 DEBUG_VARIABLE = "DISWOT_DEBUG"  # set it to see the traceback of what is otherwise one line
 INTERRUPTED = 130
+TEXT = re.compile(
+    r"""Parser key "(\w+)": (?!.*Expected an? <class '(?:int|float)'>)"""
+    r""".*?Expected a <class 'str'>.* (?:Got|Given) value: (.*)"""
+)
 NUMBER = re.compile(
     r"""Parser key "(\w+)": (?!.*Expected a <class 'str'>)"""  # what may be a text as well is no number
     r""".*?Expected an? <class '(int|float)'>.* (?:Got|Given) value: (.*)"""
@@ -85,6 +89,9 @@ class Parser(jsonargparse.ArgumentParser):
         if number := NUMBER.fullmatch(message):
             wanted = "a whole number" if number[2] == "int" else "a number"
             return f"{self._typed(number[1])} {number[3]}: {wanted} is expected"
+        if text := TEXT.fullmatch(message):
+            wanted = "a text with commas or blanks" if text[2].startswith("[") else "a text in quotes"
+            return f"{self._typed(text[1])} {text[2]}: {wanted} is expected"
         return message
 
     def _typed(self, name: str) -> str:

@@ -29,6 +29,8 @@ def from_csv(path: Path, space: Space, target: str) -> Truth:
         values = ["accuracy"]
     missing = [] if key else ["arch or index"]
     missing += ["vanilla or accuracy" if one == "accuracy" else one for one in values if one not in columns]
+    if missing and any(";" in column for column in columns):
+        raise ValueError(f"--truth {path}: its fields stand between semicolons; between commas they are read")
     if missing:
         told = "; a column accuracy holds vanilla ones" if key and "accuracy" in columns else ""
         raise ValueError(f"--truth {path}: no column {missing[0]}; it has: {', '.join(columns) or 'nothing'}{told}")

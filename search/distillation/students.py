@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -134,7 +135,7 @@ def find_all(text: str, named: str | None = None) -> list[Student]:
     Raises ValueError, saying what is allowed.
     """
     found: dict[str, list[Student]] = {}
-    for name in text.split():
+    for name in [text] if Path(text).is_file() else text.split():  # a file's name may have blanks
         for student in _winners(Path(name), named) if name.endswith(".csv") else [find(name, named)]:
             found.setdefault(student.name, []).append(student)
     return [
@@ -157,6 +158,8 @@ def find(text: str, named: str | None = None, role: str = "student") -> Student:
     Raises ValueError, saying what is allowed.
     """
     text = text.strip()
+    if re.search(r",$|,\w+:", text):
+        raise ValueError(f"--{role} {text}: several are separated by blanks, not by commas")
     if text.endswith(".json"):
         return _winner(Path(text), named)
     if text in teachers.TEACHERS:
@@ -178,7 +181,7 @@ def _winner(path: Path, named: str | None) -> Student:
     """The candidate in the file that a search left."""
     try:
         check_size(path, "config")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"--student {path}: {getattr(error, 'strerror', None) or 'no JSON file'}") from None
     if not isinstance(content, dict):
@@ -190,12 +193,14 @@ def _winners(path: Path, named: str | None) -> list[Student]:
     """The candidates in the table that searches left, best.csv, or in a list of trainings: see `SEED`."""
     try:
         check_size(path, "table")
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file, strict=True))
     except (OSError, ValueError, csv.Error) as error:
         raise ValueError(f"--student {path}: {getattr(error, 'strerror', None) or 'no CSV table'}") from None
     if not rows:
         raise ValueError(f"--student {path}: no rows")
+    if any(";" in column for column in rows[0] if column):
+        raise ValueError(f"--student {path}: its fields stand between semicolons; between commas they are read")
     return [_won(row, f"--student {path}, row {number}", named) for number, row in enumerate(rows, 1)]
 
 

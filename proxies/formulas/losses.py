@@ -227,12 +227,12 @@ def _pearson(a: Tensor, b: Tensor) -> Tensor:
 
 def _of_one_size(*maps: Tensor) -> list[Tensor]:
     """Maps pooled to the least height and the least width among them."""
-    size = [min(lengths) for lengths in zip(*(one.shape[-2:] for one in maps), strict=True)]
-    return [_pooled_to(one, size) for one in maps]
+    height, width = (min(one.shape[axis] for one in maps) for axis in (-2, -1))
+    return [_pooled_to(one, (height, width)) for one in maps]
 
 
-def _pooled_to(maps: Tensor, size: list[int]) -> Tensor:
-    if list(maps.shape[-2:]) == size:
+def _pooled_to(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    if maps.shape[-2:] == size:
         return maps
     pooled: Tensor = adaptive_avg_pool2d(maps.flatten(0, -4), size)
     unflattened: Tensor = pooled.unflatten(0, maps.shape[:-3])

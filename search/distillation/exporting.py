@@ -11,9 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.conditions.drawing import generator
 from benchmarks.output import record
 from benchmarks.reading import statedicts
 from benchmarks.spaces.cellstack import CellStack
@@ -96,8 +98,8 @@ def _torchscript(module: nn.Module, example: Tensor, path: Path) -> None:
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # what it warns of is looked at here
         traced = torch.jit.trace(module, example, check_trace=False)
         for count, shift in ((1, -1.0), (3, 0.0), (8, 1.0)):
-            noise = torch.randn(count, *example.shape[1:], generator=torch.Generator().manual_seed(count))
-            images = noise + shift
+            noise = generator(count, "export").standard_normal((count, *example.shape[1:]), np.float32)
+            images = torch.from_numpy(noise) + shift
             wanted, given = (logits_of(one(images), images) for one in (module, traced))
             if wanted.shape != given.shape or not torch.allclose(wanted, given, rtol=1e-3, atol=1e-4, equal_nan=True):
                 raise ValueError(f"traced, the network gives other logits than it does itself for {count} images")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,20 +62,27 @@ def prepare(options: DistillOptions) -> tuple[Plan, Conditions, list[Run]]:
             record.check_file("--table", Path(options.table))
     plan = replace(plan, recipe=replace(plan.recipe, batch_size=fitting))
     conditions = replace(conditions, recipe=plan.recipe)
-    if options.export != "none":  # what can't be exported is said before it is trained
-        data = conditions.data
-        for student in {run.student.name: run.student for run in planned}.values():
-            exporting.check(student, data.name, data.classes, data.resolution)
+    check_students(planned, conditions, exported=options.export != "none")
     if distilled:
         teacher = students.find(options.teacher)
         resolution = plan.teacher_resolution
         for line in chain.check(teacher, chain.assistants_of(plan), planned, resolution, conditions):
             if processes.main:
                 print(f"  {line}")
-    else:
-        for student in dict.fromkeys(run.student for run in planned):
-            runs.network_of(student, conditions, plan.recipe.seed)  # which raises ValueError
     return plan, conditions, planned
+
+
+def check_students(planned: Sequence[Run], conditions: Conditions, *, exported: bool) -> None:
+    """Raises ValueError for a student that can't be trained on the images, or not be exported.
+
+    One that learns from a teacher is looked at beside that: see chain.check.
+    """
+    data, distilled = conditions.data, any(run.distilled for run in planned)
+    for student in {run.student.name: run.student for run in planned}.values():
+        if exported:
+            exporting.check(student, data.name, data.classes, data.resolution)
+        if not distilled:
+            runs.network_of(student, conditions, conditions.recipe.seed)
 
 
 def planned_runs(options: DistillOptions) -> list[Run]:

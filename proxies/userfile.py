@@ -81,15 +81,16 @@ def tell(text: str, option: str) -> None:
 def _run(path: Path, module_name: str) -> tuple[ModuleType, set[Path]]:
     """The file as a module, and the other files of the user's own that it takes from.
 
-    While it runs it finds what lies beside it. Neither stays in sys.modules: so the helpers of another folder may have
-    the same names, and workers are sent all of it whole.
+    While it runs it finds what lies beside it: what was imported from there before, as it is, and no modules of another
+    folder by the same names. What it imports does not stay in sys.modules, and workers are sent all of it whole.
     """
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     folder = path.resolve().parent
-    before = _beside(folder)
+    there = _beside(folder)
+    before = {name: one for name, one in there.items() if not _where(one).startswith(f"{folder}/")}
     for name in before:
         del sys.modules[name]
     sys.modules[module_name] = module  # while it runs: dataclasses look themselves up
@@ -100,7 +101,7 @@ def _run(path: Path, module_name: str) -> tuple[ModuleType, set[Path]]:
         others = files_of([module, *_beside(folder).values()]) - {Path(str(spec.origin))}
     finally:
         sys.path.remove(str(folder))
-        for name in [module_name, *_beside(folder)]:
+        for name in {module_name, *_beside(folder)} - (there.keys() - before.keys()):
             del sys.modules[name]
         sys.modules.update(before)
     return module, {other for other in others if not str(other).startswith(OURS)}

@@ -484,6 +484,12 @@ def test_a_trace_that_gives_other_logits_than_the_network_is_no_export(tmp_path:
     assert not list(tmp_path.iterdir())
     assert exporting.export(seeded(cnn), "torchscript", tmp_path, 8, {}).exists()
 
+    class Squeezing(nn.Module):  # it can't take one image itself
+        def forward(self, x: Tensor) -> Tensor:
+            return x.mean((-2, -1)).squeeze()
+
+    assert exporting.export(Squeezing(), "torchscript", tmp_path, 8, {}).exists()
+
 
 def test_an_exporter_that_cannot_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing(nn.Module):

@@ -828,6 +828,27 @@ def test_what_is_overwritten_unseen_is_undefined() -> None:
         probe.score(select("vkdnw")[0])
 
 
+def test_what_is_written_to_what_the_head_got_changes_no_score() -> None:
+    class After(nn.Module):
+        def __init__(self, write: bool) -> None:
+            super().__init__()
+            self.conv, self.fc, self.write = nn.Conv2d(3, 4, 3), nn.Linear(4, K), write
+
+        def forward(self, x: Tensor) -> Tensor:
+            pooled = F.relu(self.conv(x)).mean((2, 3))
+            logits = self.fc(pooled)
+            if self.write:
+                with torch.no_grad():
+                    pooled.mul_(0)
+            return logits
+
+    images, labels = batch()
+    written, usual = (probed(built(lambda write=write: After(write)), images, labels) for write in (True, False))  # type: ignore[misc]
+    for proxy in select("naswot,l2_norm,near"):
+        assert written.score(proxy)[0].item() == usual.score(proxy)[0].item(), proxy.name
+    assert_close(written.pooled, usual.pooled)
+
+
 class Acts(Small):
     """A network of two activations, the first right behind a normalisation."""
 

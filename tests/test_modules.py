@@ -22,7 +22,6 @@ from torch.testing import assert_close
 import diswot_bench as db
 from benchmarks import rank, spaces
 from benchmarks.conditions.drawing import Drawing
-from benchmarks.scoring.cohorts import sizes
 from benchmarks.scoring.store import Score, Store
 from benchmarks.spaces import find
 from benchmarks.spaces.modules import Listed, forked
@@ -338,16 +337,3 @@ def test_a_space_that_can_not_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(f"{text}    def __init__(self):\n        raise KeyError('none')\n")
     with pytest.raises(ValueError, match=r"--space .*own.py:Own: can't be made \(KeyError: 'none'\)"):
         find(f"{tmp_path / 'own.py'}:Own")
-
-
-def test_modules_are_built_once_for_all_who_ask_for_their_sizes() -> None:
-    made: list[int] = []
-
-    def make() -> nn.Module:
-        made.append(1)
-        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10))
-
-    listed = Listed({"a": make})
-    for _ in range(3):
-        assert sizes(["a"], listed, "cifar10")["params"].tolist() == [40]
-    assert len(made) == 1

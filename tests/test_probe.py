@@ -152,7 +152,7 @@ def test_what_is_asked_for_is_remembered(probe: Probe) -> None:
         (lambda p: p.head_weight.zero_(), "weights"),
         (lambda p: p.gradients[0].gradient.abs_(), "gradients"),
         (lambda p: p.relus[0].stacked()[:, 0].neg_(), "relus"),
-        (lambda p: p.noise("mine", (2,)).add_(1), "noise('mine', ...)"),
+        (lambda p: p.noise("mine", (2,)).add_(1), "noise('mine', (2,))"),
         (lambda p: p.teacher.logits.add_(1), "teacher.outputs"),
         (lambda p: p.further(images=twice_the_images).logits.mul_(2), "images by twice_the_images: outputs"),
     ],

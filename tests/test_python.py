@@ -319,6 +319,30 @@ def test_a_proxy_of_ones_own_that_writes_in_place_is_refused_and_costs_nothing(w
     assert kept["score"].item() == expected["score"].item()
 
 
+def test_trained_normalisations_of_ones_own_are_left_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def mine(probe):\n    for state in probe.weights.norms.values():\n        state.mean.add_(5)\n"
+        "        state.scale.mul_(3)\n    return probe.logits.sum((1, 2))"
+    )
+    module = Small(act=torch.nn.Sequential(torch.nn.BatchNorm2d(4), torch.nn.ReLU()))
+    with pytest.raises(ValueError, match="writes to its Probe's weights in place"):
+        small_scores({"module": module}, proxies=f"{tmp_path}/mine.py:mine", running=True)
+    assert not module.act[0].running_mean.any()
+    assert torch.equal(module.act[0].weight, torch.ones(4))
+
+
+def test_networks_are_scored_under_inference_mode() -> None:
+    made = {"one": Small()}
+    expected = small_scores(made, proxies="naswot,l2_norm")["score"].tolist()
+    with torch.inference_mode():
+        assert small_scores(made, proxies="naswot,l2_norm")["score"].tolist() == expected
+
+
+def test_archs_may_be_anything_that_is_gone_through() -> None:
+    table = db.score(db.space("s0"), archs=(str(i) for i in range(2)), proxies="params", progress=False)
+    assert len(table) == 2
+
+
 def test_a_store_keeps_apart_what_differs_in_named_submodules(tmp_path: Path) -> None:
     torch.manual_seed(0)
     made = {"one": Small()}

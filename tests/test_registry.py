@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import pickle
 import sys
 from collections.abc import Iterator
@@ -236,6 +237,21 @@ def test_a_file_takes_from_what_lies_beside_it_and_its_version_from_both(tmp_pat
     assert pickle.loads(cloudpickle.dumps(found[0])).score(None) == 1
     assert "helper_of_mine" not in sys.modules
     assert str(tmp_path / "b") not in sys.path
+
+
+def test_a_helper_that_is_imported_already_is_the_same_one(
+    tmp_path: Path, no_trace: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "helper_of_mine.py").write_text("class Net:\n    pass\n")
+    (tmp_path / "my.py").write_text(
+        "from helper_of_mine import Net\ndef score(probe):\n    return isinstance(probe, Net)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    helper = importlib.import_module("helper_of_mine")
+    monkeypatch.setitem(sys.modules, "helper_of_mine", helper)
+    (found,) = select(f"{tmp_path / 'my.py'}:score")
+    assert found.score(helper.Net())  # type: ignore[union-attr]
+    assert sys.modules["helper_of_mine"] is helper
 
 
 def test_a_version_does_not_go_by_how_the_file_is_named(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

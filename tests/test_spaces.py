@@ -87,6 +87,12 @@ def test_a_number_that_is_a_code_of_a_space_is_one(tmp_path: Path) -> None:
         from_csv(tmp_path / "truth.csv", space, "vanilla")
 
 
+def test_an_index_is_one_whatever_a_read_of_ones_own_raises_of_it(tmp_path: Path) -> None:
+    text = OWN + "    def read(self, arch):\n        return tuple(map(int, arch['codes']))\n"
+    (tmp_path / "own.py").write_text(text)
+    assert find(f"{tmp_path / 'own.py'}:Deep").is_index("3")
+
+
 @pytest.mark.parametrize(
     ("choices", "said"),
     [

@@ -103,6 +103,11 @@ def test_a_table_of_students_may_have_blanks_in_its_name_and_a_byte_order_mark(t
         students.find_all(str(path))
 
 
+def test_a_text_of_many_students_is_longer_than_a_files_name() -> None:
+    cells = [f"nasbench201:{spaces.find('nasbench201').arch(index)}" for index in range(4)]
+    assert [one.name for one in students.find_all(" ".join(cells))] == cells
+
+
 @pytest.mark.parametrize("text", ["s0:111,s0:113", "s0:111, s0:113"])
 def test_students_between_commas_are_told_of_blanks(text: str) -> None:
     with pytest.raises(ValueError, match="several are separated by blanks, not by commas"):

@@ -325,6 +325,8 @@ def test_rows_of_other_spaces_are_not_taken(tmp_path: Path) -> None:
     assert ownfile.from_csv(path, spaces.find("s0"), "vanilla").accuracy == {"111": 61}
     with pytest.raises(ValueError, match=r"own\.csv: no rows of nasbench201; its column space has: s1, s0$"):
         ownfile.from_csv(path, SPACE, "vanilla")
+    own_words = own(tmp_path, "arch,accuracy,space\n111,60,small\n113,61,large\n")  # of something else
+    assert len(ownfile.from_csv(own_words, spaces.find("s0"), "vanilla").accuracy) == 2
     listed = Listed({"111": nn.Identity, "113": nn.Identity})
     path = own(tmp_path, "space,arch,accuracy\ngiven,111,60\ngiven,113,61\n")
     assert len(ownfile.from_csv(path, listed, "vanilla").accuracy) == 2

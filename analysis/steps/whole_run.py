@@ -68,7 +68,7 @@ def whole(tables: Sequence[ScoreTable]) -> list[ScoreTable]:
 
 def rows_of(table: ScoreTable, missing: dict[str, None]) -> list[list[str]]:
     """A row a proxy, the best by retrained accuracy first; `missing` is told which accuracies are not here."""
-    found = {key.partition("@")[0]: [np.nan] * len(QUESTIONS) for key in table.columns}
+    found = {name: [np.nan] * len(QUESTIONS) for name in table.names.values()}
     for place, question in enumerate(QUESTIONS):
         try:
             one = asked(question, [table])

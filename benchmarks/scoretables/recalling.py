@@ -37,7 +37,7 @@ class Recalled:
 
     def lacks(self, proxies: Sequence[str], seeds: Sequence[int], archs: Sequence[str]) -> ValueError:
         """What is said where something is not in the table and must not be scored."""
-        there = ", ".join(key.partition("@")[0] for key in self.table.columns)
+        there = ", ".join(self.table.names.values())
         if missing := [name for name in proxies if name not in self.keys]:
             lacking = self.table.lacking(missing[0])
             return ValueError(f"--scores-only: {self.table.where} has no scores of {lacking}; it has: {shown(there)}")

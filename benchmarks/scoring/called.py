@@ -193,8 +193,10 @@ def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
 def sampled(space: Space, sample: int | str, seed: int) -> list[str]:
     """A uniform sample of a space, the same as rank.py's where that knows all accuracies."""
     named = {"all": len(space), "auto": min(USUAL, len(space))}
-    text = str(sample)
-    number = named[text] if text in named else int(text) if text.isdecimal() else 0
+    try:
+        number = named[sample] if isinstance(sample, str) and sample in named else int(sample)
+    except (TypeError, ValueError):
+        number = 0
     if not 1 <= number <= len(space):
         raise ValueError(f"sample={sample}: 1 to {len(space)}, auto or all")
     return space.sample(number, generator(seed, "sample"))
@@ -213,6 +215,7 @@ def parsed(space: Space, archs: Sequence[str | int]) -> list[str]:
     """The candidates that codes or indices name. Raises ValueError for what is none, or stands there twice."""
     if isinstance(archs, str) or not isinstance(archs, Iterable):
         raise ValueError(f"archs: {archs!r:.80} is no list; codes or indices are expected, such as [{archs!r:.80}]")
+    archs = list(archs)
     if wrong := [arch for arch in archs if not isinstance(arch, str | int | np.integer)]:
         raise ValueError(f"archs: {wrong[0]!r:.80} is no code and no index")
     found = [space.arch(arch) if isinstance(arch, int | np.integer) else space.parse(arch) for arch in archs]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.conditions import batches
-from benchmarks.spaces import Size, Space
+from benchmarks.spaces import Space
 
 
 @dataclass(frozen=True)
@@ -24,17 +23,12 @@ class Cohort:
 
 def sizes(archs: Sequence[str], space: Space, dataset: str) -> dict[str, NDArray[np.float64]]:
     """Both measures of size, by the name of the proxy that counts them. Raises ValueError for an unknown data set."""
-    counted = _counted(tuple(archs), space, batches.find_dataset(dataset, space))
+    known = batches.find_dataset(dataset, space)
+    counted = [space.count(arch, known.classes, known.resolution) for arch in archs]
     return {
         "params": np.array([size.params for size in counted], dtype=float),
         "macs": np.array([size.macs for size in counted], dtype=float),
     }
-
-
-@lru_cache(maxsize=1)
-def _counted(archs: tuple[str, ...], space: Space, known: batches.Dataset) -> list[Size]:
-    """Asked for several times in a row, and of a space of modules each time builds all of them."""
-    return [space.count(arch, known.classes, known.resolution) for arch in archs]
 
 
 def cohort(archs: Sequence[str], space: Space, dataset: str) -> Cohort:

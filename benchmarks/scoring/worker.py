@@ -150,7 +150,7 @@ class SeedRun:
     def _held(self, network: Network, weights: Weights) -> Weights:
         """A module's weights are in its own memory: where a proxy of the user's may write to them, a copy of them."""
         own = not isinstance(network, Stack) and any(proxy.version for proxy in self.job.proxies)
-        return weights.map(torch.clone) if own else weights
+        return weights.each(torch.clone) if own else weights
 
     def _stack(self, archs: Sequence[str], proxies: Sequence[Proxy]) -> list[Score]:
         try:

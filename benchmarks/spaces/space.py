@@ -6,6 +6,7 @@ A user's own space is a subclass with a name, `choices` and `build`; see docs/sp
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from math import prod
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from benchmarks.spaces.stack import Stack
 from proxies.probing.network import Network
+from proxies.userfile import FAILURES
 
 LISTABLE = 2**20  # candidates: a larger space is never listed or shuffled as a whole
 
@@ -89,8 +91,9 @@ class Space(ABC):
             return
         for place, options in enumerate(self.choices, 1):
             texts = [str(option) for option in options]
+            count = Counter(texts)
             for option, text in zip(options, texts, strict=True):
-                if "-" in text or texts.count(text) > 1:
+                if "-" in text or count[text] > 1:
                     wrong = 'holds a "-", by which codes join them' if "-" in text else "has the text of another one"
                     advice = "take others, or give the class its own write and read"
                     raise ValueError(f"the choice {option!r} at position {place} {wrong}; {advice}")
@@ -108,7 +111,7 @@ class Space(ABC):
             return False
         try:
             self.index(text)
-        except (ValueError, LookupError):
+        except FAILURES:  # a read of a user's own may raise anything of one that it does not know
             return True
         return False
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from analysis.rows.tables import UNDEFINED
 from benchmarks.reading.limits import check_size, file_digest, shown
-from benchmarks.spaces import Space
+from benchmarks.spaces import SPACES, Space
 from benchmarks.spaces.modules import Listed
 from benchmarks.truth.accuracies import Truth, percent, refuse_fractions
 
@@ -76,6 +76,8 @@ def _of_space(columns: list[str], rows: Lines, space: Space, path: Path) -> Line
     if "space" not in columns or isinstance(space, Listed):
         return rows
     at = columns.index("space")
+    if not {space.name, *SPACES} & {row[at] for _, row in rows if len(row) > at}:  # it is of something else
+        return rows
     found = [(line, row) for line, row in rows if row[at : at + 1] in ([], [space.name])]  # a short one is refused
     if not found:
         others = shown(", ".join(dict.fromkeys(row[at] for _, row in rows)))

@@ -6,7 +6,7 @@ Stacks are built in benchmarks/spaces; any nn.Module is put behind the same cont
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isqrt, prod
 from typing import Literal, NamedTuple, Protocol
 
@@ -95,11 +95,14 @@ class Weights:
         kernels = {layer: w.detach().requires_grad_() for layer, w in self.kernels.items()}
         return Weights(kernels, self.bias.detach().requires_grad_(), self.norms, self.others)
 
+    def each(self, change: Callable[[Tensor], Tensor]) -> Weights:
+        """The same weights with `change` applied to all that `map` changes, and to trained normalisations."""
+        norms = {layer: NormState(*map(change, state)) for layer, state in self.norms.items()}
+        return replace(self.map(change), norms=norms)
+
     def double(self) -> Weights:
         """All of it in float64."""
-        norms = {layer: NormState(*(value.double() for value in state)) for layer, state in self.norms.items()}
-        exact = self.map(lambda w: w.double())
-        return Weights(exact.kernels, exact.bias, norms, exact.others)
+        return self.each(Tensor.double)
 
 
 class Outputs(NamedTuple):

@@ -266,8 +266,10 @@ class Passes(Quantities):
         """
         if self._noise is None:
             raise ValueError("a proxy that needs noise was asked of a Probe without a source of noise")
-        found = self._noise(name, shape).to(self._images)
-        self._handed.out(f"noise({name!r}, ...)", found)
+        key, draw = f"noise({name!r}, {shape})", self._noise
+        if not self._knows(key):
+            self._book(key, lambda: draw(name, shape).to(self._images))
+        found: Tensor = self._recall(key)
         return found
 
     def _measured(self, gradients: Sequence[Tensor]) -> list[Measured]:

@@ -139,8 +139,8 @@ class Pass(Watch):
         if not (isinstance(out, Tensor) and out.is_floating_point()):
             return out
         if number == plan.head:
-            self.head_input = args[0]
-            self._show(args[0])
+            self.head_input = self._got(args)
+            self._show(self.head_input)
         wanted = [one for one in plan.taps.get(number, ()) if one.kind in self.kinds]
         kept = (number in plan.held and "block" in self.kinds) or number == plan.features_at
         if not wanted and not kept:
@@ -166,13 +166,17 @@ class Pass(Watch):
             assert planned.axes is not None
             return Tap("attention", (0,), maps(function, args, kwargs, out, self.batch, woven=planned.axes[2]))
         if planned.kind in OF_INPUT:
-            changed = self.plan.sources[self.number] in self.plan.overwritten
-            value = args[0].clone() if changed else args[0]
+            value = self._got(args)
         before = self.held.get(planned.before)
         if planned.kind == "conv":
-            before, again = args[0], _again(function, args, kwargs)
+            before, again = self._got(args), _again(function, args, kwargs)
         layout = None if planned.axes is None else Layout(*planned.axes, self.batch, planned.grid)
         return Tap(planned.kind, (0,), value, before, planned.layer, None, layout, again)
+
+    def _got(self, args: tuple[Any, ...]) -> Tensor:
+        """What a call gets; as it is now, where that is overwritten later."""
+        got: Tensor = args[0]
+        return got.clone() if self.plan.sources.get(self.number) in self.plan.overwritten else got
 
     def batch_norm(
         self,

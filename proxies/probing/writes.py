@@ -20,8 +20,12 @@ class Handed:
         self._out: dict[str, list[tuple[Tensor, int]]] = {}
 
     def out(self, name: str, value: object) -> None:
-        """The tensors of a value are handed out, in place of what this name had before."""
-        self._out[name] = [(tensor, tensor._version) for tensor in tensors(value)]
+        """The tensors of a value are handed out, in place of what this name had before.
+
+        Under torch.inference_mode nobody counts what is written to them.
+        """
+        self._out.pop(name, None)  # which is the last one from now on
+        self._out[name] = [(tensor, tensor._version) for tensor in tensors(value) if not tensor.is_inference()]
 
     def altered(self) -> str:
         """What was written to since; empty where nothing was. Of what share memory, that which was handed out last."""

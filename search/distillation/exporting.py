@@ -100,7 +100,11 @@ def _torchscript(module: nn.Module, example: Tensor, path: Path) -> None:
         for count, shift in ((1, -1.0), (3, 0.0), (8, 1.0)):
             noise = generator(count, "export").standard_normal((count, *example.shape[1:]), np.float32)
             images = torch.from_numpy(noise) + shift
-            wanted, given = (logits_of(one(images), images) for one in (module, traced))
+            try:
+                wanted = logits_of(module(images), images)
+            except FAILURES:  # so many it can't do itself
+                continue
+            given = logits_of(traced(images), images)
             if wanted.shape != given.shape or not torch.allclose(wanted, given, rtol=1e-3, atol=1e-4, equal_nan=True):
                 raise ValueError(f"traced, the network gives other logits than it does itself for {count} images")
     torch.jit.save(traced, str(path))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -135,7 +136,7 @@ def find_all(text: str, named: str | None = None) -> list[Student]:
     Raises ValueError, saying what is allowed.
     """
     found: dict[str, list[Student]] = {}
-    for name in [text] if Path(text).is_file() else text.split():  # a file's name may have blanks
+    for name in [text] if os.path.isfile(text) else text.split():  # a file's name may have blanks
         for student in _winners(Path(name), named) if name.endswith(".csv") else [find(name, named)]:
             found.setdefault(student.name, []).append(student)
     return [

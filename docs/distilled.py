@@ -25,7 +25,7 @@ from benchmarks.leaderboard.questions import Asked, Question, asked
 from benchmarks.scoretables import archive, joining
 from benchmarks.scoretables.recalling import SHIPPED
 from benchmarks.scoretables.table import ScoreTable
-from benchmarks.truth.accuracies import noise_of
+from benchmarks.truth.accuracies import VANILLA, noise_of
 from benchmarks.truth.embedded import DISTILLED, TRIAL
 
 OUT = Path(__file__).resolve().parent / "distilled_truth"
@@ -132,7 +132,7 @@ def of_question(question: Question, tables: Mapping[str, ScoreTable]) -> Iterato
     for teacher, one in known.items():
         for row in standings.standings(one, None, {}).to_dict("records"):
             name = str(row["proxy"])
-            if name == standings.VANILLA and teacher != USUAL:  # it is the same under any
+            if name == VANILLA and teacher != USUAL:  # it is the same under any
                 continue
             row = {"target": question.name, "teacher": teacher, **{key: row[key] for key in COLUMNS}}
             if teacher == TAUGHT and name in taught and name in random:

@@ -20,6 +20,7 @@ from benchmarks.leaderboard import commands, questions, standings
 from benchmarks.scoretables import archive
 from benchmarks.scoretables.table import ScoreTable
 from benchmarks.scoring.store import STATUSES
+from benchmarks.truth.accuracies import VANILLA
 from proxies.combine import NAMED
 from tests.test_scoretables import S0, made_up
 
@@ -108,14 +109,14 @@ def test_a_command_of_the_page_makes_its_numbers(pages: Path, tmp_path: Path, mo
     ranked = pd.read_csv(tmp_path / "ranking.csv").set_index("proxy")
     rows = pd.read_csv(pages / "leaderboard.csv").query("question == 'S0 gain'").set_index("proxy")
     names = ["spearman", "spearman_low", "spearman_high", "given_size", "given_size_low", "regret", "top_10_truth"]
-    for proxy in ("l2_norm", standings.VANILLA):
+    for proxy in ("l2_norm", VANILLA):
         np.testing.assert_allclose(ranked.loc[proxy, names].astype(float), rows.loc[proxy, names].astype(float))
 
 
 def test_vanilla_accuracies_that_are_known_of_some_alone_have_no_rank() -> None:
     (question,) = [one for one in questions.QUESTIONS if one.name == "AutoFormer cifar100 distilled"]
     one = questions.asked(question, questions.committed(questions.SHIPPED))
-    found = standings.standings(one, None, {}).set_index("proxy").loc[standings.VANILLA]
+    found = standings.standings(one, None, {}).set_index("proxy").loc[VANILLA]
     assert pd.isna(found["spearman"])
     assert found["why"] == found["why_given_size"] == "it is known of 100 of the 200 candidates alone"
 
@@ -125,7 +126,7 @@ def test_on_the_gain_the_vanilla_accuracy_is_tested_against_nothing(tables: Path
         (question,) = [one for one in questions.QUESTIONS if one.name == f"S0 {target}"]
         one = questions.asked(question, [archive.read(tables / "s0-test.npz")])
         perfect = replace(one, truth=replace(one.truth, vanilla=one.truth.accuracy))
-        row = standings.standings(perfect, None, {}).set_index("proxy").loc[standings.VANILLA]
+        row = standings.standings(perfect, None, {}).set_index("proxy").loc[VANILLA]
         assert (row["spearman"], row["beats_params"]) == (1, ahead)
 
 

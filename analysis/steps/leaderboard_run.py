@@ -16,9 +16,10 @@ from analysis.rows.tables import interval, markdown, number, write_csv
 from analysis.steps.options import LeaderboardOptions
 from benchmarks.leaderboard import standings
 from benchmarks.leaderboard.commands import SCORES, WHOLE
-from benchmarks.leaderboard.standings import COST, MEAN_PLACE, UNIT, VANILLA, Board, Told
+from benchmarks.leaderboard.standings import COST, MEAN_PLACE, UNIT, Board, Told
 from benchmarks.output import record
 from benchmarks.output.terminal import show_table
+from benchmarks.truth.accuracies import VANILLA
 
 TITLE = "Which proxy predicts which student"
 ROUGH = 3  # digits

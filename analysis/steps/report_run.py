@@ -25,9 +25,9 @@ from analysis.steps.samples import references, sample_of
 from benchmarks import spaces, truth
 from benchmarks.output import record
 from benchmarks.output.terminal import typed
-from benchmarks.ranking.summary import VANILLA
 from benchmarks.scoring.cohorts import Cohort, cohort
 from benchmarks.spaces import Space
+from benchmarks.truth.accuracies import VANILLA, pulled
 
 TEMPLATE = Path(pages.__file__).with_name("report.html.j2")
 
@@ -77,7 +77,7 @@ def of_run(run: Run, options: ReportOptions, draw: Drawer) -> Section:
     if not seen:
         raise ValueError(f"{run.folder}: every score failed, so there is nothing to rank")
     names, scores = [run.proxies[number] for number in seen], run.ranked[seen]
-    tested = [number for number, name in enumerate(names) if not pulled(run, name)]
+    tested = [number for number, name in enumerate(names) if not pulled(name, run.options["target"])]
     ranked = Ranked.of([names[number] for number in tested], scores[tested], sample_of(run, space))
     family, found = references(run), ranked.pairs
     against = f"{' and '.join(family) or 'nothing'}: the family that Holm's correction is over."
@@ -95,11 +95,6 @@ def of_run(run: Run, options: ReportOptions, draw: Drawer) -> Section:
         pictures=list(pictures(run, names, scores, ranked, draw)),
         conditions=conditions(run.conditions),
     )
-
-
-def pulled(run: Run, proxy: str) -> bool:
-    """Whether a proxy has its own noise in the target: the accuracy that a gain was taken from. It can't be tested."""
-    return proxy == VANILLA and run.options["target"] == "gain"
 
 
 def another_training(run: Run, name: str, space: Space) -> tuple[dict[str, Array], list[str]]:
@@ -125,7 +120,7 @@ def notes(run: Run, known: Cohort, sample: Sample) -> list[str]:
         f"interval: {about(sample, len(run.seeds), run.noise[1])}",
         "pairs: interval and p are of one error; proxies that rank alike count once",
     ]
-    if any(pulled(run, name) for name in run.proxies):
+    if any(pulled(name, run.options["target"]) for name in run.proxies):
         lines.append(f"{VANILLA}: its own noise is in the gain with the other sign, so it is in no pair")
     if not np.isnan(reached := sample.ceiling()):
         lines.append(f"ceiling: a perfect predictor would reach {reached:.2f} with accuracies as noisy as these")

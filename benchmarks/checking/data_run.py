@@ -97,17 +97,8 @@ def _imported() -> list[list[str]]:
     """Rows of the imported NAS-Bench-201 file, or one that says how to get it."""
     folder = truth.cache_folder()
     if not (folder / imported.NOTE).is_file():
-        return [
-            [
-                "nasbench201",
-                "nasbench201",
-                "all three",
-                "",
-                "",
-                "",
-                said("get it with: python benchmarks/data.py import FILE"),
-            ]
-        ]
+        get = said("get it with: python benchmarks/data.py import FILE")
+        return [["nasbench201", "nasbench201", "all three", "", "", "", get]]
     note = imported.installed(folder)
     about = [f"{note.cells:,}", note.sha256[:12], str(folder / note.table)]
     return [

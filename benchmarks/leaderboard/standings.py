@@ -27,10 +27,11 @@ from benchmarks.scoring.cohorts import Cohort
 from benchmarks.scoring.engines import open_engine
 from benchmarks.scoring.scorer import Scorer, together
 from benchmarks.scoring.store import Store
+from benchmarks.truth.accuracies import VANILLA, pulled
 from proxies import Proxy
 from proxies.combine import NAMED
 
-VANILLA, FLOOR, UNIT = "vanilla accuracy", "params", "diswot"
+FLOOR, UNIT = "params", "diswot"
 MEAN_PLACE, COST = "mean place", "cost"  # columns over all questions
 IN_MEMORY, ALONE = Path(":memory:"), EngineOptions(workers=1)
 QUICK = 30  # candidates of each question that --quick scores
@@ -139,7 +140,8 @@ def standings(one: Asked, own: Own | None, fresh: dict[tuple[str, ...], Scores])
     if one.truth.vanilla:
         values = np.array([[one.truth.vanilla.get(arch, np.nan) for arch in one.archs]])
         found[VANILLA] = values, np.full(values.shape, np.isfinite(values).all())
-    tested = {name: pair for name, pair in found.items() if not mostly_failed(pair[1]) and not pulled(one, name)}
+    target = one.question.target
+    tested = {name: pair for name, pair in found.items() if not (mostly_failed(pair[1]) or pulled(name, target))}
     ahead = winners(tested, one)
     return pd.DataFrame([{**row(one, name, *pair), "beats_params": name in ahead} for name, pair in found.items()])
 
@@ -150,11 +152,11 @@ def row(one: Asked, name: str, scores: NDArray[np.float64], ok: NDArray[np.bool_
     made: dict[str, object] = {"question": one.question.name, "proxy": name, "n": len(one.archs), "of": len(one.space)}
     for column, key in (("spearman", "spearman"), ("given_size", "given")):
         value, low, high = (getattr(numbers, f"{key}{end}") for end in ("", "_low", "_high"))
-        bounds = (np.nan, np.nan) if pulled(one, name) else (low, high)
+        bounds = (np.nan, np.nan) if pulled(name, one.question.target) else (low, high)
         made |= {column: value, f"{column}_low": bounds[0], f"{column}_high": bounds[1]}
     made |= {"regret": numbers.regret, "top_10_truth": numbers.top_10_truth, "failed": numbers.failed}
     made |= {"cost": cost(one, name)}
-    why = [*reasons(one, name, numbers, ok), PULLED if pulled(one, name) else ""]
+    why = [*reasons(one, name, numbers, ok), PULLED if pulled(name, one.question.target) else ""]
     if mostly_failed(ok):  # what is left says which networks a proxy can score, not how well
         made |= dict.fromkeys([key for key in made if key.startswith(("spearman", "given"))], np.nan)
     return {**made, "why": why[0] or why[2], "why_given_size": why[1] or why[2]}
@@ -178,11 +180,6 @@ def reasons(one: Asked, name: str, numbers: Ranking, ok: NDArray[np.bool_]) -> t
     if np.isnan(numbers.given):
         return "", "it is a size, or ranks as one: nothing is left given both sizes"
     return "", ""
-
-
-def pulled(one: Asked, name: str) -> bool:
-    """Whether a row and its target move together when candidates are trained anew, so that nothing can be tested."""
-    return name == VANILLA and one.question.target == "gain"
 
 
 def mostly_failed(ok: NDArray[np.bool_]) -> bool:

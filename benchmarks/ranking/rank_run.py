@@ -35,6 +35,7 @@ from benchmarks.scoring.jobs import Job, code_digest
 from benchmarks.scoring.scorer import Scorer
 from benchmarks.scoring.store import Score, Store
 from benchmarks.truth import Truth
+from benchmarks.truth.accuracies import VANILLA
 from proxies import Combination, Proxy
 
 LONGEST_NAME = 150  # of a run's folder; what is cut off is in the digest behind it
@@ -108,7 +109,7 @@ def leave_ranking(
 ) -> None:
     """Rank the scores against accuracies; write and print."""
     if table.vanilla.keys() >= set(job.archs):
-        rows, names = rows + summary.vanilla_rows(job, table), [*names, summary.VANILLA]
+        rows, names = rows + summary.vanilla_rows(job, table), [*names, VANILLA]
     scores = summary.scores_table(rows, job, table)
     sample = summary.sample_of(job, table)
     rankings = summary.rankings(scores, names, job, options.target, table, sample, options.given)

@@ -20,8 +20,8 @@ from benchmarks.scoring.cohorts import sizes as sizes_of
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
 from benchmarks.truth import Truth, offered
+from benchmarks.truth.accuracies import VANILLA, pulled
 
-VANILLA = "vanilla accuracy"
 GIVEN = ("size", "params", "macs")  # what --given can hold fixed; size is both
 NEARLY = 0.95  # correlation with size from which on a partial correlation says little
 TOLD = {"undefined": "is undefined", "error": "ends in an error", "oom": "does not fit into memory"}  # in a note
@@ -85,7 +85,7 @@ def rankings(
             for key, value in asdict(ranking.rank(values, sample, fixed, ok=ok.reshape(shape))).items()
         }
         last = {key: numbers.pop(key) for key in ("seeds", "spearman_sd")}
-        if name == VANILLA and target == "gain":  # both move together when candidates are trained anew
+        if pulled(name, target):
             numbers |= {key: np.nan for key in numbers if key.endswith(("_low", "_high"))}
         cost = float(np.median(own["seconds"].to_numpy()[ok])) if ok.any() else np.nan
         rows.append({"proxy": name, **conditions, **numbers, "seconds_per_arch": cost, **last, **stated})

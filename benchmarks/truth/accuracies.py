@@ -14,7 +14,7 @@ import pandas as pd
 
 Target = Literal["vanilla", "distilled", "gain"]
 TARGETS: tuple[Target, ...] = get_args(Target)
-
+VANILLA = "vanilla accuracy"  # as a row beside the proxies
 
 # What one training seed's accuracy reaches as a predictor of another's inside the space's top tenth (Spearman).
 SEED_CEILING = {"cifar10": 0.66, "cifar100": 0.79, "ImageNet16-120": 0.85}
@@ -93,3 +93,11 @@ def noise_of(accuracies: pd.DataFrame, chosen: pd.DataFrame | None = None) -> fl
     variance = float((accuracies.var(axis=1) * freedom).sum() / freedom.sum())
     seeds = (accuracies if chosen is None else chosen).count(axis=1)
     return math.sqrt(variance * float((1 / seeds[seeds > 0]).mean()))
+
+
+def pulled(row: str, target: str) -> bool:
+    """Whether a row and its target move together when candidates are trained anew, so that nothing can be tested.
+
+    A gain has the noise of the accuracy that it was taken from in it, with the other sign.
+    """
+    return row == VANILLA and target == "gain"

@@ -17,6 +17,7 @@ from proxies.probing.looking import FIRST_BIT, UNKNOWN, Boundary, Call, Record
 from proxies.probing.network import Layer, Layout, Tap, Taps, Weights
 from proxies.probing.structure import channel_axis, image_axis
 from proxies.probing.watching import Function, Watch
+from proxies.probing.writes import Handed
 
 OF_INPUT = ("norm", "relu")  # kinds whose value is what a call gets
 
@@ -119,19 +120,15 @@ class Pass(Watch):
         self.kinds = kinds
         self.held: dict[int, Tensor] = {}
         self.head_input: Tensor | None = None
-        self._shown: list[tuple[Tensor, int]] = []
+        self._shown = Handed()
 
     def check(self) -> None:
         """Raises ValueError where something that was tapped or kept has been written to since."""
-        if any(tensor._version != version for tensor, version in self._shown):
+        if self._shown.altered():
             raise ValueError(
                 "the network writes over a tensor that is looked at, in a way that can't be followed:"
                 " let it make a new one"
             )
-
-    def _show(self, *tensors: Tensor | None) -> None:
-        """Remember that tensors are looked at; under torch.inference_mode nobody counts what is written to them."""
-        self._shown += [(one, one._version) for one in tensors if one is not None and not one.is_inference()]
 
     def seen(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
         """Tap a call where that is planned and wanted; what is overwritten later is tapped as it is now."""
@@ -140,21 +137,21 @@ class Pass(Watch):
             return out
         if number == plan.head:
             self.head_input = self._got(args)
-            self._show(self.head_input)
+            self._shown.out(f"input of call {number}", self.head_input)
         wanted = [one for one in plan.taps.get(number, ()) if one.kind in self.kinds]
         kept = (number in plan.held and "block" in self.kinds) or number == plan.features_at
         if not wanted and not kept:
             return out
         if kept:
             self.held[number] = out
-            self._show(out)
+            self._shown.out(f"output of call {number}", out)
         name = getattr(function, "__name__", str(function))
         if plan.functions.get(number, name) != name:
             raise ValueError(f"the network calls {name} where it called {plan.functions[number]} when it was looked at")
-        for planned in wanted:
+        for place, planned in enumerate(wanted):
             assert self.taps is not None
             tap = self._tap(planned, function, args, kwargs, out)
-            self._show(tap.value, tap.before)
+            self._shown.out(f"tap {place} of call {number}", [tap.value, tap.before])
             self.taps.found.append(tap)
         return out.clone() if number in plan.overwritten and number not in plan.views else out
 

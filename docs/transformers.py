@@ -20,10 +20,8 @@ from analysis.pictures import charts
 from analysis.rows.tables import write_csv
 from analysis.rows.ties import to_be_ranked
 from analysis.stats import inference, ranking
-from analysis.stats.inference import Sample
 from benchmarks import spaces, truth
 from benchmarks.conditions.batches import find_dataset
-from benchmarks.conditions.drawing import generator
 from benchmarks.scoring.cohorts import cohort
 from benchmarks.truth.vitbench import DATASETS, SPACES
 
@@ -110,8 +108,7 @@ def answered(path: Path) -> Iterator[dict[str, object]]:
         table = truth.load("vitbench", space, asked["dataset"], target)
         own = scores[scores["arch"].isin(table.accuracy)]
         archs = list(dict.fromkeys(own["arch"]))
-        accuracy = np.array([table.accuracy[arch] for arch in archs])
-        sample = Sample(accuracy, space.share(len(archs)), table.noise, generator("retraining", table.source))
+        sample = table.sample(archs, space.share(len(archs)))
         sizes = list(cohort(archs, space, asked["dataset"]).sizes.values())
         ranked = {
             name: to_be_ranked(one["score"].to_numpy(float).reshape(len(seeds), len(archs)), np.array(True))
@@ -124,14 +121,14 @@ def answered(path: Path) -> Iterator[dict[str, object]]:
             found, given = inference.measured(values, sample), inference.measured(values, sample, sizes)
             rho, rest = inference.interval(found, sample), inference.interval(given, sample, len(sizes))
             apart = inference.difference(found, params, sample)
-            regret = np.mean([ranking.regret(row, accuracy) for row in values])
+            regret = np.mean([ranking.regret(row, sample.truth) for row in values])
             yield {
                 **{"run": path.parent.name, "target": target, "proxy": name, "n": len(archs), "seeds": len(seeds)},
                 **{"spearman": rho.value, "low": rho.low, "high": rho.high},
                 **{"given_size": rest.value, "given_low": rest.low, "given_high": rest.high},
                 **{"over_params": apart.value, "over_low": apart.low, "over_high": apart.high, "p": apart.p},
                 **{"given_size_and_depth": inference.measured(values, sample, held).value},
-                **{"regret": regret, "at_random": accuracy.max() - accuracy.mean()},
+                **{"regret": regret, "at_random": sample.truth.max() - sample.truth.mean()},
             }
 
 

@@ -41,7 +41,13 @@ MAY_IMPORT = {
     "benchmarks/output": {"analysis/rows", "benchmarks/reading"},
     "benchmarks/spaces": {*PROXIES, "benchmarks/reading"},
     "benchmarks/conditions": {*PROXIES, "benchmarks/reading", "benchmarks/spaces"},
-    "benchmarks/truth": {*ROWS, "benchmarks/output", "benchmarks/reading", "benchmarks/spaces"},
+    "benchmarks/truth": {
+        *ROWS,
+        "benchmarks/output",
+        "benchmarks/reading",
+        "benchmarks/spaces",
+        "benchmarks/conditions",
+    },
     "benchmarks/scoring/engines": {"benchmarks/output"},
     "benchmarks/scoring": {
         *(*PROXIES, "benchmarks/scoring/engines", "benchmarks/output", "benchmarks/reading", "benchmarks/spaces"),

@@ -20,11 +20,10 @@ from analysis.rows import tables
 from analysis.rows.tables import interval, number
 from analysis.rows.ties import to_be_ranked
 from analysis.stats.ablations import Scores
-from analysis.stats.inference import Sample, about
+from analysis.stats.inference import about
 from analysis.steps.ablation_settings import ABLATIONS, rows_of
 from analysis.steps.options import AblateOptions
 from benchmarks import spaces, truth
-from benchmarks.conditions.drawing import generator
 from benchmarks.output import record
 from benchmarks.output.options import check_range
 from benchmarks.output.terminal import progress, show_table, typed
@@ -101,13 +100,12 @@ def scored(
     shape = (len(job.seeds), len(proxies), len(job.archs))
     ok = np.array([row.status == "ok" for row in rows]).reshape(shape)
     values = np.array([row.score for row in rows]).reshape(shape)
-    accuracies = np.array([known.accuracy[arch] for arch in job.archs])
     among = cohort(job.archs, job.space, job.conditions.dataset)
     return Scores(
         names=[one.name for one in proxies],
         ranked=to_be_ranked(values, ok).transpose(1, 0, 2),
         failed=[int(count) for count in (~ok).sum((0, 2))],
-        sample=Sample(accuracies, among.share, known.noise, generator("retraining", known.source)),
+        sample=known.sample(job.archs, among.share),
         sizes=among.sizes,
     )
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from analysis.stats.inference import Sample
 from benchmarks import spaces, truth
-from benchmarks.conditions.drawing import generator
 from benchmarks.scoretables import archive
 from benchmarks.scoretables.recalling import SHIPPED, paths
 from benchmarks.scoretables.table import ScoreTable
@@ -87,8 +86,7 @@ def asked(question: Question, tables: Sequence[ScoreTable]) -> Asked:
     if (both := len(place.keys() & known.accuracy.keys())) < 3:
         raise ValueError(f"{both} of its candidates were scored")
     archs = sampled(space, known, "all", 0, place)  # in the order of rank.py, whose simulated trainings go by it
-    accuracy = np.array([known.accuracy[arch] for arch in archs])
-    sample = Sample(accuracy, space.share(len(archs)), known.noise, generator("retraining", known.source))
+    sample = known.sample(archs, space.share(len(archs)))
     places = np.array([place[arch] for arch in archs])
     return Asked(question, table, space, archs, places, known, sample, cohort(archs, space, question.conditions))
 

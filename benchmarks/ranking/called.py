@@ -13,7 +13,6 @@ from torch import nn
 from analysis.stats import ranking
 from analysis.stats.inference import Sample
 from benchmarks import spaces, truth
-from benchmarks.conditions.drawing import generator
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.untouched import TABLED, Made
 from benchmarks.spaces import Space
@@ -79,7 +78,9 @@ def rank(
     archs = list(dict.fromkeys(scores["arch"]))
     found = accuracies(scores["space"].unique(), space, archs, accuracy, truth, dataset, target)
     share = 0.0 if space is None else space.share(len(archs))
-    sample = Sample(_values(archs, found.accuracy), share, found.noise, generator("retraining", found.source))
+    if missing := [arch for arch in archs if arch not in found.accuracy]:
+        raise ValueError(f"accuracy: none of {missing[0]} ({len(missing)} such candidates)")
+    sample = found.sample(archs, share)
     sizes = _sizes(scores, archs)
     rows = {
         name: _ranked(own.assign(ok=own["status"].eq("ok")), sample, archs, sizes)
@@ -139,14 +140,6 @@ def accuracies(
     if found:
         refuse_fractions(found.values(), "accuracy", "it")
     return Truth(found, "given")
-
-
-def _values(archs: list[str], accuracy: Mapping[str, float]) -> np.ndarray:
-    """Each candidate's accuracy [n]. Raises ValueError where one is missing."""
-    missing = [arch for arch in archs if arch not in accuracy]
-    if missing:
-        raise ValueError(f"accuracy: none of {missing[0]} ({len(missing)} such candidates)")
-    return np.array([accuracy[arch] for arch in archs], dtype=float)
 
 
 def _ranked(own: pd.DataFrame, sample: Sample, archs: list[str], sizes: list[np.ndarray]) -> dict[str, object]:

@@ -15,7 +15,6 @@ from analysis.rows.tables import interval, number, write_csv
 from analysis.rows.ties import all_tied, to_be_ranked
 from analysis.stats import inference, ranking
 from analysis.stats.inference import Sample
-from benchmarks.conditions.drawing import generator
 from benchmarks.scoring.cohorts import sizes as sizes_of
 from benchmarks.scoring.jobs import Job
 from benchmarks.scoring.store import Score
@@ -60,9 +59,7 @@ def vanilla_rows(job: Job, truth: Truth) -> list[Score]:
 
 def sample_of(job: Job, truth: Truth) -> Sample:
     """The job's candidates as a sample of their space."""
-    accuracy = np.array([truth.accuracy[arch] for arch in job.archs])
-    share = job.space.share(len(job.archs))
-    return Sample(accuracy, share, truth.noise, generator("retraining", truth.source))
+    return truth.sample(job.archs, job.space.share(len(job.archs)))
 
 
 def rankings(

@@ -6,11 +6,15 @@ Not where one comes from.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+import numpy as np
 import pandas as pd
+
+from analysis.stats.inference import Sample
+from benchmarks.conditions.drawing import generator
 
 Target = Literal["vanilla", "distilled", "gain"]
 TARGETS: tuple[Target, ...] = get_args(Target)
@@ -51,6 +55,14 @@ class Truth:
     noise_from: str = ""
     outliers: frozenset[str] = frozenset()
     remark: str = ""
+
+    def sample(self, archs: Sequence[str], share: float) -> Sample:
+        """Candidates that it knows, and the share of their space that they are, as what correlations are held against.
+
+        Other trainings are drawn by the source, so alike for all that is held against one table.
+        """
+        accuracy = np.array([self.accuracy[arch] for arch in archs], dtype=float)
+        return Sample(accuracy, share, self.noise, generator("retraining", self.source))
 
 
 def between_seeds(reached: float) -> str:

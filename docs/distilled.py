@@ -39,7 +39,7 @@ TEACHERS = {  # of answers.csv: the score tables under each, joined
     RANDOM: (OUT / "16x16" / "random.npz",),
     TAUGHT: (OUT / "16x16" / "taught.npz",),
 }
-SHOWN = ("vanilla accuracy", "diswot*", "kd", "at", "nst", "sp", "cka", "dist", "az_nas", "naswot", "zen", "synflow")
+SHOWN = (VANILLA, "diswot*", "kd", "at", "nst", "sp", "cka", "dist", "az_nas", "naswot", "zen", "synflow")
 SHOWN += ("logsynflow", "fisher", "grad_norm", "snip", "jacob_cov", "l2_norm", "params", "macs")
 BOUNDS = [f"{name}{end}" for name in ("spearman", "given_size") for end in ("", "_low", "_high")]
 COLUMNS = ["proxy", "n", *BOUNDS, "regret", "failed", "beats_params"]

@@ -23,6 +23,7 @@ from analysis.stats import inference, ranking
 from benchmarks import spaces, truth
 from benchmarks.conditions.batches import find_dataset
 from benchmarks.scoring.cohorts import cohort
+from benchmarks.truth.accuracies import VANILLA
 from benchmarks.truth.vitbench import DATASETS, SPACES
 
 OUT = Path(__file__).resolve().parent / "transformers"
@@ -113,7 +114,7 @@ def answered(path: Path) -> Iterator[dict[str, object]]:
         ranked = {
             name: to_be_ranked(one["score"].to_numpy(float).reshape(len(seeds), len(archs)), np.array(True))
             for name, one in own.groupby("proxy", sort=False)
-            if one["status"].eq("ok").all() and name != "vanilla accuracy"
+            if one["status"].eq("ok").all() and name != VANILLA
         }
         params = inference.measured(ranked["params"], sample)
         held = [*sizes, np.array([depth(space, arch) for arch in archs], dtype=float)]

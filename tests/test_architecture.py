@@ -42,11 +42,7 @@ MAY_IMPORT = {
     "benchmarks/spaces": {*PROXIES, "benchmarks/reading"},
     "benchmarks/conditions": {*PROXIES, "benchmarks/reading", "benchmarks/spaces"},
     "benchmarks/truth": {
-        *ROWS,
-        "benchmarks/output",
-        "benchmarks/reading",
-        "benchmarks/spaces",
-        "benchmarks/conditions",
+        *(*ROWS, "benchmarks/output", "benchmarks/reading", "benchmarks/spaces", "benchmarks/conditions"),
     },
     "benchmarks/scoring/engines": {"benchmarks/output"},
     "benchmarks/scoring": {

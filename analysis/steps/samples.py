@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from analysis.rows.runs import Run, subject
 from analysis.stats.inference import Sample
-from benchmarks.conditions.drawing import generator
 from benchmarks.spaces import Space
+from benchmarks.truth import Truth
 
 
 def sample_of(run: Run, space: Space) -> Sample:
     """The run's candidates as a sample; trainings are drawn alike for runs with one truth."""
     noise, _ = run.noise
-    share = space.share(len(run.archs))
-    return Sample(run.truth, share, noise, generator("retraining", run.conditions["truth_source"]))
+    known = Truth(dict(zip(run.archs, run.truth, strict=True)), run.conditions["truth_source"], noise=noise)
+    return known.sample(run.archs, space.share(len(run.archs)))
 
 
 def references(run: Run) -> list[str]:
